@@ -1,0 +1,20 @@
+"""Per-example gradients, dense or factored, and the linear algebra on them."""
+
+from gujax.gradients.algebra import (
+    gram,
+    materialize,
+    num_examples,
+    squared_norms,
+    weighted_sum,
+)
+from gujax.gradients.per_example import per_example_grads, value_and_per_example_grads
+
+__all__ = [
+    "gram",
+    "materialize",
+    "num_examples",
+    "per_example_grads",
+    "squared_norms",
+    "value_and_per_example_grads",
+    "weighted_sum",
+]

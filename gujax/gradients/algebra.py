@@ -1,0 +1,135 @@
+"""Linear algebra on per-example gradients, dense or factored leaves alike."""
+
+from functools import reduce
+from operator import add
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from gujax.gradients.factored import FactoredLeaf
+
+
+def gram(
+    grads: chex.ArrayTree, other: chex.ArrayTree | None = None
+) -> Float[Array, "examples others"]:
+    """Gram matrix K = G Gᵀ of per-example gradients, exact and without forming G.
+
+    Args:
+        grads: per-example gradients from `gujax.per_example_grads`.
+        other: gradients of other examples of the same loss; default: `grads` itself.
+
+    Returns:
+        K[i, j] = ⟨g_i, g_j⟩ over all parameters, accumulated in float32 or better. Units: squared
+        units of the gradient.
+
+    Raises:
+        ValueError: `other` has another structure than `grads`.
+    """
+    leaves = _leaves(grads)
+    others = leaves if other is None else _leaves(other)
+    if len(leaves) != len(others):
+        raise ValueError(
+            f"other has {len(others)} leaves but grads has {len(leaves)}: "
+            "both must come from the same loss and parameters"
+        )
+    return _total(_leaf_gram(a, b) for a, b in zip(leaves, others, strict=True))
+
+
+def squared_norms(grads: chex.ArrayTree) -> Float[Array, " examples"]:
+    """Squared norm of each example's gradient: diag K without the off-diagonal work."""
+
+    def norms(leaf: Array | FactoredLeaf) -> Array:
+        if isinstance(leaf, FactoredLeaf):
+            return leaf.squared_norms()
+        return jnp.sum(jnp.square(_rows(leaf)), axis=1)
+
+    return _total(norms(leaf) for leaf in _leaves(grads))
+
+
+def weighted_sum(grads: chex.ArrayTree, weights: Float[Array, " examples"]) -> chex.ArrayTree:
+    """Σ_i w_i g_i, structured like the parameters.
+
+    With factored leaves this is the ordinary weight-gradient product with the back-propagated
+    error scaled by the weights: clipping or gating needs no second backward pass.
+
+    Args:
+        grads: per-example gradients.
+        weights: one weight per example; fold 1/B in here for a mean.
+    """
+    count = num_examples(grads)
+    if jnp.shape(weights) != (count,):
+        raise ValueError(f"weights must have shape ({count},), got {jnp.shape(weights)}")
+    weights = jnp.asarray(weights)
+
+    def summed(leaf: Array | FactoredLeaf) -> Array:
+        if isinstance(leaf, FactoredLeaf):
+            return leaf.weighted_sum(weights)
+        return jnp.einsum(
+            "b,b...->...",
+            weights.astype(_accumulation_type(leaf)),
+            leaf,
+            preferred_element_type=_accumulation_type(leaf),
+        ).astype(leaf.dtype)
+
+    return jax.tree.map(summed, grads, is_leaf=_is_factored)
+
+
+def materialize(grads: chex.ArrayTree) -> chex.ArrayTree:
+    """Dense per-example gradients: every leaf [examples, *param.shape]."""
+
+    def dense(leaf: Array | FactoredLeaf) -> Array:
+        if isinstance(leaf, FactoredLeaf):
+            return leaf.materialize().astype(leaf.dtype)
+        return leaf
+
+    return jax.tree.map(dense, grads, is_leaf=_is_factored)
+
+
+def num_examples(grads: chex.ArrayTree) -> int:
+    """Number of examples whose gradients these are.
+
+    Raises:
+        ValueError: there is no leaf, or leaves disagree, as ordinary (batch) gradients do.
+    """
+    counts = {
+        leaf.num_examples if isinstance(leaf, FactoredLeaf) else (*jnp.shape(leaf), None)[0]
+        for leaf in _leaves(grads)
+    }
+    if len(counts) != 1 or None in counts:
+        raise ValueError(
+            "expected per-example gradients, every leaf with the same leading axis of examples "
+            f"(see gujax.per_example_grads), got leading axes {sorted(map(str, counts))}"
+        )
+    (count,) = counts
+    return count  # type: ignore[return-value]
+
+
+def _is_factored(x: Any) -> bool:
+    return isinstance(x, FactoredLeaf)
+
+
+def _leaves(grads: chex.ArrayTree) -> list[Any]:
+    return jax.tree.leaves(grads, is_leaf=_is_factored)
+
+
+def _total(parts: Any) -> Array:
+    return reduce(add, parts)
+
+
+def _leaf_gram(a: Array | FactoredLeaf, b: Array | FactoredLeaf) -> Array:
+    if isinstance(a, FactoredLeaf) and isinstance(b, FactoredLeaf):
+        return a.gram(b)
+    a, b = (x.materialize() if isinstance(x, FactoredLeaf) else x for x in (a, b))
+    return jnp.matmul(_rows(a), _rows(b).T, preferred_element_type=_accumulation_type(a))
+
+
+def _rows(leaf: Array) -> Array:
+    return leaf.reshape(leaf.shape[0], -1).astype(_accumulation_type(leaf))
+
+
+def _accumulation_type(leaf: Array) -> jnp.dtype:
+    return jnp.promote_types(leaf.dtype, jnp.float32)
