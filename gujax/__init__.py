@@ -1,0 +1,77 @@
+"""gujax: what training discloses about each example, and every way of preventing it.
+
+The core is a straight line of pure functions:
+
+    loss_fn, params, batch
+      → per_example_grads        dense or factored
+      → gram                     K = G Gᵀ
+      → uniqueness               GNQ
+      → disclosure_bound, membership_mu, predicted_auc, predicted_tpr
+
+and `gujax.transforms`, optax transformations that act on it. What is built on the core is imported
+by name: `gujax.data`, `gujax.models`, `gujax.training`, `gujax.attacks`, `gujax.reporting`.
+"""
+
+# `gujax.uniqueness` is the function; the package of that name is reached by `from gujax.uniqueness
+# import ...`. Importing the transforms first makes sure that the name is bound to the function.
+from gujax import transforms
+from gujax.gradients import (
+    explain,
+    gram,
+    materialize,
+    num_examples,
+    per_example_grads,
+    squared_norms,
+    value_and_per_example_grads,
+    weighted_sum,
+)
+from gujax.uniqueness import (
+    Ledger,
+    batch_to_dataset_uniqueness,
+    binary_information,
+    compose_mu,
+    compose_nats,
+    diagonal_uniqueness,
+    disclosure_bound,
+    gdp_delta,
+    init_ledger,
+    leverage,
+    membership_mu,
+    noise_ridge,
+    predicted_advantage,
+    predicted_auc,
+    predicted_tpr,
+    relative_ridge,
+    uniqueness,
+    update_ledger,
+)
+
+__all__ = [
+    "Ledger",
+    "batch_to_dataset_uniqueness",
+    "binary_information",
+    "compose_mu",
+    "compose_nats",
+    "diagonal_uniqueness",
+    "disclosure_bound",
+    "explain",
+    "gdp_delta",
+    "gram",
+    "init_ledger",
+    "leverage",
+    "materialize",
+    "membership_mu",
+    "noise_ridge",
+    "num_examples",
+    "per_example_grads",
+    "predicted_advantage",
+    "predicted_auc",
+    "predicted_tpr",
+    "relative_ridge",
+    "squared_norms",
+    "transforms",
+    "uniqueness",
+    "update_ledger",
+    "value_and_per_example_grads",
+    "weighted_sum",
+]

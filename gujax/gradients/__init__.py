@@ -7,9 +7,14 @@ from gujax.gradients.algebra import (
     squared_norms,
     weighted_sum,
 )
+from gujax.gradients.explain import Explanation, explain
+from gujax.gradients.microbatch import MicrobatchedGrads
 from gujax.gradients.per_example import per_example_grads, value_and_per_example_grads
 
 __all__ = [
+    "Explanation",
+    "MicrobatchedGrads",
+    "explain",
     "gram",
     "materialize",
     "num_examples",

@@ -1,5 +1,6 @@
 """Linear algebra on per-example gradients, dense or factored leaves alike."""
 
+from abc import ABC, abstractmethod
 from functools import reduce
 from operator import add
 from typing import Any
@@ -11,6 +12,31 @@ from jax import Array
 from jaxtyping import Float
 
 from gujax.gradients.factored import FactoredLeaf
+
+
+class DeferredGrads(ABC):
+    """Per-example gradients that are no pytree of leaves: they answer the questions below."""
+
+    @property
+    @abstractmethod
+    def num_examples(self) -> int:
+        """See `num_examples`."""
+
+    @abstractmethod
+    def gram(self, other: Any) -> Float[Array, "examples others"]:
+        """See `gram`."""
+
+    @abstractmethod
+    def squared_norms(self) -> Float[Array, " examples"]:
+        """See `squared_norms`."""
+
+    @abstractmethod
+    def weighted_sum(self, weights: Float[Array, " examples"]) -> chex.ArrayTree:
+        """See `weighted_sum`."""
+
+    @abstractmethod
+    def materialize(self) -> chex.ArrayTree:
+        """See `materialize`."""
 
 
 def gram(
@@ -29,6 +55,8 @@ def gram(
     Raises:
         ValueError: `other` has another structure than `grads`.
     """
+    if isinstance(grads, DeferredGrads):
+        return grads.gram(grads if other is None else other)
     leaves = _leaves(grads)
     others = leaves if other is None else _leaves(other)
     if len(leaves) != len(others):
@@ -41,6 +69,8 @@ def gram(
 
 def squared_norms(grads: chex.ArrayTree) -> Float[Array, " examples"]:
     """Squared norm of each example's gradient: diag K without the off-diagonal work."""
+    if isinstance(grads, DeferredGrads):
+        return grads.squared_norms()
 
     def norms(leaf: Array | FactoredLeaf) -> Array:
         if isinstance(leaf, FactoredLeaf):
@@ -64,6 +94,8 @@ def weighted_sum(grads: chex.ArrayTree, weights: Float[Array, " examples"]) -> c
     if jnp.shape(weights) != (count,):
         raise ValueError(f"weights must have shape ({count},), got {jnp.shape(weights)}")
     weights = jnp.asarray(weights)
+    if isinstance(grads, DeferredGrads):
+        return grads.weighted_sum(weights)
 
     def summed(leaf: Array | FactoredLeaf) -> Array:
         if isinstance(leaf, FactoredLeaf):
@@ -80,6 +112,8 @@ def weighted_sum(grads: chex.ArrayTree, weights: Float[Array, " examples"]) -> c
 
 def materialize(grads: chex.ArrayTree) -> chex.ArrayTree:
     """Dense per-example gradients: every leaf [examples, *param.shape]."""
+    if isinstance(grads, DeferredGrads):
+        return grads.materialize()
 
     def dense(leaf: Array | FactoredLeaf) -> Array:
         if isinstance(leaf, FactoredLeaf):
@@ -95,6 +129,8 @@ def num_examples(grads: chex.ArrayTree) -> int:
     Raises:
         ValueError: there is no leaf, or leaves disagree, as ordinary (batch) gradients do.
     """
+    if isinstance(grads, DeferredGrads):
+        return grads.num_examples
     counts = {
         leaf.num_examples if isinstance(leaf, FactoredLeaf) else (*jnp.shape(leaf), None)[0]
         for leaf in _leaves(grads)

@@ -59,6 +59,12 @@ def gram_way(sites: Sequence[Sizes], examples: int, others: int) -> Way:
     return "inner" if inner <= outer_flops(sites, examples, others) else "outer"
 
 
+def gram_flops(sites: Sequence[Sizes], examples: int, others: int) -> int:
+    """Floating-point operations of the Gram matrix, the cheaper way."""
+    inner = inner_flops(sites, examples, others)
+    return min(inner, outer_flops(sites, examples, others))
+
+
 def norm_way(sites: Sequence[Sizes]) -> Way:
     """The cheaper way to the squared norms of one parameter: only pairs within an example."""
     return "inner" if inner_flops(sites, 1, 1) <= outer_flops(sites, 1, 1) else "outer"
@@ -70,13 +76,16 @@ def chunk_rows(site: Sizes, examples: int, max_elements: int = CHUNK_ELEMENTS) -
     return max(1, min(site.rows, max_elements // max(per_row, 1)))
 
 
+def kept_elements(sites: Sequence[Sizes]) -> int:
+    """Elements of one example's factors."""
+    return sum(site.groups * site.positions * (site.rows + site.columns) for site in sites)
+
+
 def form_at_once(sites: Sequence[Sizes], examples: int) -> bool:
     """Whether to form a parameter's dense per-example gradients right away.
 
     Worth it where the Gram matrix needs them formed anyway, and where they take no more memory
     than the factors they replace.
     """
-    if gram_way(sites, examples, examples) == "inner":
-        return False
-    kept = sum(s.groups * s.positions * (s.rows + s.columns) for s in sites)
-    return sites[0].elements <= kept
+    outer = gram_way(sites, examples, examples) == "outer"
+    return outer and sites[0].elements <= kept_elements(sites)

@@ -12,11 +12,6 @@ from gujax.gradients.cost import Sizes, chunk_rows, gram_way, norm_way
 from gujax.gradients.placement import Placement, lift, place
 
 
-def static(**kwargs):
-    """A dataclass field that is part of the pytree's structure."""
-    return field(metadata={"static": True}, **kwargs)
-
-
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Site:
@@ -33,9 +28,9 @@ class Site:
 
     left: Array
     right: Array
-    sizes: Sizes = static()
-    placement: Placement = static()
-    indexed: bool = static()
+    sizes: Sizes = field(metadata={"static": True})
+    placement: Placement = field(metadata={"static": True})
+    indexed: bool = field(metadata={"static": True})
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -87,8 +82,8 @@ class FactoredLeaf:
     """
 
     sites: tuple[Site, ...]
-    shape: tuple[int, ...] = static()
-    dtype: jnp.dtype = static()
+    shape: tuple[int, ...] = field(metadata={"static": True})
+    dtype: jnp.dtype = field(metadata={"static": True})
 
     @property
     def num_examples(self) -> int:

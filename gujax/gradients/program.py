@@ -25,6 +25,11 @@ RULES: dict[str, Rule] = {}
 NESTED: dict[str, NestedRun] = {}
 
 
+def aval(atom: Atom) -> Any:
+    """Shape and type of an atom."""
+    return atom.aval
+
+
 def rule(*primitives: str) -> Callable[[Rule], Rule]:
     """Register how a gradient that a primitive outputs decomposes into terms.
 
@@ -86,6 +91,8 @@ class Program:
         """
         if self.is_zero(atom):
             return []
+        if isinstance(atom, core.Literal):
+            raise UnfactorableError("a constant is added")
         if atom in self._accumulators:
             return [Accumulator(atom)]  # type: ignore[list-item]
         if atom not in self._producers:
@@ -104,16 +111,26 @@ class Program:
     def is_zero(self, atom: Atom) -> bool:
         """Whether `atom` is zero by construction: what JAX starts to accumulate gradients from."""
         if isinstance(atom, core.Literal):
-            return atom.aval.shape == () and atom.val == 0
+            return aval(atom).shape == () and atom.val == 0
         eqn = self._producer(atom, "broadcast_in_dim", "convert_element_type")
         return eqn is not None and self.is_zero(eqn.invars[0])
 
     def scalar(self, atom: Atom) -> Atom | None:
         """The scalar that `atom` is a broadcast of, or None."""
-        if atom.aval.shape == ():
+        if aval(atom).shape == ():
             return atom
         eqn = self._producer(atom, "broadcast_in_dim")
         return None if eqn is None else self.scalar(eqn.invars[0])
+
+    def varying_axes(self, atom: Atom) -> set[int]:
+        """Axes along which `atom` can vary: longer than one, and not the result of a broadcast."""
+        axes = {axis for axis, size in enumerate(aval(atom).shape) if size > 1}
+        eqn = self._producer(atom, "broadcast_in_dim")
+        if eqn is None:
+            return axes
+        source = aval(eqn.invars[0]).shape
+        targets = eqn.params["broadcast_dimensions"]
+        return {int(axis) for axis, size in zip(targets, source, strict=True) if size > 1} & axes
 
     def _producer(self, atom: Atom, *names: str) -> core.JaxprEqn | None:
         if isinstance(atom, core.Literal) or atom not in self._producers:
@@ -187,7 +204,7 @@ def _inline(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
             arguments = [read(atom) for atom in eqn.invars]
             match eqn.primitive.name:
                 case "jit" | "closed_call":
-                    inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+                    inner: Any = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
                     outputs: Sequence[Any] = run(inner.jaxpr, inner.consts, arguments)
                 case "remat2":
                     # The recomputation must stay one: without the barrier XLA would merge it

@@ -51,9 +51,17 @@ class Inner:
 
 @dataclass(frozen=True, eq=False)
 class Accumulator:
-    """Marks, in place of a term, the carried array to which a scan adds its gradients."""
+    """Marks, in place of a term, the carried array to which a scan adds its gradients.
+
+    Any other step on it would have to be repeated once per iteration.
+    """
 
     var: core.Var
+
+    def _changed(self, *args: Any, **kwargs: Any) -> "Term":
+        raise UnfactorableError("a loop does more with a gradient than add to it")
+
+    then = scaled = sliced = _changed
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from jax import Array, lax
 from jax.extend import core
 
 from gujax.gradients.placement import Reshape, Transpose
-from gujax.gradients.program import Program, rule
+from gujax.gradients.program import Program, aval, rule
 from gujax.gradients.terms import Factors, Term
 
 
@@ -22,13 +22,13 @@ def _convolution(program: Program, eqn: core.JaxprEqn, index: int) -> list[Term]
     convolutions have a group axis.
     """
     params = eqn.params
-    lhs_aval, rhs_aval = (atom.aval for atom in eqn.invars)
+    lhs_aval, rhs_aval = (aval(atom) for atom in eqn.invars)
     numbers = params["dimension_numbers"]
     feature_groups, batch_groups = params["feature_group_count"], params["batch_group_count"]
     groups = feature_groups * batch_groups  # JAX allows only one of the two to exceed 1
     lhs_n, lhs_c, *_ = (lhs_aval.shape[d] for d in numbers.lhs_spec)
     rhs_f, rhs_c, *window = (rhs_aval.shape[d] for d in numbers.rhs_spec)
-    out_shape = tuple(eqn.outvars[0].aval.shape[d] for d in numbers.out_spec)
+    out_shape = tuple(aval(eqn.outvars[0]).shape[d] for d in numbers.out_spec)
     taps = out_shape[2:]
     n = lhs_n // batch_groups
     f = rhs_f // groups

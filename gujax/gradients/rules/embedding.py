@@ -5,7 +5,7 @@ from jax import Array, lax
 from jax.extend import core
 
 from gujax.gradients.placement import Transpose
-from gujax.gradients.program import Program, rule
+from gujax.gradients.program import Program, aval, rule
 from gujax.gradients.terms import Factors, Term, UnfactorableError
 
 
@@ -14,21 +14,22 @@ def _scatter_add(program: Program, eqn: core.JaxprEqn, index: int) -> list[Term]
     """The gradient of a gather of whole rows: errors added into the rows they came from."""
     operand, indices, updates = eqn.invars
     numbers = eqn.params["dimension_numbers"]
-    shape = operand.aval.shape
-    (axis, *more) = numbers.scatter_dims_to_operand_dims or (None,)
-    window = tuple(updates.aval.shape[d] for d in numbers.update_window_dims)
+    shape = aval(operand).shape
+    if len(numbers.scatter_dims_to_operand_dims) != 1:
+        raise UnfactorableError("indexed along several axes at once")
+    (axis,) = numbers.scatter_dims_to_operand_dims
+    window = tuple(aval(updates).shape[d] for d in numbers.update_window_dims)
     columns = tuple(size for d, size in enumerate(shape) if d != axis)
     whole_rows = (
-        not more
-        and tuple(numbers.inserted_window_dims) == (axis,)
+        tuple(numbers.inserted_window_dims) == (axis,)
         and not numbers.operand_batching_dims
         and window == columns
     )
     if not whole_rows:
-        raise UnfactorableError("indexed by more than one axis, or by windows")
+        raise UnfactorableError("indexed by windows, not by whole rows")
     length = shape[axis]
-    scattered = tuple(d for d in range(updates.aval.ndim) if d not in numbers.update_window_dims)
-    positions = indices.aval.size
+    scattered = tuple(d for d in range(aval(updates).ndim) if d not in numbers.update_window_dims)
+    positions = aval(indices).size
     drop = eqn.params["mode"] != lax.GatherScatterMode.CLIP
 
     def build(indices: Array, updates: Array) -> Factors:
@@ -41,14 +42,14 @@ def _scatter_add(program: Program, eqn: core.JaxprEqn, index: int) -> list[Term]
         return jnp.clip(rows, 0, length - 1).astype(jnp.int32), values
 
     term = Term("rows", (), positions, (length,), columns, (indices, updates), build)
-    return program.resolve(operand) + [term.then(_to_axis(axis, len(shape)))]
+    return [*program.resolve(operand), term.then(_to_axis(axis, len(shape)))]
 
 
 @rule("dynamic_update_slice")
 def _dynamic_update_slice(program: Program, eqn: core.JaxprEqn, index: int) -> list[Term]:
     """The gradient of taking one slice at a computed index: one row of a table of zeros."""
     operand, update, *starts = eqn.invars
-    shape, part = operand.aval.shape, update.aval.shape
+    shape, part = aval(operand).shape, aval(update).shape
     axes = [axis for axis in range(len(shape)) if shape[axis] != part[axis]]
     if not program.is_zero(operand) or len(axes) != 1 or part[axes[0]] != 1:
         raise UnfactorableError("a dynamic slice of more than one row")

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.extend import core
 
-from gujax.gradients.program import Program, rule
+from gujax.gradients.program import Program, aval, rule
 from gujax.gradients.terms import Factors, Term
 
 
@@ -17,7 +17,7 @@ def _dot_general(program: Program, eqn: core.JaxprEqn, index: int) -> list[Term]
     For y = x W over T positions JAX's gradient is Σ_t δ_t ⊗ x_t: the contraction runs over the
     positions, and the factors are the error and the activation, whichever side W was on.
     """
-    left_aval, right_aval = (atom.aval for atom in eqn.invars)
+    left_aval, right_aval = (aval(atom) for atom in eqn.invars)
     (left_sum, right_sum), (left_batch, right_batch) = eqn.params["dimension_numbers"]
     left_free = _others(left_aval.ndim, left_sum, left_batch)
     right_free = _others(right_aval.ndim, right_sum, right_batch)
