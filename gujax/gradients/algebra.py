@@ -57,12 +57,17 @@ def gram(
     """
     if isinstance(grads, DeferredGrads):
         return grads.gram(grads if other is None else other)
+    num_examples(grads)
     leaves = _leaves(grads)
-    others = leaves if other is None else _leaves(other)
-    if len(leaves) != len(others):
+    if other is None:
+        return _total(_leaf_gram(leaf, leaf) for leaf in leaves)
+    num_examples(other)
+    others = _leaves(other)
+    shapes, other_shapes = ([_parameter_shape(leaf) for leaf in x] for x in (leaves, others))
+    if shapes != other_shapes:
         raise ValueError(
-            f"other has {len(others)} leaves but grads has {len(leaves)}: "
-            "both must come from the same loss and parameters"
+            f"other has gradients of parameters of shapes {other_shapes}, grads of shapes "
+            f"{shapes}: both must come from the same loss and parameters"
         )
     return _total(_leaf_gram(a, b) for a, b in zip(leaves, others, strict=True))
 
@@ -71,6 +76,7 @@ def squared_norms(grads: chex.ArrayTree) -> Float[Array, " examples"]:
     """Squared norm of each example's gradient: diag K without the off-diagonal work."""
     if isinstance(grads, DeferredGrads):
         return grads.squared_norms()
+    num_examples(grads)
 
     def norms(leaf: Array | FactoredLeaf) -> Array:
         if isinstance(leaf, FactoredLeaf):
@@ -117,7 +123,7 @@ def materialize(grads: chex.ArrayTree) -> chex.ArrayTree:
 
     def dense(leaf: Array | FactoredLeaf) -> Array:
         if isinstance(leaf, FactoredLeaf):
-            return leaf.materialize().astype(leaf.dtype)
+            return leaf.materialize()
         return leaf
 
     return jax.tree.map(dense, grads, is_leaf=_is_factored)
@@ -150,6 +156,10 @@ def _is_factored(x: Any) -> bool:
 
 def _leaves(grads: chex.ArrayTree) -> list[Any]:
     return jax.tree.leaves(grads, is_leaf=_is_factored)
+
+
+def _parameter_shape(leaf: Array | FactoredLeaf) -> tuple[int, ...]:
+    return leaf.shape if isinstance(leaf, FactoredLeaf) else jnp.shape(leaf)[1:]
 
 
 def _total(parts: Any) -> Array:

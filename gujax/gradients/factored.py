@@ -91,11 +91,12 @@ class FactoredLeaf:
         return self.sites[0].right.shape[0]
 
     def materialize(self) -> Array:
-        """Dense gradients [examples, *shape], accumulated in float32 or better."""
-        return sum(
+        """Dense gradients [examples, *shape], of the parameter's type."""
+        total = sum(
             place(lift(site.placement, self.num_examples), site.products(0, site.sizes.rows))
             for site in self.sites
-        )  # type: ignore[return-value]
+        )
+        return total.astype(self.dtype)  # type: ignore[union-attr]
 
     def weighted_sum(self, weights: Float[Array, " examples"]) -> Array:
         """Σ_i w_i g_i, of the parameter's shape and type."""
