@@ -1,0 +1,1 @@
+"""Experiments: one module per job, run by `python -m experiments <job>`."""

@@ -1,0 +1,554 @@
+"""The report of the comparison: tables, figures and one HTML page."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from experiments.comparison.analysis import NUM_BINS, pooled_auc, pooled_mu, quantile_bins
+from experiments.comparison.runs import DefenseRun
+from experiments.recipe import RecipeBook
+from experiments.task import Task
+from gujax.attacks.membership import evaluate_attack
+from gujax.reporting import (
+    Interval,
+    RunDirectory,
+    Table,
+    figures,
+    format_interval,
+    html,
+    mean_interval,
+    style,
+)
+
+if TYPE_CHECKING:
+    from experiments.compare import Options
+
+
+def write(
+    directory: RunDirectory,
+    options: "Options",
+    task: Task,
+    book: RecipeBook,
+    results: Sequence[DefenseRun],
+    summary: Mapping[str, Any],
+) -> list[Table]:
+    """Writes figures and `report.html`; returns the tables that the terminal shows.
+
+    Args:
+        directory: The run directory.
+        options: Options of the job.
+        task: Data and model.
+        book: Hyperparameters and the search that found them.
+        results: All defenses; plain SGD first.
+        summary: What `analysis.summarize` returned.
+    """
+    defenses = summary["defenses"]
+    main = main_table(options, defenses)
+    drawn = _draw(directory, task, results, summary)
+    train = task.dataset.train
+    shown = [main]
+    sections = [
+        html.section(
+            "Accuracy and privacy",
+            html.table(main),
+            drawn["privacy_utility"],
+            html.table(attacks_table(defenses)),
+            drawn["roc"],
+        ),
+        html.section("Threat model", *_threat_model(options)),
+    ]
+    if any(entry["family"] == "censor" for entry in defenses.values()):
+        censored = censored_table(defenses)
+        shown.append(censored)
+        sections.append(
+            html.section(
+                "How censored points are counted",
+                html.paragraph(
+                    "Censoring removes examples that were handed to the trainer. In every table "
+                    "and figure of this report they count as members: the owner of a removed "
+                    "example entrusted it to the trainer as any other, and the attacker, who "
+                    "trains shadow models with the same defense, decides about it as about any "
+                    "other. The table below leaves them out, and shows what the plain run gave "
+                    "away about the same remaining examples: if the last column is not larger "
+                    "than the one before, censoring did not protect those who stayed."
+                ),
+                html.table(censored),
+            )
+        )
+    sections += [
+        html.section(
+            "Is attack success higher where gradients are more unique?",
+            drawn["attack_by_uniqueness"],
+            html.table(_bins_table(summary, options)),
+        ),
+        html.section(
+            "Predicted against measured attack",
+            *_prediction_text(options),
+            drawn["predicted_against_measured"],
+            html.table(prediction_table(defenses)),
+        ),
+        html.section(
+            "Accuracy of the classes",
+            drawn["class_accuracy"],
+            html.table(_worst_table(defenses, task)),
+        ),
+    ]
+    if any(entry["privacy"] for entry in defenses.values()):
+        sections.append(html.section("What DP-SGD guarantees", html.table(privacy_table(defenses))))
+    cost = cost_table(summary)
+    shown.append(cost)
+    sections += [
+        html.section("What auditing costs", html.table(cost)),
+        html.section("Training", *_training_text(task, book), html.table(_recipes_table(defenses))),
+        html.section("Files of this run", html.bullets(_FILES)),
+    ]
+    lead = (
+        f"{task.dataset.name}: {len(train)} training and {len(task.dataset.test)} test examples, "
+        f"{task.model_name}. {options.seeds} seeds × {options.shadow_models} models per defense, "
+        "each trained on a random half of the training examples. ± is the 95 % t-interval of the "
+        "mean over seeds."
+    )
+    title = f"Privacy and accuracy of {len(defenses)} ways to train on {task.dataset.name}"
+    directory.file("report.html").write_text(html.page(title, lead, sections))
+    return shown
+
+
+def main_table(options: "Options", defenses: Mapping[str, Any]) -> Table:
+    """Accuracy and the main attack, one row per defense."""
+    rows = []
+    for label, entry in defenses.items():
+        lira = entry["attacks"]["lira"]
+        rows.append(
+            [
+                label,
+                _percent(entry["test_accuracy"]),
+                _percent(entry["worst_class_accuracy"]),
+                _percent(lira["tpr_at_1pct"], 2),
+                _percent(lira["tpr_at_01pct"], 2),
+                _number(lira["auc"], 3),
+                _ridge(entry, options),
+            ]
+        )
+    return Table(
+        f"Accuracy and membership inference on {options.dataset} (percent; AUC)",
+        (
+            "defense",
+            "test accuracy",
+            "worst class",
+            "LiRA TPR at 1 % FPR",
+            "LiRA TPR at 0.1 % FPR",
+            "LiRA AUC",
+            "ridge of its GNQ",
+        ),
+        rows,
+        f"Mean ± 95 % t-interval over {options.seeds} seeds. Guessing has TPR = FPR and AUC 0.5. "
+        "Censored points count as members.",
+    )
+
+
+def attacks_table(defenses: Mapping[str, Any]) -> Table:
+    """The three attacks beside one another."""
+    rows = []
+    for label, entry in defenses.items():
+        cells = [label]
+        for attack in ("lira", "rmia", "loss"):
+            measured = entry["attacks"][attack]
+            cells += [_percent(measured["tpr_at_1pct"], 2), _number(measured["auc"], 3)]
+        cells.append(_percent(entry["attacks"]["lira"]["balanced_accuracy"], 1))
+        rows.append(cells)
+    return Table(
+        "Three attacks: TPR at 1 % FPR (percent) and AUC",
+        (
+            "defense",
+            "LiRA TPR",
+            "LiRA AUC",
+            "RMIA TPR",
+            "RMIA AUC",
+            "loss TPR",
+            "loss AUC",
+            "LiRA balanced acc.",
+        ),
+        rows,
+    )
+
+
+def censored_table(defenses: Mapping[str, Any]) -> Table:
+    """LiRA with the censored points as members, without them, and before censoring."""
+    rows = []
+    for label, entry in defenses.items():
+        if entry["family"] != "censor":
+            continue
+        counted, kept, before = entry["attacks"]["lira"], entry["kept"], entry["kept_in_plain_sgd"]
+        rows.append(
+            [
+                label,
+                _percent(counted["tpr_at_1pct"], 2),
+                _percent(kept["tpr_at_1pct"], 2),
+                _percent(before["tpr_at_1pct"], 2),
+                _number(counted["auc"], 3),
+                _number(kept["auc"], 3),
+                _number(before["auc"], 3),
+            ]
+        )
+    return Table(
+        "LiRA with and without the censored points (TPR at 1 % FPR, percent; AUC)",
+        (
+            "defense",
+            "TPR, removed are members",
+            "TPR, removed left out",
+            "the same points in plain SGD",
+            "AUC, removed are members",
+            "AUC, removed left out",
+            "the same points in plain SGD",
+        ),
+        rows,
+    )
+
+
+def prediction_table(defenses: Mapping[str, Any]) -> Table:
+    """What composed μ predicts, beside what LiRA measured."""
+    rows = []
+    for label, entry in defenses.items():
+        prediction, lira = entry["prediction"], entry["attacks"]["lira"]
+        scale = prediction["scale"]
+        rows.append(
+            [
+                label,
+                f"{prediction['median_mu']:.3g}",
+                f"{prediction['predicted_auc']:.3f}",
+                f"{prediction['measured_auc']:.3f}",
+                f"{100 * prediction['predicted_tpr_at_1pct']:.1f}",
+                f"{100 * lira['tpr_at_1pct']['mean']:.2f}",
+                _plain_number(prediction["spearman"], 2),
+                "–" if scale is None else f"{scale:.2g}",
+            ]
+        )
+    return Table(
+        "Predicted and measured attack",
+        (
+            "defense",
+            "median μ",
+            "predicted AUC",
+            "measured AUC per example",
+            "predicted TPR at 1 % FPR (%)",
+            "measured TPR at 1 % FPR (%)",
+            "Spearman of μ and AUC",
+            "factor on μ that matches",
+        ),
+        rows,
+        "Predictions and AUC per example are means over the training examples. The factor is "
+        "fitted to the same data; – where the attack does not beat guessing.",
+    )
+
+
+def privacy_table(defenses: Mapping[str, Any]) -> Table:
+    """The accounting of DP-SGD."""
+    rows = []
+    for label, entry in defenses.items():
+        if privacy := entry["privacy"]:
+            rows.append(
+                [
+                    label,
+                    f"{privacy['epsilon']:.3f}",
+                    f"{privacy['delta']:g}",
+                    f"{privacy['sampling_rate']:.4f}",
+                    str(privacy["steps"]),
+                    f"{privacy['l2_norm_clip']:g}",
+                    f"{privacy['noise_multiplier']:.3f}",
+                    str(entry["overflow"]),
+                ]
+            )
+    return Table(
+        "DP-SGD: the guarantee for adding or removing one example",
+        (
+            "defense",
+            "ε spent",
+            "δ",
+            "sampling rate",
+            "steps",
+            "L2 clip",
+            "noise multiplier",
+            "examples cut from batches",
+        ),
+        rows,
+        "Poisson sampling, noise on the sum, division by the expected batch size; ε by the "
+        "privacy-loss distribution of the composed subsampled Gaussian mechanism. The guarantee "
+        "does not cover the search of hyperparameters. A batch that outgrew its physical size "
+        "would be cut; the last column counts the examples cut in all runs.",
+    )
+
+
+def cost_table(summary: Mapping[str, Any]) -> Table:
+    """Time and memory of a step relative to the plain one."""
+    rows = []
+    for model, steps in summary["cost"].items():
+        plain = steps["plain"]["memory_mib"]
+        for step, cost in steps.items():
+            memory = cost["memory_mib"]
+            known = memory is not None and plain is not None
+            rows.append(
+                [
+                    model,
+                    step,
+                    f"{cost['milliseconds']:.3g}",
+                    f"{cost['relative']:.2f}×",
+                    f"{memory:.2f}" if known else "–",
+                    f"{memory - plain:+.2f}" if known else "–",
+                ]
+            )
+    return Table(
+        "Cost of one training step",
+        ("model and batch", "step", "time (ms)", "relative time", "memory (MiB)", "beyond plain"),
+        rows,
+        "Medians of interleaved samples in one process. Plain is the gradient of the mean loss, "
+        "nothing per example. Memory is what the compiled step allocates beside its inputs and "
+        "outputs. On a small model the work on the B × B Gram matrix, which does not depend on "
+        "the model, outweighs the step itself.",
+    )
+
+
+def _draw(
+    directory: RunDirectory, task: Task, results: Sequence[DefenseRun], summary: Mapping[str, Any]
+) -> dict[str, str]:
+    """Draws and saves every figure; returns their HTML by name."""
+    entries = list(summary["defenses"].values())
+    labels = [result.defense.label for result in results]
+    families = [result.defense.family for result in results]
+
+    def inline(name: str, figure, alt: str, caption: str) -> str:
+        path = style.save(figure, directory.file(f"figures/{name}"))
+        return html.figure(path, alt, caption)
+
+    accuracy = [_interval(entry["test_accuracy"]) for entry in entries]
+    tpr = [_interval(entry["attacks"]["lira"]["tpr_at_1pct"]) for entry in entries]
+    positions = list(range(1, NUM_BINS + 1))
+    lines = []
+    for label, family, entry in zip(labels, families, entries):
+        intervals = [_interval(of_bin) for of_bin in entry["auc_by_bin"]]
+        mean, low, high = zip(*intervals)
+        lines.append(figures.Series(label, family, positions, mean, low, high))
+    curves = [_roc(result) for result in results]
+    classes = [[_interval(of_class) for of_class in entry["class_accuracy"]] for entry in entries]
+    return {
+        "privacy_utility": inline(
+            "privacy_utility",
+            figures.privacy_utility(labels, families, accuracy, tpr, 0.01, "LiRA"),
+            "Test accuracy against LiRA's true positive rate at 1 % false positives",
+            "Test accuracy against what LiRA achieves at 1 % false positives. Bars are 95 % "
+            "t-intervals over seeds, in both directions. Censored points count as members.",
+        ),
+        "roc": inline(
+            "roc",
+            figures.roc_curves(labels, families, *zip(*curves)),
+            "ROC curves of LiRA on logarithmic axes",
+            "LiRA's ROC curve under every defense, pooled over seeds, models and examples.",
+        ),
+        "attack_by_uniqueness": inline(
+            "attack_by_uniqueness",
+            figures.attack_by_uniqueness(
+                lines, 0.5, "decile of the nats that an example accumulates in plain SGD"
+            ),
+            "Attack success over deciles of accumulated nats",
+            "LiRA's AUC on single examples, averaged over deciles of the nats that the examples "
+            "accumulate in plain SGD. The same examples are in the same decile for every defense, "
+            "so lines show who is protected. Bars are 95 % t-intervals over seeds.",
+        ),
+        "predicted_against_measured": inline(
+            "predicted_against_measured",
+            _predicted_figure(results[0], entries[0]["prediction"]["scale"]),
+            "Measured AUC per example against composed μ",
+            "Plain SGD, one grey dot per training example: the μ composed over the run (root mean "
+            "square over models) and the AUC that LiRA reached on it. Dark: means over deciles of "
+            "μ with 95 % t-intervals over seeds.",
+        ),
+        "class_accuracy": inline(
+            "class_accuracy",
+            figures.class_accuracy(task.class_names, labels, families, classes),
+            "Test accuracy by class",
+            "Test accuracy of each class, mean over models; bars are 95 % t-intervals over seeds.",
+        ),
+    }
+
+
+def _predicted_figure(plain: DefenseRun, scale: float | None):
+    mu, measured = pooled_mu(plain.seeds), pooled_auc(plain.seeds)
+    bins = quantile_bins(mu)
+    per_seed = [pooled_auc([run]) for run in plain.seeds]
+    intervals = [
+        mean_interval(np.array([of_seed[bins == b].mean() for of_seed in per_seed]))
+        for b in range(NUM_BINS)
+    ]
+    centers = [float(np.median(mu[bins == b])) for b in range(NUM_BINS)]
+    line = figures.Series("LiRA, deciles of μ", "sgd", centers, *zip(*intervals))
+    grid = np.geomspace(max(mu.min(), mu.max() / 1e4), mu.max(), 200)
+    curves = [("predicted: Φ(μ/√2)", grid, stats.norm.cdf(grid / np.sqrt(2)))]
+    if scale is not None:
+        name = f"predicted with μ × {scale:.2g} (fitted)"
+        curves.append((name, grid, stats.norm.cdf(scale * grid / np.sqrt(2))))
+    return figures.predicted_against_measured(mu, measured, line, curves)
+
+
+def _roc(result: DefenseRun) -> tuple[np.ndarray, np.ndarray]:
+    scores = np.concatenate([run.outputs.scores["lira"] for run in result.seeds])
+    members = np.concatenate([run.members for run in result.seeds])
+    measured = evaluate_attack(scores, members, num_resamples=0)
+    # Some hundred points draw the curve as well as all of them do.
+    grid = np.geomspace(1e-4, 1, 400)
+    return grid, np.interp(grid, measured.fpr, measured.tpr)
+
+
+def _threat_model(options: "Options") -> list[str]:
+    return [
+        html.paragraph(
+            "Attacker of the measured attacks. Wants to know whether one given example was handed "
+            "to the trainer. Has the trained model's outputs (logits) for any input, the example "
+            "with its label, the training algorithm with the defense and all its settings, and "
+            "the pool of examples from which a random half was drawn for training. Trains "
+            f"{options.shadow_models - 1} shadow models per target on other random halves of that "
+            "pool, with the same defense. Does not see the order of batches, intermediate models "
+            "or gradients. Prior of membership: 1/2. This is a strong attacker among those with "
+            "access to the final model, not the strongest possible: success measured here is a "
+            "lower bound of what can be achieved."
+        ),
+        html.paragraph(
+            "Attacker of the predictions (nats, μ). Sees every update, knows which examples may be "
+            "in which batch and all gradients, and asks whether one example's gradient is in the "
+            "sum (prior 1/2). Between the attacker and the sum stands Gaussian noise: DP-SGD's own "
+            "for DP-SGD, an assumed one for every other defense, of variance ridge × 1/4 per "
+            f"coordinate with ridge = {options.relative_ridge:g} × the mean squared gradient norm "
+            "of the batch. All numbers of this kind hold under the Gaussian approximation of the "
+            "other examples' sum. The choice of which gradients a gate, clip or budget changes is "
+            "itself not accounted for."
+        ),
+    ]
+
+
+def _prediction_text(options: "Options") -> list[str]:
+    return [
+        html.paragraph(
+            "μ composes over the steps of a run as the root of the sum of squares; from it "
+            "follow the AUC and TPR of the best attack by someone who sees every update. LiRA "
+            "sees the final model only, so it should stay below the prediction; how far below "
+            "says how much the final model forgets and how strong the assumed noise is. Ridge: "
+            f"{options.relative_ridge:g} × mean squared gradient norm (DP-SGD: its own noise), "
+            "inclusion probability 1/2."
+        )
+    ]
+
+
+def _bins_table(summary: Mapping[str, Any], options: "Options") -> Table:
+    columns = ["defense", *(f"{10 * b}–{10 * (b + 1)} %" for b in range(NUM_BINS))]
+    nats = [f"{of_bin['mean']:.3g}" for of_bin in summary["bins"]["mean_nats"]]
+    rows = [["nats in plain SGD", *nats]]
+    rows += [
+        [label, *(f"{of_bin['mean']:.3f}" for of_bin in entry["auc_by_bin"])]
+        for label, entry in summary["defenses"].items()
+    ]
+    return Table(
+        "LiRA's AUC per example, by quantile of accumulated nats",
+        columns,
+        rows,
+        f"Nats with relative ridge {options.relative_ridge:g}; they add up over steps and may "
+        "exceed ln 2 ≈ 0.69, the entropy of membership, which caps what is disclosed.",
+    )
+
+
+def _worst_table(defenses: Mapping[str, Any], task: Task) -> Table:
+    rows = []
+    for label, entry in defenses.items():
+        means = [of_class["mean"] for of_class in entry["class_accuracy"]]
+        rows.append(
+            [
+                label,
+                _percent(entry["test_accuracy"]),
+                _percent(entry["worst_class_accuracy"]),
+                task.class_names[int(np.argmin(means))],
+            ]
+        )
+    return Table(
+        "Accuracy of the worst class (percent)",
+        ("defense", "all classes", "worst class of each seed", "most often"),
+        rows,
+        "Class accuracies are means over a seed's models; the worst class is chosen per seed. The "
+        "last column names the class with the lowest mean over seeds.",
+    )
+
+
+def _training_text(task: Task, book: RecipeBook) -> list[str]:
+    texts = [
+        "Every defense has its own hyperparameters, found by a search on examples that the models "
+        f"were not trained on (the other half of the training split of {book.dataset}). Censoring "
+        "trains as plain SGD does."
+    ]
+    if command := book.search.get("command"):
+        texts.append(
+            f"Search: {command}. Configurations tried: "
+            + ", ".join(f"{key} {count}" for key, count in book.search["tried"].items())
+            + "."
+        )
+    if book.dataset != task.dataset.name:
+        texts.append(
+            f"There is no search for {task.dataset.name}: these were tuned on {book.dataset}, and "
+            "accuracies may be below what each defense can reach."
+        )
+    return [html.paragraph(text) for text in texts]
+
+
+def _recipes_table(defenses: Mapping[str, Any]) -> Table:
+    rows = []
+    for label, entry in defenses.items():
+        recipe = entry["recipe"]
+        rows.append(
+            [
+                label,
+                recipe["optimizer"],
+                f"{recipe['learning_rate']:g}",
+                "cosine" if recipe["cosine_decay"] else "constant",
+                str(recipe["batch_size"]),
+                str(recipe["epochs"]),
+                "–" if recipe["l2_norm_clip"] is None else f"{recipe['l2_norm_clip']:g}",
+            ]
+        )
+    return Table(
+        "Hyperparameters",
+        ("defense", "optimizer", "learning rate", "schedule", "batch size", "epochs", "L2 clip"),
+        rows,
+    )
+
+
+_FILES = [
+    "config.json: options and versions; status.json: that the run completed.",
+    "summary.json: every number of this page.",
+    "scores.parquet: per defense, seed, model and training example: member, removed, nats, μ, "
+    "scores of LiRA, RMIA and loss threshold.",
+    "per_example.parquet: per defense, seed and training example: label, subgroup, accumulated "
+    "GNQ, nats, μ (over the models given the example), attack score and AUC, share of those "
+    "models from which it was removed.",
+    "test_accuracy.parquet: per defense, seed, model and class: test examples and how many are "
+    "classified correctly.",
+    "steps.parquet: per defense, seed and step, mean over models: loss, batch size, contributing "
+    "examples, largest GNQ.",
+    "figures/: every figure as PNG and SVG.",
+]
+
+
+def _ridge(entry: Mapping[str, Any], options: "Options") -> str:
+    return "its noise" if entry["privacy"] else f"{options.relative_ridge:g} × mean"
+
+
+def _interval(entry: Mapping[str, Any]) -> Interval:
+    return Interval(entry["mean"], entry["low"], entry["high"])
+
+
+def _percent(entry: Mapping[str, Any], digits: int = 1) -> str:
+    return format_interval(_interval(entry), percent=True, digits=digits)
+
+
+def _number(entry: Mapping[str, Any], digits: int) -> str:
+    return format_interval(_interval(entry), digits=digits)
+
+
+def _plain_number(value: float, digits: int) -> str:
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"

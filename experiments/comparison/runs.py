@@ -1,0 +1,141 @@
+"""Trains and attacks every defense."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+
+from experiments.defenses import Defense, Privacy, most_disclosed, prepare
+from experiments.membership import Outputs, query
+from experiments.recipe import Recipe, RecipeBook
+from experiments.task import Task, initial_params
+from gujax import training
+from gujax.reporting import Steps
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all defenses share.
+
+    Attributes:
+        seeds: independent repeats.
+        models: models per defense and seed.
+        epochs: passes over the data, instead of those of the recipes.
+        delta: δ of DP-SGD.
+        relative_ridge: ridge of GNQ over the mean squared gradient norm of a batch.
+    """
+
+    seeds: int
+    models: int
+    epochs: int | None
+    delta: float
+    relative_ridge: float
+
+
+class SeedRun(NamedTuple):
+    """M models of one defense and seed.
+
+    Attributes:
+        members: examples handed to the trainer, [M, N].
+        removed: members that censoring took away before training, [M, N].
+        nats: accumulated disclosure of each example, [M, N].
+        mu: composed Gaussian-DP parameter, [M, N].
+        steps: metrics per step, each [M, epochs, steps].
+        outputs: what the models answer.
+    """
+
+    members: Bool[np.ndarray, "models examples"]
+    removed: Bool[np.ndarray, "models examples"]
+    nats: Float[np.ndarray, "models examples"]
+    mu: Float[np.ndarray, "models examples"]
+    steps: training.StepMetrics
+    outputs: Outputs
+
+
+@dataclass(frozen=True)
+class DefenseRun:
+    """One defense over all seeds."""
+
+    defense: Defense
+    recipe: Recipe
+    privacy: Privacy | None
+    seeds: Sequence[SeedRun]
+
+
+def train_all(
+    task: Task, defenses: Sequence[Defense], book: RecipeBook, settings: Settings, steps: Steps
+) -> list[DefenseRun]:
+    """Trains and attacks every defense on the same halves, from the same initial parameters.
+
+    Args:
+        task: Data and model.
+        defenses: What to train; plain SGD comes first, censoring follows from its ledgers.
+        book: Hyperparameters.
+        settings: What all defenses share.
+        steps: Progress; takes one step per defense and seed.
+    """
+    results: list[DefenseRun] = []
+    for defense in defenses:
+        recipe = book.find(defense.family, defense.epsilon)
+        if settings.epochs is not None:
+            recipe = replace(recipe, epochs=settings.epochs)
+        plain = results[0].seeds if results else None
+        results.append(_train_defense(task, defense, recipe, settings, plain, steps))
+    return results
+
+
+def _train_defense(
+    task: Task,
+    defense: Defense,
+    recipe: Recipe,
+    settings: Settings,
+    plain: Sequence[SeedRun] | None,
+    steps: Steps,
+) -> DefenseRun:
+    members = [_halves(task, settings, seed) for seed in range(settings.seeds)]
+    removed = [np.zeros_like(given) for given in members]
+    if defense.family == "censor":
+        assert plain is not None
+        assert defense.strength is not None
+        removed = [most_disclosed(run.nats, run.members, defense.strength) for run in plain]
+    ready = prepare(
+        defense, recipe, members[0] & ~removed[0], settings.relative_ridge, settings.delta
+    )
+    seeds = []
+    for seed in range(settings.seeds):
+        with steps.step(f"{defense.label}, seed {seed}"):
+            keys = jax.random.split(jax.random.key(seed), settings.models)
+            trained = training.train_many(
+                task.loss_fn,
+                initial_params(task, keys),
+                task.dataset.train,
+                ready.make_optimizer,
+                member_masks=members[seed] & ~removed[seed],
+                keys=keys,
+                batch_size=recipe.batch_size,
+                epochs=recipe.epochs,
+                sampling=ready.sampling,
+                progress=False,
+            )
+            ledger = training.aggregation_state(trained.opt_state).ledger
+            assert ledger is not None
+            seeds.append(
+                SeedRun(
+                    members[seed],
+                    removed[seed],
+                    np.asarray(ledger.nats),
+                    np.sqrt(np.asarray(ledger.mu_squared)),
+                    trained.steps,
+                    query(task, trained.params, members[seed]),
+                )
+            )
+    return DefenseRun(defense, recipe, ready.privacy, seeds)
+
+
+def _halves(task: Task, settings: Settings, seed: int) -> Bool[np.ndarray, "models examples"]:
+    # Another stream than the models' own keys, which come from key(seed) too.
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    return np.asarray(training.random_halves(key, settings.models, len(task.dataset.train)))

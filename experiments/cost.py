@@ -1,0 +1,164 @@
+"""What auditing costs: steps timed side by side in one process."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import PyTree
+
+from experiments.defenses import Defense, aggregation
+from experiments.task import Task
+from gujax import models
+from gujax.gradients import per_example_grads
+from gujax.training import cross_entropy_loss
+
+_SECONDS_PER_SAMPLE = 0.02  # long enough for the clock and the dispatch not to count
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Cost of one training step.
+
+    Attributes:
+        milliseconds: Median time.
+        relative: Time over that of the plain step, median of ratios taken side by side.
+        memory_mib: Temporary memory of the compiled step, by XLA's own analysis; None where the
+            backend does not say.
+    """
+
+    milliseconds: float
+    relative: float
+    memory_mib: float | None
+
+
+def measure_steps(
+    loss_fn: Callable,
+    params: PyTree,
+    batch: tuple[np.ndarray, np.ndarray],
+    optimizers: Mapping[str, optax.GradientTransformation],
+    descent: optax.GradientTransformation,
+    repeats: int = 15,
+) -> dict[str, StepCost]:
+    """Times a plain step and the step of every optimizer, interleaved.
+
+    The plain step is the gradient of the mean loss, followed by `descent`: no per-example
+    quantity at all. Samples alternate between the steps, so that a busy machine slows all alike.
+
+    Args:
+        loss_fn: Loss of one example.
+        params: Parameters of one model.
+        batch: Examples and labels.
+        optimizers: Chains that start with one of `gujax.transforms`, by name.
+        descent: What follows the aggregation in them.
+        repeats: Samples per step; medians are reported.
+
+    Returns:
+        Costs by name, `"plain"` first.
+    """
+
+    def plain(params, state, batch):
+        def mean_loss(params):
+            return jnp.mean(jax.vmap(loss_fn, (None, 0))(params, batch))
+
+        updates, state = descent.update(jax.grad(mean_loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    def audited(optimizer):
+        def step(params, state, batch):
+            grads = per_example_grads(loss_fn)(params, batch)
+            ids = jnp.arange(len(batch[1]))
+            updates, state = optimizer.update(grads, state, params, example_ids=ids)
+            return optax.apply_updates(params, updates), state
+
+        return step
+
+    steps = {"plain": (plain, descent)}
+    steps |= {name: (audited(optimizer), optimizer) for name, optimizer in optimizers.items()}
+    compiled, arguments = {}, {}
+    for name, (step, optimizer) in steps.items():
+        arguments[name] = (params, optimizer.init(params), jax.tree.map(jnp.asarray, batch))
+        compiled[name] = jax.jit(step).lower(*arguments[name]).compile()
+
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    loops = _loops(compiled["plain"], arguments["plain"])
+    for repeat in range(repeats + 1):
+        for name in steps:
+            elapsed = _time(compiled[name], arguments[name], loops)
+            if repeat:  # the first round warms caches up
+                seconds[name].append(elapsed)
+    return {
+        name: StepCost(
+            1e3 * statistics.median(samples),
+            statistics.median(a / b for a, b in zip(samples, seconds["plain"])),
+            _memory_mib(compiled[name]),
+        )
+        for name, samples in seconds.items()
+    }
+
+
+def _loops(step, arguments) -> int:
+    _time(step, arguments, 2)
+    return max(1, int(_SECONDS_PER_SAMPLE / _time(step, arguments, 5)))
+
+
+def _time(step, arguments, loops: int) -> float:
+    params, state, batch = arguments
+    start = time.perf_counter()
+    for _ in range(loops):
+        params, state = step(params, state, batch)
+    jax.block_until_ready(params)
+    return (time.perf_counter() - start) / loops
+
+
+def _memory_mib(step) -> float | None:
+    analysis = step.memory_analysis()
+    return None if analysis is None else analysis.temp_size_in_bytes / 2**20
+
+
+def reference_costs(
+    task: Task, batch_size: int, defenses: Sequence[Defense], relative_ridge: float
+) -> dict[str, dict[str, StepCost]]:
+    """Costs on the run's own model, and on a larger one for scale.
+
+    Args:
+        task: Data and model of the run.
+        batch_size: Examples per batch of the run.
+        defenses: Which steps to time, beside the plain one.
+        relative_ridge: Ridge of GNQ.
+
+    Returns:
+        Costs by model and step.
+    """
+    train = task.dataset.train
+    own = train.x[:batch_size], train.y[:batch_size]
+    rng = np.random.default_rng(0)
+    random = rng.random((128, 784), np.float32), rng.integers(0, 10, 128).astype(np.int32)
+    large = models.mlp((784,), 10, (1024, 1024))
+    cases = {
+        f"{task.model_name}, B = {len(own[1])}": (task.model, own, 15),
+        "MLP 784-1024-1024-10, B = 128": (large, random, 7),
+    }
+    follow = optax.sgd(0.1, momentum=0.9)
+    costs = {}
+    for name, (model, batch, repeats) in cases.items():
+        size = len(batch[1])
+        chains = {
+            _step_name(defense): optax.chain(
+                aggregation(defense, relative_ridge, size, size), follow
+            )
+            for defense in defenses
+            if defense.family not in ("censor", "dp_sgd")
+        }
+        params = model.init(jax.random.key(0))
+        loss_fn = cross_entropy_loss(model)
+        costs[name] = measure_steps(loss_fn, params, batch, chains, follow, repeats)
+    return costs
+
+
+def _step_name(defense: Defense) -> str:
+    return "SGD, audited" if defense.family == "sgd" else defense.label

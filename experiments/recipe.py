@@ -1,0 +1,127 @@
+"""Hyperparameters of training, as a search found them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import optax
+from jax.typing import ArrayLike
+
+from experiments.errors import UserError
+
+OptimizerName = Literal["momentum", "adam"]
+_FALLBACK = "digits"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one defense trains.
+
+    Attributes:
+        optimizer: "momentum" (SGD with momentum 0.9) or "adam".
+        learning_rate: Its initial value.
+        cosine_decay: Whether the learning rate falls to 0 along a cosine; else it is constant.
+        batch_size: Examples per batch; expected number under Poisson sampling.
+        epochs: Passes over the training data.
+        l2_norm_clip: Clipping norm of DP-SGD; None for every other defense.
+    """
+
+    optimizer: OptimizerName
+    learning_rate: float
+    cosine_decay: bool
+    batch_size: int
+    epochs: int
+    l2_norm_clip: float | None = None
+
+
+@dataclass(frozen=True)
+class RecipeBook:
+    """Recipes by defense, and where they come from.
+
+    Attributes:
+        recipes: `"sgd"`, `"gate"`, `"clip"`, `"dp_sgd eps=2"`, … to `Recipe`.
+        dataset: The data set that they were tuned on.
+        search: The whole record of the search, as read.
+    """
+
+    recipes: Mapping[str, Recipe]
+    dataset: str
+    search: Mapping
+
+    def find(self, family: str, epsilon: float | None = None) -> Recipe:
+        """The recipe of a defense; DP-SGD takes that of the nearest tuned ε.
+
+        Raises:
+            UserError: No recipe for this family.
+        """
+        if family != "dp_sgd":
+            # What has no search of its own trains as plain SGD does.
+            found = self.recipes.get(family, self.recipes.get("sgd"))
+        else:
+            assert epsilon is not None
+            tuned = [key for key in self.recipes if key.startswith("dp_sgd eps=")]
+            nearest = min(
+                tuned, key=lambda key: abs(float(key.split("=")[1]) - epsilon), default=None
+            )
+            found = self.recipes[nearest] if nearest else None
+        if found is None:
+            raise UserError(f"the recipes hold none for '{family}'; run the `tune` job")
+        return found
+
+
+def recipe_key(family: str, epsilon: float | None = None) -> str:
+    """Name of a defense's recipe in the file."""
+    return family if epsilon is None else f"{family} eps={epsilon:g}"
+
+
+def load_recipes(dataset: str, path: Path | None = None) -> RecipeBook:
+    """Reads recipes.
+
+    Args:
+        dataset: Data set to be trained on.
+        path: File written by the `tune` job. None reads those that come with the package: the
+            data set's own if there are any, else those tuned on digits.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    if path is None:
+        folder = resources.files("experiments") / "recipes"
+        file = folder / f"{dataset}.json"
+        text = (file if file.is_file() else folder / f"{_FALLBACK}.json").read_text()
+    else:
+        try:
+            text = path.read_text()
+        except OSError as error:
+            raise UserError(f"cannot read --recipes {path}: {error.strerror}") from error
+    try:
+        record = json.loads(text)
+        recipes = {key: Recipe(**entry) for key, entry in record["recipes"].items()}
+        return RecipeBook(recipes, record["dataset"], record)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"--recipes {path} is not a file written by the `tune` job") from error
+
+
+def descent(
+    optimizer: OptimizerName, learning_rate: ArrayLike, final_factor: ArrayLike, num_steps: int
+) -> optax.GradientTransformation:
+    """The optimizer that follows the aggregation.
+
+    Args:
+        optimizer: "momentum" or "adam".
+        learning_rate: Initial learning rate; may be traced.
+        final_factor: Learning rate after `num_steps`, along a cosine, over the initial one: 1 for
+            a constant rate, 0 for full decay; may be traced.
+        num_steps: Length of the run.
+    """
+
+    def rate(step):
+        cosine = optax.cosine_decay_schedule(1.0, num_steps)(step)
+        return learning_rate * (final_factor + (1 - final_factor) * cosine)
+
+    if optimizer == "momentum":
+        return optax.sgd(rate, momentum=0.9)
+    return optax.adam(rate)

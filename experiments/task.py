@@ -1,0 +1,88 @@
+"""What is learned: a data set, a model for it and the loss."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray, PyTree
+
+from experiments.errors import as_user_error
+from gujax import data, models, training
+
+ModelName = Literal["mlp", "convnet"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification task.
+
+    Attributes:
+        dataset: training and test split.
+        model: the classifier.
+        model_name: the classifier, in words.
+        loss_fn: cross-entropy of one example, in nats.
+    """
+
+    dataset: data.Dataset
+    model: models.Model
+    model_name: str
+    loss_fn: Callable
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, or their numbers."""
+        names = self.dataset.class_names
+        return list(names) if names else [str(i) for i in range(self.dataset.num_classes)]
+
+
+def load_task(
+    dataset: str, model: ModelName, hidden: tuple[int, ...], train_size: int | None = None
+) -> Task:
+    """Loads a data set and builds a model that fits it.
+
+    Args:
+        dataset: A name that `gujax.data.load` knows.
+        model: Architecture.
+        hidden: Widths of the MLP's hidden layers.
+        train_size: Number of training examples to keep; None for all.
+
+    Raises:
+        UserError: The data set cannot be loaded, or the model does not fit it.
+    """
+    with as_user_error(ValueError):
+        loaded = data.load(dataset, train_size=train_size)
+        if model == "mlp":
+            built = models.mlp(loaded.feature_shape, loaded.num_classes, hidden)
+            name = "MLP " + "-".join(
+                map(str, (int(np.prod(loaded.feature_shape)), *hidden, loaded.num_classes))
+            )
+        else:
+            built = models.convnet(loaded.feature_shape, loaded.num_classes)
+            name = "convnet (GroupNorm)"
+    return Task(loaded, built, name, training.cross_entropy_loss(built))
+
+
+def initial_params(task: Task, keys: PRNGKeyArray) -> PyTree:
+    """Initial parameters of M models, each leaf with a leading axis M."""
+    return _initial_params(task.model.init, keys)
+
+
+def logits_of_many(
+    task: Task, params: PyTree, split: data.Split
+) -> Float[np.ndarray, "models examples classes"]:
+    """Logits of M models on every example of a split."""
+    return np.asarray(_logits_of_many(task.model.apply, params, split.x))
+
+
+@partial(jax.jit, static_argnums=0)
+def _initial_params(init, keys):
+    # One after another: under vmap, random generators take twice as long to compile.
+    return jax.lax.map(init, keys)
+
+
+@partial(jax.jit, static_argnums=0)
+def _logits_of_many(apply, params, x):
+    return jax.vmap(lambda one: training.predict(apply, one, x))(params)

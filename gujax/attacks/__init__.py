@@ -1,0 +1,1 @@
+"""Attacks: privacy as an adversary measures it."""

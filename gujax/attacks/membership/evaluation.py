@@ -1,0 +1,159 @@
+"""How good an attack is."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from sklearn.metrics import roc_curve
+
+
+class Estimate(NamedTuple):
+    """A value and its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class AttackResult(NamedTuple):
+    """Measures of a membership attack, pooled over targets and examples.
+
+    Attributes:
+        auc: area under the ROC curve; ties count one half.
+        tpr_at_fpr_1pct: largest true-positive rate of a threshold with false-positive rate ≤ 1 %.
+        tpr_at_fpr_01pct: the same at 0.1 %.
+        balanced_accuracy: mean of true-positive and true-negative rate at the best threshold. The
+            threshold is chosen on the scores that it is evaluated on, as is usual, so this is
+            slightly optimistic; it is at least 1/2.
+        threshold: that threshold; a score at or above it is guessed "member".
+        success: for each example, the share of targets about which the guess at ``threshold`` is
+            right, [N]; NaN for examples that are not included.
+        fpr: false-positive rates of the ROC curve, ascending.
+        tpr: true-positive rates of the ROC curve.
+    """
+
+    auc: Estimate
+    tpr_at_fpr_1pct: Estimate
+    tpr_at_fpr_01pct: Estimate
+    balanced_accuracy: Estimate
+    threshold: float
+    success: Float[np.ndarray, "examples"]
+    fpr: Float[np.ndarray, "points"]
+    tpr: Float[np.ndarray, "points"]
+
+
+def evaluate_attack(
+    scores: Float[np.ndarray, "models examples"],
+    members: Bool[np.ndarray, "models examples"],
+    *,
+    include: Bool[np.ndarray, "*models examples"] | None = None,
+    num_resamples: int = 200,
+    confidence_level: float = 0.95,
+    seed: int = 0,
+) -> AttackResult:
+    """Measure a membership attack over all targets and examples.
+
+    Intervals are percentile bootstrap intervals that resample *examples*, each with its scores
+    under all targets: they say how far another draw of examples would move the number, with
+    these trained models. (Targets share examples and training data, so resampling single scores
+    would make intervals too narrow.)
+
+    Args:
+        scores: [M, N], higher meaning "member".
+        members: truth, [M, N]. How an example counts that a defense removed from training is the
+            caller's decision: mark it as a member or leave it out with ``include``.
+        include: which examples to count, [N], or per target, [M, N]; all if None.
+        num_resamples: number of bootstrap resamples; 0 for none (intervals are then NaN).
+        confidence_level: coverage of the intervals.
+        seed: seed of the bootstrap.
+
+    Returns:
+        The measures.
+
+    Raises:
+        ValueError: if shapes do not match, an included score is NaN, or members or non-members are
+            missing among the included.
+    """
+    scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
+    if scores.ndim != 2 or scores.shape != members.shape:
+        raise ValueError(
+            f"scores has shape {scores.shape} and members {members.shape}; both must be "
+            "(models, examples)"
+        )
+    if not 0 < confidence_level < 1:
+        raise ValueError(f"confidence_level={confidence_level} must lie between 0 and 1")
+    if num_resamples < 0:
+        raise ValueError(f"num_resamples={num_resamples} must be 0 or more")
+    included = np.ones(scores.shape, bool)
+    if include is not None:
+        included = np.broadcast_to(np.asarray(include, bool), scores.shape)
+    _check_scores(scores, members, included)
+
+    column = np.nonzero(included)[1]
+    curve = _Curve(scores[included], members[included], column)
+    measures = curve.measures(np.ones(scores.shape[1]))
+    low, high = _bootstrap(curve, scores.shape[1], num_resamples, confidence_level, seed)
+    auc, tpr_1, tpr_01, balanced = (Estimate(*map(float, e)) for e in zip(measures, low, high))
+
+    fpr, tpr, thresholds = roc_curve(members[included], scores[included])
+    threshold = float(thresholds[np.argmax(tpr - fpr)])
+    right = np.where(included, (scores >= threshold) == members, False).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        success = right / included.sum(axis=0)
+    return AttackResult(auc, tpr_1, tpr_01, balanced, threshold, success, fpr, tpr)
+
+
+class _Curve:
+    """An ROC curve that can be evaluated again and again under other weights of the examples."""
+
+    def __init__(self, scores: np.ndarray, labels: np.ndarray, column: np.ndarray):
+        order = np.argsort(-scores, kind="stable")
+        ordered = scores[order]
+        # A threshold can only lie between different scores.
+        self._last_of_tie = np.append(ordered[1:] != ordered[:-1], True)
+        self._labels = labels[order]
+        self._column = column[order]
+
+    def measures(self, weights: Float[np.ndarray, "examples"]) -> tuple[float, ...]:
+        """AUC, TPR at FPR 1 % and 0.1 %, balanced accuracy."""
+        weight = weights[self._column]
+        true = self._rates(weight * self._labels)
+        false = self._rates(weight * ~self._labels)
+        auc = np.trapezoid(true, false)
+        # The rates only grow, so the largest one allowed is the last one allowed.
+        at_1pct, at_01pct = true[np.searchsorted(false, (0.01, 0.001), side="right") - 1]
+        return auc, at_1pct, at_01pct, np.max(1 + true - false) / 2
+
+    def _rates(self, weight: Float[np.ndarray, "scores"]) -> Float[np.ndarray, "thresholds"]:
+        total = np.cumsum(weight)
+        return np.concatenate([[0.0], total[self._last_of_tie] / total[-1]])
+
+
+def _bootstrap(
+    curve: _Curve, num_examples: int, num_resamples: int, level: float, seed: int
+) -> np.ndarray:
+    """Low and high end of the percentile interval of every measure, [2, 4]."""
+    if num_resamples == 0:
+        return np.full((2, 4), np.nan)
+    rng = np.random.default_rng(seed)
+    shares = np.full(num_examples, 1 / num_examples)
+    # One after another: a resample that stays in the cache is faster than many at once.
+    resamples = [
+        curve.measures(rng.multinomial(num_examples, shares)) for _ in range(num_resamples)
+    ]
+    tail = (1 - level) / 2
+    return np.quantile(resamples, [tail, 1 - tail], axis=0)
+
+
+def _check_scores(scores: np.ndarray, members: np.ndarray, included: np.ndarray) -> None:
+    if wrong := int(np.isnan(scores[included]).sum()):
+        raise ValueError(
+            f"scores has {wrong} NaN entries among the included; an example without shadow models "
+            "on one side has no score, so use exact halves or leave it out with include="
+        )
+    for name, count in (
+        ("members", np.sum(members & included)),
+        ("non-members", np.sum(~members & included)),
+    ):
+        if not count:
+            raise ValueError(f"members and include leave no {name} to count; both are needed")

@@ -1,0 +1,83 @@
+"""The relative membership-inference attack."""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from gujax.attacks.membership.checks import check_members
+from gujax.attacks.membership.shadows import leave_one_out
+
+
+def rmia(
+    confidence: Float[np.ndarray, "models examples"],
+    members: Bool[np.ndarray, "models examples"],
+    population: Float[np.ndarray, "models population"],
+    *,
+    mode: Literal["online", "offline"] = "online",
+    gamma: float = 1.0,
+    offline_a: float = 0.3,
+) -> Float[np.ndarray, "models examples"]:
+    """Relative membership inference (RMIA; Zarifzadeh et al. 2024, arXiv 2312.03262).
+
+    The score of x is the share of population examples z with LR(x, z) ≥ γ, where
+
+        LR(x, z) = (Pr(x | θ) / Pr(x)) / (Pr(z | θ) / Pr(z)),
+
+    Pr(· | θ) is the target's confidence in the true class and Pr(·) an average over the shadow
+    models. Online: Pr(x) is the mean of the averages over shadows trained with x and without x.
+    Offline: only those without x are used, corrected by Pr(x) = ½((1 + a) Pr(x)_OUT + 1 − a).
+    No shadow is trained on a population example: its Pr(z) is the average over all shadows, with
+    the same correction offline.
+
+    Args:
+        confidence: probability of the true class, [M, N]; ``exp(log_confidence(...))``.
+        members: whether the model was trained on the example, [M, N].
+        population: probability of the true class for examples that no model was trained on, such
+            as the test split, [M, Z].
+        mode: ``"online"`` or ``"offline"``.
+        gamma: threshold γ ≥ 1 of the ratio; the paper uses 1 and 2. The larger it is, the more
+            scores tie at 0 where models fit members and others alike.
+        offline_a: a in [0, 1] of the offline correction; the paper tunes it per data set.
+
+    Returns:
+        Scores in [0, 1], multiples of 1/Z, [M, N]. NaN where an example has no shadows on a side
+        that is used.
+
+    Raises:
+        ValueError: if shapes do not match, there are fewer than 3 models, or an argument is out
+            of its range.
+    """
+    confidence, members = check_members("confidence", confidence, members)
+    population = np.asarray(population, np.float64)
+    if population.ndim != 2 or len(population) != len(confidence) or population.shape[1] < 1:
+        raise ValueError(
+            f"population has shape {population.shape}, expected ({len(confidence)}, Z) with Z ≥ 1"
+        )
+    if mode not in ("online", "offline"):
+        raise ValueError(f"mode={mode!r} must be 'online' or 'offline'")
+    if not gamma >= 1:
+        raise ValueError(f"gamma={gamma} must be at least 1")
+    if not 0 <= offline_a <= 1:
+        raise ValueError(f"offline_a={offline_a} must lie between 0 and 1")
+
+    def corrected(out_average: np.ndarray) -> np.ndarray:
+        return 0.5 * ((1 + offline_a) * out_average + 1 - offline_a)
+
+    prior_x = leave_one_out(confidence, ~members).mean
+    prior_z = leave_one_out(population, np.ones(population.shape, bool)).mean
+    if mode == "online":
+        prior_x = 0.5 * (prior_x + leave_one_out(confidence, members).mean)
+    else:
+        prior_x, prior_z = corrected(prior_x), corrected(prior_z)
+
+    # LR(x, z) >= gamma is ratio_z <= ratio_x / gamma: a rank among the sorted population.
+    ratio_x = confidence / np.maximum(prior_x, np.finfo(float).tiny)
+    ratio_z = population / np.maximum(prior_z, np.finfo(float).tiny)
+    dominated = np.stack(
+        [
+            np.searchsorted(np.sort(of_target), of_example / gamma, side="right")
+            for of_target, of_example in zip(ratio_z, ratio_x)
+        ]
+    )
+    return np.where(np.isnan(prior_x), np.nan, dominated / population.shape[1])

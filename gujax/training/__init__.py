@@ -1,0 +1,22 @@
+"""One training loop, for one model or for many at once."""
+
+from gujax.training.batches import BatchPlan, plan_batches
+from gujax.training.loop import train, train_many
+from gujax.training.loss import accuracy, cross_entropy_loss, predict
+from gujax.training.members import random_halves
+from gujax.training.result import EpochMetrics, StepMetrics, TrainResult, aggregation_state
+
+__all__ = [
+    "BatchPlan",
+    "EpochMetrics",
+    "StepMetrics",
+    "TrainResult",
+    "accuracy",
+    "aggregation_state",
+    "cross_entropy_loss",
+    "plan_batches",
+    "predict",
+    "random_halves",
+    "train",
+    "train_many",
+]

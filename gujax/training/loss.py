@@ -1,0 +1,69 @@
+"""Losses and predictions of classifiers."""
+
+from collections.abc import Callable
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from gujax.models import Model
+
+AnyArray = Array | np.ndarray
+Apply = Callable[[PyTree, Float[Array, "..."]], Float[Array, "... classes"]]
+
+_CHUNK = 1024  # examples per forward pass: bounds the memory for activations
+
+
+@cache  # the same function for the same model, so that jit finds it again
+def cross_entropy_loss(model: Model) -> Callable[[PyTree, tuple[Array, Array]], Float[Array, ""]]:
+    """Cross-entropy of one example.
+
+    Args:
+        model: a classifier.
+
+    Returns:
+        ``loss_fn(params, (x, y))``, a scalar in nats, for one example x with label y.
+    """
+
+    def loss_fn(params: PyTree, example: tuple[Array, Array]) -> Float[Array, ""]:
+        x, y = example
+        return optax.softmax_cross_entropy_with_integer_labels(model.apply(params, x), y)
+
+    return loss_fn
+
+
+def predict(
+    apply: Apply, params: PyTree, x: Float[AnyArray, "examples ..."]
+) -> Float[Array, "examples classes"]:
+    """Logits of many examples, some at a time.
+
+    Args:
+        apply: maps ``(params, x)`` to logits; ``model.apply``.
+        params: parameters of one model; ``jax.vmap`` over this function for many.
+        x: features, [N, ...].
+
+    Returns:
+        Logits, [N, classes].
+    """
+    return jax.lax.map(partial(apply, params), x, batch_size=_CHUNK)
+
+
+def accuracy(
+    logits: Float[AnyArray, "examples classes"],
+    y: Int[AnyArray, "examples"],
+    mask: Bool[AnyArray, "examples"] | None = None,
+) -> Float[Array, ""]:
+    """Share of examples whose largest logit is that of the label.
+
+    Args:
+        logits: [N, classes].
+        y: labels, [N].
+        mask: False for examples not to count, [N].
+
+    Returns:
+        The share, between 0 and 1.
+    """
+    return jnp.average(jnp.argmax(logits, axis=-1) == y, weights=mask)

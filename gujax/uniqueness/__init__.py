@@ -1,0 +1,36 @@
+"""Gradient uniqueness (GNQ), and what it discloses about each example's membership."""
+
+from gujax.uniqueness.composition import batch_to_dataset_uniqueness, compose_mu, compose_nats
+from gujax.uniqueness.diagonal import diagonal_uniqueness
+from gujax.uniqueness.disclosure import binary_information, disclosure_bound, membership_mu
+from gujax.uniqueness.ledger import Ledger, init_ledger, update_ledger
+from gujax.uniqueness.leverage import leverage, uniqueness
+from gujax.uniqueness.predictions import (
+    gdp_delta,
+    predicted_advantage,
+    predicted_auc,
+    predicted_tpr,
+)
+from gujax.uniqueness.ridge import noise_ridge, relative_ridge, resolve_ridge
+
+__all__ = [
+    "Ledger",
+    "batch_to_dataset_uniqueness",
+    "binary_information",
+    "compose_mu",
+    "compose_nats",
+    "diagonal_uniqueness",
+    "disclosure_bound",
+    "gdp_delta",
+    "init_ledger",
+    "leverage",
+    "membership_mu",
+    "noise_ridge",
+    "predicted_advantage",
+    "predicted_auc",
+    "predicted_tpr",
+    "relative_ridge",
+    "resolve_ridge",
+    "uniqueness",
+    "update_ledger",
+]

@@ -1,0 +1,95 @@
+"""Checks of argument values that name the argument, its value and the remedy.
+
+A traced value (inside ``jit``, ``vmap`` or ``grad``) has no value to check yet: every function
+here returns silently for it, and the function that called documents what happens instead.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether ``value`` can be looked at now, that is, whether it is not a traced array."""
+    return not isinstance(value, jax.core.Tracer)
+
+
+def as_float(value: ArrayLike) -> jax.Array:
+    """``value`` as an array of at least float32 (integers become float32 too)."""
+    array = jnp.asarray(value)
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Check that every entry is greater than zero.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a number or an array; traced values pass.
+
+    Raises:
+        ValueError: if an entry is zero, negative or NaN.
+    """
+    _check(name, value, lambda x: x > 0, "must be greater than 0")
+
+
+def check_nonnegative(name: str, value: Any) -> None:
+    """Check that every entry is at least zero.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a number or an array; traced values pass.
+
+    Raises:
+        ValueError: if an entry is negative or NaN.
+    """
+    _check(name, value, lambda x: x >= 0, "must be at least 0")
+
+
+def check_probability(name: str, value: Any, *, open: bool = True) -> None:
+    """Check that every entry is a probability.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a number or an array; traced values pass.
+        open: whether 0 and 1 are excluded.
+
+    Raises:
+        ValueError: if an entry lies outside (0, 1), or outside [0, 1] when ``open`` is false.
+    """
+    if open:
+        _check(name, value, lambda x: (x > 0) & (x < 1), "must lie strictly between 0 and 1")
+    else:
+        _check(name, value, lambda x: (x >= 0) & (x <= 1), "must lie between 0 and 1")
+
+
+def check_no_nan(name: str, value: Any, remedy: str) -> None:
+    """Check that no entry is NaN.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a number or an array; traced values pass.
+        remedy: what the user can do about it, a clause that ends the message.
+
+    Raises:
+        ValueError: if an entry is NaN.
+    """
+    if is_concrete(value) and (count := int(np.isnan(np.asarray(value)).sum())):
+        raise ValueError(f"{name} has {count} NaN entries; {remedy}")
+
+
+def _check(name: str, value: Any, holds: Any, rule: str) -> None:
+    if not is_concrete(value):
+        return
+    array = np.asarray(value)
+    wrong = ~holds(array)
+    if not wrong.any():
+        return
+    if array.ndim == 0:
+        raise ValueError(f"{name} {rule}, got {array.item()!r}")
+    index = tuple(int(i) for i in np.argwhere(wrong)[0])
+    where = ", ".join(map(str, index))
+    raise ValueError(f"{name} {rule} everywhere, got {array[index].item()!r} at {name}[{where}]")
