@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from rich.console import Console
 
 from experiments.defenses import Defense, account, aggregation
 from experiments.errors import as_user_error, check_option
-from experiments.recipe import Recipe, descent, recipe_key
+from experiments.recipe import OptimizerName, Recipe, descent, recipe_key
 from experiments.task import ModelName, Task, initial_params, load_task, logits_of_many
 from gujax import training, transforms
 from gujax.reporting import RunDirectory, Table, default_path, progress, to_terminal
@@ -124,7 +124,7 @@ def all_trials(options: Options) -> Iterator[Trial]:
         Defense("gate", "gate", options.gate_quantile),
         Defense("clip", "clip", options.clip_cap),
     ]
-    for defense, optimizer in itertools.product(plain, ("momentum", "adam")):
+    for defense, optimizer in itertools.product(plain, get_args(OptimizerName)):
         scale = 0.01 if optimizer == "adam" else 1.0
         yield Trial(
             defense,
@@ -134,7 +134,7 @@ def all_trials(options: Options) -> Iterator[Trial]:
             ],
         )
     for epsilon, optimizer, batch_size, epochs in itertools.product(
-        options.epsilons, ("momentum", "adam"), options.dp_batch_sizes, options.dp_epochs
+        options.epsilons, get_args(OptimizerName), options.dp_batch_sizes, options.dp_epochs
     ):
         yield Trial(
             Defense(f"DP-SGD ε={epsilon:g}", "dp_sgd", epsilon),

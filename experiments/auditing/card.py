@@ -269,7 +269,7 @@ def _extremes(directory: RunDirectory, task: Task, totals: pl.DataFrame) -> list
     shape = task.dataset.feature_shape
     if len(shape) != 3 or shape[-1] not in (1, 3):
         return []
-    ranked = totals.sort("nats", descending=True)
+    ranked = totals.sort("nats", "mu", descending=True)  # nats have a ceiling at every step
     groups = (("Most", ranked.head(_PICTURES)), ("Least", ranked.tail(_PICTURES).reverse()))
     return [
         html.section(
