@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -75,6 +75,21 @@ class RecipeBook:
 def recipe_key(family: str, epsilon: float | None = None) -> str:
     """Name of a defense's recipe in the file."""
     return family if epsilon is None else f"{family} eps={epsilon:g}"
+
+
+def fit(recipe: Recipe, num_members: int, epochs: int | None = None) -> Recipe:
+    """The recipe for one run.
+
+    Args:
+        recipe: What the search found.
+        num_members: Size of the training set; a batch is at most as large.
+        epochs: Passes over the data, instead of the recipe's.
+    """
+    return replace(
+        recipe,
+        batch_size=min(recipe.batch_size, num_members),
+        epochs=recipe.epochs if epochs is None else epochs,
+    )
 
 
 def load_recipes(dataset: str, path: Path | None = None) -> RecipeBook:

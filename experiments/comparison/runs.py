@@ -1,7 +1,7 @@
 """Trains and attacks every defense."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from experiments.defenses import Defense, Privacy, most_disclosed, prepare
 from experiments.membership import Outputs, query
-from experiments.recipe import Recipe, RecipeBook
+from experiments.recipe import Recipe, RecipeBook, fit
 from experiments.task import Task, initial_params
 from gujax import training
 from gujax.reporting import Steps
@@ -79,9 +79,11 @@ def train_all(
     """
     results: list[DefenseRun] = []
     for defense in defenses:
-        recipe = book.find(defense.family, defense.epsilon)
-        if settings.epochs is not None:
-            recipe = replace(recipe, epochs=settings.epochs)
+        recipe = fit(
+            book.find(defense.family, defense.epsilon),
+            len(task.dataset.train) // 2,
+            settings.epochs,
+        )
         plain = results[0].seeds if results else None
         results.append(_train_defense(task, defense, recipe, settings, plain, steps))
     return results

@@ -101,7 +101,7 @@ class View:
 
 JOINS: dict[str, Callable] = {
     "sum": lambda a, b: a + b,
-    "product": lambda a, b: a @ b / np.sqrt(len(a)),
+    "product": lambda a, b: a @ b / len(a) ** 0.5,
     "joined": lambda a, b: jnp.concatenate([a[: len(a) // 2], b[len(a) // 2 :]]),
     "elementwise": lambda a, b: a * b,
 }

@@ -53,7 +53,7 @@ def nnx_case(network, forward, batch):
     definition, params, rest = nnx.split(network, nnx.Param, ...)
 
     def loss(params, example):
-        return forward(nnx.merge(definition, params, rest), example)
+        return forward(nnx.merge(definition, params, rest, copy=True), example)
 
     return loss, params, batch
 
@@ -444,7 +444,8 @@ def haiku_case(forward, batch):
     """`forward(example)` -> loss, called inside of hk.transform."""
     transformed = hk.without_apply_rng(hk.transform(forward))
     params = transformed.init(jax.random.key(0), jax.tree.map(lambda x: x[0], batch))
-    return transformed.apply, params, batch
+    # hk.Embed makes float32 of integer tokens: exactness is judged in float64.
+    return transformed.apply, jax.tree.map(jnp.float64, params), batch
 
 
 @model
@@ -454,7 +455,7 @@ def haiku_cnn():
         x = jax.nn.relu(hk.Conv2D(12, 3)(x))
         x = hk.MaxPool(2, 2, "SAME", channel_axis=-1)(x)
         x = jax.nn.relu(hk.Conv2D(96, 3, stride=2)(x))
-        x = hk.Conv2DTranspose(4, 3)(hk.DepthwiseConv2D(1, 3)(x))
+        x = hk.Conv2DTranspose(4, 3)(hk.DepthwiseConv2D(1, 3)(x[None])[0])
         return cross_entropy(hk.nets.MLP([32, 10])(x.reshape(-1)), y)
 
     return haiku_case(forward, (normal(15, BATCH, 8, 8, 1), integers(15, 10, BATCH)))
@@ -499,11 +500,10 @@ def haiku_attention():
 def haiku_recurrent():
     def forward(example):
         x, y = example
-        lstm = hk.LSTM(52)
-        h, _ = hk.scan(lambda s, x: lstm(x, s), lstm.initial_state(None), x)
-        del h
-        outputs, _ = hk.dynamic_unroll(lstm, x, lstm.initial_state(None))
-        return cross_entropy(hk.Linear(4)(outputs[-1]), y)
+        lstm, gru = hk.LSTM(52), hk.GRU(6)
+        x, _ = hk.dynamic_unroll(lstm, x, lstm.initial_state(None))
+        x, _ = hk.dynamic_unroll(gru, x, gru.initial_state(None))
+        return cross_entropy(hk.Linear(4)(x[-1]), y)
 
     return haiku_case(forward, (normal(18, BATCH, 5, 8), integers(18, 4, BATCH)))
 

@@ -1,0 +1,62 @@
+import jax
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from experiments.comparison.analysis import quantile_bins
+from experiments.defenses import most_disclosed
+from experiments.membership import auc_per_example, measures
+from gujax.training import random_halves
+from gujax.uniqueness import predicted_auc
+
+
+@pytest.fixture
+def gaussian_scores():
+    """Scores of members are one standard deviation above those of the others."""
+    rng = np.random.default_rng(0)
+    members = np.asarray(random_halves(jax.random.key(0), 16, 400))
+    return rng.normal(size=members.shape) + members, members
+
+
+def test_auc_per_example_is_scikit_learns(gaussian_scores):
+    scores, members = gaussian_scores
+    scores = np.round(scores, 1)  # with ties
+    auc = auc_per_example(scores, members)
+    expected = [roc_auc_score(members[:, j], scores[:, j]) for j in range(scores.shape[1])]
+    np.testing.assert_allclose(auc, expected, atol=1e-12)
+
+
+def test_auc_per_example_needs_balanced_members(gaussian_scores):
+    scores, members = gaussian_scores
+    members = members.copy()
+    members[0, 0] = ~members[0, 0]
+    with pytest.raises(ValueError, match="random_halves"):
+        auc_per_example(scores, members)
+
+
+def test_measures_of_gaussian_scores(gaussian_scores):
+    scores, members = gaussian_scores
+    # Standard error of the AUC of 3,200 against 3,200 scores: 0.006.
+    assert measures(scores, members)["auc"] == pytest.approx(float(predicted_auc(1.0)), abs=0.02)
+
+
+def test_censoring_removes_the_members_with_most_nats():
+    rng = np.random.default_rng(0)
+    members = np.asarray(random_halves(jax.random.key(0), 4, 100))
+    nats = rng.random(members.shape)
+    removed = most_disclosed(nats, members, 0.1)
+    assert (removed.sum(axis=1) == 5).all()
+    assert not (removed & ~members).any()
+    for row in range(4):
+        kept = nats[row, members[row] & ~removed[row]]
+        assert nats[row, removed[row]].min() > kept.max()
+
+
+def test_quantile_bins_are_equally_full_and_ordered():
+    values = np.random.default_rng(0).random(1437)
+    values[:200] = 0.0  # ties, as examples that a gate always drops
+    bins = quantile_bins(values)
+    counts = np.bincount(bins)
+    assert len(counts) == 10
+    assert counts.max() - counts.min() <= 1
+    assert all(values[bins == b].max() <= values[bins == b + 1].min() for b in range(9))
