@@ -40,6 +40,7 @@ class Options:
         delta: δ of DP-SGD.
         relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of the batch:
             the noise that the attacker of the bound is assumed to face. DP-SGD uses its own noise.
+        other_ridges: Relative ridges under which plain SGD is measured too, for comparison.
         recipes: Hyperparameters written by the `tune` job; default: those that come along.
         out: Run directory; default: runs/compare-<time>.
         overwrite: Replace a completed run in the run directory.
@@ -60,6 +61,7 @@ class Options:
     epsilons: tuple[float, ...] = (2.0, 8.0)
     delta: float = 1e-5
     relative_ridge: float = 0.1
+    other_ridges: tuple[float, ...] = (0.01, 1.0)
     recipes: Path | None = None
     out: Path | None = None
     overwrite: bool = False
@@ -85,14 +87,18 @@ def run(options: Options) -> int:
             options.delta,
             options.relative_ridge,
         )
-        with progress(console, len(defenses) * options.seeds + 2) as steps:
+        with progress(console, len(defenses) * options.seeds + 3) as steps:
             results = runs.train_all(task, defenses, book, settings, steps)
+            with steps.step("plain SGD under other ridges"):
+                others = [r for r in options.other_ridges if r != options.relative_ridge]
+                ridges = runs.with_ridges(task, results[0], others, settings)
+                ridges[options.relative_ridge] = results[0].seeds[0]
             with steps.step("cost of auditing"):
                 batch_size = results[0].recipe.batch_size
                 costs = reference_costs(task, batch_size, defenses, settings.relative_ridge)
             with steps.step("tables and figures"):
-                frames.write(directory, task, results)
-                summary = analysis.summarize(task, results, costs)
+                frames.write(directory, task, results, ridges)
+                summary = analysis.summarize(task, results, ridges, costs)
                 directory.write_json("summary.json", summary)
                 tables = report.write(directory, options, task, book, results, summary)
     for table in tables:
@@ -139,6 +145,8 @@ def _check(options: Options) -> None:
     for name in ("clip_cap", "budget_nats", "relative_ridge"):
         value = getattr(options, name)
         check_option(value > 0, f"--{name.replace('_', '-')} {value} must be positive")
+    for ridge in options.other_ridges:
+        check_option(ridge > 0, f"--other-ridges {ridge} must be positive")
     for share in options.censor_fractions:
         check_option(0 < share < 1, f"--censor-fractions {share} must be between 0 and 1")
     for epsilon in options.epsilons:

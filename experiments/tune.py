@@ -111,7 +111,7 @@ def run(options: Options) -> int:
                     for recipe, value in zip(trial.recipes, accuracy)
                 ]
         record = search_record(options, rows)
-        directory.file("recipes.json").write_text(_dump(record))
+        directory.file("recipes.json").write_text(to_json(record))
     console.print(to_terminal(_table(record)))
     console.print(f"recipes: {directory.path / 'recipes.json'}", soft_wrap=True)
     return 0
@@ -264,7 +264,7 @@ def _repeated(values: Sequence[float], repeats: int) -> Float[Array, " models"]:
     return jnp.repeat(jnp.asarray(values, jnp.float32), repeats)
 
 
-def _dump(record: dict[str, Any]) -> str:
+def to_json(record: dict[str, Any]) -> str:
     """JSON with one line per configuration."""
     search = ",\n    ".join(json.dumps(row) for row in record["search"])
     head = json.dumps({**record, "search": None}, indent=2)

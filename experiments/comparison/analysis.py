@@ -19,13 +19,17 @@ NUM_BINS = 10
 
 
 def summarize(
-    task: Task, results: Sequence[DefenseRun], costs: Mapping[str, Mapping[str, StepCost]]
+    task: Task,
+    results: Sequence[DefenseRun],
+    ridges: Mapping[float, SeedRun],
+    costs: Mapping[str, Mapping[str, StepCost]],
 ) -> dict[str, Any]:
     """Everything that the report shows, as JSON types.
 
     Args:
         task: Data and model.
         results: All defenses; plain SGD first.
+        ridges: One seed of plain SGD by relative ridge.
         costs: Costs of steps by model and step, see `experiments.cost`.
     """
     plain = results[0]
@@ -39,6 +43,15 @@ def summarize(
             "by": "nats accumulated in plain SGD, per seed, mean over the models given the example",
             "mean_nats": mean_over_bins([nats_per_example(run) for run in plain.seeds], bins),
         },
+        "ridges": [
+            {
+                "relative_ridge": ridge,
+                "median_nats": float(np.median(nats_per_example(run))),
+                "max_nats": float(np.max(nats_per_example(run))),
+                "prediction": predict_attack([run]),
+            }
+            for ridge, run in sorted(ridges.items())
+        ],
         "cost": {
             model: {step: asdict(cost) for step, cost in steps.items()}
             for model, steps in costs.items()

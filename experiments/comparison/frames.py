@@ -1,6 +1,6 @@
 """The tables of a run, as Parquet: every number of the report follows from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -11,8 +11,16 @@ from experiments.task import Task
 from gujax.reporting import RunDirectory
 
 
-def write(directory: RunDirectory, task: Task, results: Sequence[DefenseRun]) -> None:
-    """Writes scores, per-example totals, test answers and step metrics of all defenses."""
+def write(
+    directory: RunDirectory,
+    task: Task,
+    results: Sequence[DefenseRun],
+    ridges: Mapping[float, SeedRun],
+) -> None:
+    """Writes scores, per-example totals, test answers and step metrics of all defenses.
+
+    Also what plain SGD disclosed under other ridges.
+    """
     tables = {
         "scores": _scores,
         "per_example": _per_example,
@@ -28,6 +36,13 @@ def write(directory: RunDirectory, task: Task, results: Sequence[DefenseRun]) ->
             for seed, run in enumerate(result.seeds)
         ]
         pl.concat(parts).write_parquet(directory.file(f"{name}.parquet"))
+    of_ridges = [
+        _scores(task, run)
+        .select("model", "id", "member", "nats", "mu")
+        .insert_column(0, pl.lit(ridge).alias("relative_ridge"))
+        for ridge, run in ridges.items()
+    ]
+    pl.concat(of_ridges).write_parquet(directory.file("ridges.parquet"))
 
 
 def _scores(task: Task, run: SeedRun) -> pl.DataFrame:

@@ -48,10 +48,10 @@ def write(
     main = main_table(options, defenses)
     drawn = _draw(directory, task, results, summary)
     train = task.dataset.train
-    shown = [main]
     sections = [
         html.section(
             "Accuracy and privacy",
+            html.paragraph(_reading(defenses)),
             html.table(main),
             drawn["privacy_utility"],
             html.table(attacks_table(defenses)),
@@ -60,8 +60,6 @@ def write(
         html.section("Threat model", *_threat_model(options)),
     ]
     if any(entry["family"] == "censor" for entry in defenses.values()):
-        censored = censored_table(defenses)
-        shown.append(censored)
         sections.append(
             html.section(
                 "How censored points are counted",
@@ -74,7 +72,7 @@ def write(
                     "away about the same remaining examples: if the last column is not larger "
                     "than the one before, censoring did not protect those who stayed."
                 ),
-                html.table(censored),
+                html.table(censored_table(defenses)),
             )
         )
     sections += [
@@ -90,6 +88,17 @@ def write(
             html.table(prediction_table(defenses)),
         ),
         html.section(
+            "What the ridge does",
+            html.paragraph(
+                "The ridge is the noise that the attacker of the predictions is assumed to face, "
+                "not a numerical constant: with less of it every μ grows, without it exact GNQ is "
+                "infinite for almost every example of a model with more parameters than a batch "
+                "has examples. Plain SGD, seed 0, trained again with other ridges; the models are "
+                "the same, only what is measured changes."
+            ),
+            html.table(ridge_table(summary)),
+        ),
+        html.section(
             "Accuracy of the classes",
             drawn["class_accuracy"],
             html.table(_worst_table(defenses, task)),
@@ -98,7 +107,6 @@ def write(
     if any(entry["privacy"] for entry in defenses.values()):
         sections.append(html.section("What DP-SGD guarantees", html.table(privacy_table(defenses))))
     cost = cost_table(summary)
-    shown.append(cost)
     sections += [
         html.section("What auditing costs", html.table(cost)),
         html.section("Training", *_training_text(task, book), html.table(_recipes_table(defenses))),
@@ -112,7 +120,7 @@ def write(
     )
     title = f"Privacy and accuracy of {len(defenses)} ways to train on {task.dataset.name}"
     directory.file("report.html").write_text(html.page(title, lead, sections))
-    return shown
+    return [main, cost]
 
 
 def main_table(options: "Options", defenses: Mapping[str, Any]) -> Table:
@@ -128,23 +136,16 @@ def main_table(options: "Options", defenses: Mapping[str, Any]) -> Table:
                 _percent(lira["tpr_at_1pct"], 2),
                 _percent(lira["tpr_at_01pct"], 2),
                 _number(lira["auc"], 3),
-                _ridge(entry, options),
             ]
         )
     return Table(
-        f"Accuracy and membership inference on {options.dataset} (percent; AUC)",
-        (
-            "defense",
-            "test accuracy",
-            "worst class",
-            "LiRA TPR at 1 % FPR",
-            "LiRA TPR at 0.1 % FPR",
-            "LiRA AUC",
-            "ridge of its GNQ",
-        ),
+        f"Accuracy and LiRA on {options.dataset} (percent, but for AUC)",
+        ("defense", "accuracy", "worst class", "TPR@1 %", "TPR@0.1 %", "AUC"),
         rows,
-        f"Mean ± 95 % t-interval over {options.seeds} seeds. Guessing has TPR = FPR and AUC 0.5. "
-        "Censored points count as members.",
+        f"Mean ± 95 % t-interval over {options.seeds} seeds. TPR at 1 % and 0.1 % FPR; guessing "
+        "has TPR = FPR and AUC 0.5. Censored points count as members. Gate, clip and censoring "
+        f"use GNQ with a ridge of {options.relative_ridge:g} × the mean squared gradient norm of "
+        "the batch.",
     )
 
 
@@ -193,17 +194,19 @@ def censored_table(defenses: Mapping[str, Any]) -> Table:
             ]
         )
     return Table(
-        "LiRA with and without the censored points (TPR at 1 % FPR, percent; AUC)",
+        "LiRA with and without the censored points (TPR at 1 % FPR in percent; AUC)",
         (
             "defense",
-            "TPR, removed are members",
-            "TPR, removed left out",
-            "the same points in plain SGD",
-            "AUC, removed are members",
-            "AUC, removed left out",
-            "the same points in plain SGD",
+            "TPR, all",
+            "TPR, kept",
+            "kept, plain SGD",
+            "AUC, all",
+            "AUC, kept",
+            "kept, plain SGD",
         ),
         rows,
+        "All: removed examples are members, as in the other tables. Kept: they are left out. Plain "
+        "SGD: the attack before censoring, on the same kept examples.",
     )
 
 
@@ -240,6 +243,41 @@ def prediction_table(defenses: Mapping[str, Any]) -> Table:
         rows,
         "Predictions and AUC per example are means over the training examples. The factor is "
         "fitted to the same data; – where the attack does not beat guessing.",
+    )
+
+
+def ridge_table(summary: Mapping[str, Any]) -> Table:
+    """How the ridge changes what is measured, in plain SGD."""
+    rows = []
+    for entry in summary["ridges"]:
+        prediction = entry["prediction"]
+        scale = prediction["scale"]
+        rows.append(
+            [
+                f"{entry['relative_ridge']:g}",
+                f"{entry['median_nats']:.3g}",
+                f"{entry['max_nats']:.3g}",
+                f"{prediction['median_mu']:.3g}",
+                f"{prediction['predicted_auc']:.3f}",
+                f"{prediction['measured_auc']:.3f}",
+                _plain_number(prediction["spearman"], 2),
+                "–" if scale is None else f"{scale:.2g}",
+            ]
+        )
+    return Table(
+        "Plain SGD under several ridges (one seed)",
+        (
+            "relative ridge",
+            "median nats",
+            "largest nats",
+            "median μ",
+            "predicted AUC",
+            "measured AUC",
+            "Spearman of μ and AUC",
+            "factor on μ that matches",
+        ),
+        rows,
+        "Ridges are relative to the mean squared gradient norm of the batch.",
     )
 
 
@@ -284,23 +322,20 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
     """Time and memory of a step relative to the plain one."""
     rows = []
     for model, steps in summary["cost"].items():
-        plain = steps["plain"]["memory_mib"]
         for step, cost in steps.items():
             memory = cost["memory_mib"]
-            known = memory is not None and plain is not None
             rows.append(
                 [
-                    model,
                     step,
+                    model,
                     f"{cost['milliseconds']:.3g}",
                     f"{cost['relative']:.2f}×",
-                    f"{memory:.2f}" if known else "–",
-                    f"{memory - plain:+.2f}" if known else "–",
+                    "–" if memory is None else f"{memory:.2f}",
                 ]
             )
     return Table(
-        "Cost of one training step",
-        ("model and batch", "step", "time (ms)", "relative time", "memory (MiB)", "beyond plain"),
+        "Cost of one training step: time, relative time, temporary memory",
+        ("step", "model and batch", "ms", "relative", "MiB"),
         rows,
         "Medians of interleaved samples in one process. Plain is the gradient of the mean loss, "
         "nothing per example. Memory is what the compiled step allocates beside its inputs and "
@@ -352,8 +387,9 @@ def _draw(
             ),
             "Attack success over deciles of accumulated nats",
             "LiRA's AUC on single examples, averaged over deciles of the nats that the examples "
-            "accumulate in plain SGD. The same examples are in the same decile for every defense, "
-            "so lines show who is protected. Bars are 95 % t-intervals over seeds.",
+            "accumulate in plain SGD (10: most). The same examples are in the same decile for "
+            "every defense, so panels show who is protected; the grey line is plain SGD. Bands "
+            "are 95 % t-intervals over seeds.",
         ),
         "predicted_against_measured": inline(
             "predicted_against_measured",
@@ -399,6 +435,30 @@ def _roc(result: DefenseRun) -> tuple[np.ndarray, np.ndarray]:
     return grid, np.interp(grid, measured.fpr, measured.tpr)
 
 
+def _reading(defenses: Mapping[str, Any]) -> str:
+    """The table in a few sentences."""
+
+    def accuracy(label: str) -> float:
+        return 100 * defenses[label]["test_accuracy"]["mean"]
+
+    def tpr(label: str) -> float:
+        return 100 * defenses[label]["attacks"]["lira"]["tpr_at_1pct"]["mean"]
+
+    first, *others = defenses
+    text = (
+        f"Models trained with {first} reach {accuracy(first):.1f} % test accuracy, and LiRA "
+        f"finds {tpr(first):.1f} % of their members while accusing 1 % of the others."
+    )
+    halved = [label for label in others if tpr(label) <= tpr(first) / 2]
+    if not halved:
+        return text + " No defense here halves that."
+    best = max(halved, key=accuracy)
+    return text + (
+        f" Of the defenses that at least halve this ({', '.join(halved)}), {best} keeps the most "
+        f"accuracy: {accuracy(best):.1f} %, at {tpr(best):.1f} % found."
+    )
+
+
 def _threat_model(options: "Options") -> list[str]:
     return [
         html.paragraph(
@@ -439,7 +499,7 @@ def _prediction_text(options: "Options") -> list[str]:
 
 
 def _bins_table(summary: Mapping[str, Any], options: "Options") -> Table:
-    columns = ["defense", *(f"{10 * b}–{10 * (b + 1)} %" for b in range(NUM_BINS))]
+    columns = ["decile", *(str(b + 1) for b in range(NUM_BINS))]
     nats = [f"{of_bin['mean']:.3g}" for of_bin in summary["bins"]["mean_nats"]]
     rows = [["nats in plain SGD", *nats]]
     rows += [
@@ -447,11 +507,13 @@ def _bins_table(summary: Mapping[str, Any], options: "Options") -> Table:
         for label, entry in summary["defenses"].items()
     ]
     return Table(
-        "LiRA's AUC per example, by quantile of accumulated nats",
+        "LiRA's AUC per example, by decile of the nats accumulated in plain SGD",
         columns,
         rows,
         f"Nats with relative ridge {options.relative_ridge:g}; they add up over steps and may "
-        "exceed ln 2 ≈ 0.69, the entropy of membership, which caps what is disclosed.",
+        "exceed ln 2 ≈ 0.69, the entropy of membership, which caps what is disclosed. An AUC a "
+        "little below 0.5 is no protection beyond guessing: an example's own model is left out of "
+        "its shadow models, which biases LiRA downwards when these are few.",
     )
 
 
@@ -526,16 +588,13 @@ _FILES = [
     "per_example.parquet: per defense, seed and training example: label, subgroup, accumulated "
     "GNQ, nats, μ (over the models given the example), attack score and AUC, share of those "
     "models from which it was removed.",
+    "ridges.parquet: nats and μ of plain SGD under other ridges, per model and training example.",
     "test_accuracy.parquet: per defense, seed, model and class: test examples and how many are "
     "classified correctly.",
     "steps.parquet: per defense, seed and step, mean over models: loss, batch size, contributing "
     "examples, largest GNQ.",
     "figures/: every figure as PNG and SVG.",
 ]
-
-
-def _ridge(entry: Mapping[str, Any], options: "Options") -> str:
-    return "its noise" if entry["privacy"] else f"{options.relative_ridge:g} × mean"
 
 
 def _interval(entry: Mapping[str, Any]) -> Interval:

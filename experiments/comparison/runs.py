@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from experiments.defenses import Defense, Privacy, most_disclosed, prepare
+from experiments.defenses import Defense, Privacy, Training, most_disclosed, prepare
 from experiments.membership import Outputs, query
 from experiments.recipe import Recipe, RecipeBook, fit
 from experiments.task import Task, initial_params
@@ -79,14 +79,29 @@ def train_all(
     """
     results: list[DefenseRun] = []
     for defense in defenses:
-        recipe = fit(
-            book.find(defense.family, defense.epsilon),
-            len(task.dataset.train) // 2,
-            settings.epochs,
-        )
+        recipe = book.find(defense.family, defense.epsilon)
         plain = results[0].seeds if results else None
         results.append(_train_defense(task, defense, recipe, settings, plain, steps))
     return results
+
+
+def with_ridges(
+    task: Task, plain: DefenseRun, ridges: Sequence[float], settings: Settings
+) -> dict[float, SeedRun]:
+    """The first seed of plain SGD, measured under other ridges.
+
+    The ridge does not touch the updates, so the models and what they answer stay the same.
+
+    Returns:
+        Relative ridge to the run with the nats and μ that belong to it.
+    """
+    first = plain.seeds[0]
+    runs = {}
+    for ridge in ridges:
+        ready = prepare(plain.defense, plain.recipe, first.members, ridge, settings.delta)
+        nats, mu, _ = _train(task, plain.recipe, ready, first.members, 0)
+        runs[ridge] = first._replace(nats=nats, mu=mu)
+    return runs
 
 
 def _train_defense(
@@ -103,38 +118,42 @@ def _train_defense(
         assert plain is not None
         assert defense.strength is not None
         removed = [most_disclosed(run.nats, run.members, defense.strength) for run in plain]
-    ready = prepare(
-        defense, recipe, members[0] & ~removed[0], settings.relative_ridge, settings.delta
-    )
+    kept = [given & ~taken for given, taken in zip(members, removed)]
+    recipe = fit(recipe, int(np.sum(kept, axis=-1).min()), settings.epochs)
+    ready = prepare(defense, recipe, kept[0], settings.relative_ridge, settings.delta)
     seeds = []
     for seed in range(settings.seeds):
         with steps.step(f"{defense.label}, seed {seed}"):
-            keys = jax.random.split(jax.random.key(seed), settings.models)
-            trained = training.train_many(
-                task.loss_fn,
-                initial_params(task, keys),
-                task.dataset.train,
-                ready.make_optimizer,
-                member_masks=members[seed] & ~removed[seed],
-                keys=keys,
-                batch_size=recipe.batch_size,
-                epochs=recipe.epochs,
-                sampling=ready.sampling,
-                progress=False,
-            )
-            ledger = training.aggregation_state(trained.opt_state).ledger
-            assert ledger is not None
-            seeds.append(
-                SeedRun(
-                    members[seed],
-                    removed[seed],
-                    np.asarray(ledger.nats),
-                    np.sqrt(np.asarray(ledger.mu_squared)),
-                    trained.steps,
-                    query(task, trained.params, members[seed]),
-                )
-            )
+            nats, mu, trained = _train(task, recipe, ready, kept[seed], seed)
+            outputs = query(task, trained.params, members[seed])
+            seeds.append(SeedRun(members[seed], removed[seed], nats, mu, trained.steps, outputs))
     return DefenseRun(defense, recipe, ready.privacy, seeds)
+
+
+def _train(
+    task: Task,
+    recipe: Recipe,
+    ready: Training,
+    masks: Bool[np.ndarray, "models examples"],
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray, training.TrainResult]:
+    """Trains the models of one seed; returns their nats and μ, [M, N], and the models."""
+    keys = jax.random.split(jax.random.key(seed), len(masks))
+    trained = training.train_many(
+        task.loss_fn,
+        initial_params(task, keys),
+        task.dataset.train,
+        ready.make_optimizer,
+        member_masks=masks,
+        keys=keys,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        sampling=ready.sampling,
+        progress=False,
+    )
+    ledger = training.aggregation_state(trained.opt_state).ledger
+    assert ledger is not None
+    return np.asarray(ledger.nats), np.sqrt(np.asarray(ledger.mu_squared)), trained
 
 
 def _halves(task: Task, settings: Settings, seed: int) -> Bool[np.ndarray, "models examples"]:

@@ -10,9 +10,7 @@ from gujax.gradients.algebra import DeferredGrads
 from gujax.gradients.factored import FactoredLeaf, Site
 
 
-def sketch(
-    grads: chex.ArrayTree, key: PRNGKeyArray, size: int
-) -> Float[Array, "examples {size}"]:
+def sketch(grads: chex.ArrayTree, key: PRNGKeyArray, size: int) -> Float[Array, "examples {size}"]:
     """Project every example's gradient at random to `size` numbers.
 
     Inner products of sketches are unbiased estimates of inner products of gradients, with a

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import Bbox
 
 from gujax.reporting.intervals import Interval
 from gujax.reporting.labels import label_points
-from gujax.reporting.style import color, markers, new_figure
+from gujax.reporting.style import color, legend_beside, markers, new_figure
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,11 @@ def privacy_utility(
     axes.axvline(false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
     axes.set_xlabel(f"{attack}: true positives at {100 * false_positive_rate:g} % false positives")
     axes.set_ylabel("test accuracy")
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.margins(0.14, 0.12)
-    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    axes.set_xlim(left=0)  # no rate is negative, whatever the symmetric interval says
     axes.text(
         false_positive_rate,
         0.015,
@@ -86,30 +87,38 @@ def privacy_utility(
 
 
 def attack_by_uniqueness(series: Sequence[Series], chance: float, x_label: str) -> Figure:
-    """Attack success over GNQ quantile bins, one line per defense; the first with error bars."""
-    figure, axes = new_figure(7.8, 4.4)
-    marks = markers([line.family for line in series])
-    width = 0.5 / max(len(series), 1)
-    for index, (line, marker) in enumerate(zip(series, marks)):
-        mean, shift = np.asarray(line.mean), (index - (len(series) - 1) / 2) * width
-        axes.errorbar(
-            np.asarray(line.x) + shift,
-            mean,
-            yerr=[mean - np.asarray(line.low), np.asarray(line.high) - mean],
-            fmt=f"-{marker}",
-            color=color(line.family),
-            label=line.label,
-            markersize=4.5,
-            linewidth=1.8 if index == 0 else 0.9,
-            elinewidth=0.9,
-            alpha=1.0 if index == 0 else 0.85,
-        )
-    axes.axhline(chance, color="#7a828c", linestyle=":", linewidth=1)
-    axes.set_xticks(list(series[0].x))
-    axes.set_xlabel(x_label)
-    axes.set_ylabel("LiRA: AUC per example, mean of the bin")
-    axes.grid(axis="x", visible=False)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    """Attack success over GNQ quantile bins: one panel per defense, the first line in each.
+
+    Args:
+        series: One line per defense; the first is what the others are compared with.
+        chance: What guessing reaches.
+        x_label: What the bins are.
+    """
+    columns = min(len(series), 4)
+    rows = -(-len(series) // columns)
+    figure, grid = new_figure(
+        2.3 * columns + 0.6,
+        2.3 * rows + 0.4,
+        rows,
+        columns,
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    first = series[0]
+    for axes, line in zip(grid.flat, series):
+        axes.axhline(chance, color="#7a828c", linestyle=":", linewidth=1)
+        if line is not first:
+            axes.plot(first.x, first.mean, color="#b4bac2", linewidth=1.2)
+        tint = color(line.family)
+        axes.fill_between(line.x, line.low, line.high, color=tint, alpha=0.2, linewidth=0)
+        axes.plot(line.x, line.mean, "-o", color=tint, linewidth=1.6, markersize=3.5)
+        axes.set_title(line.label, color=tint, fontsize=10.5)
+        axes.set_xticks(list(line.x)[:: max(1, len(line.x) // 5)])
+    for axes in grid.flat[len(series) :]:
+        axes.set_visible(False)
+    figure.supxlabel(x_label, fontsize=10)
+    figure.supylabel("LiRA: AUC per example, mean of bin", fontsize=10)
     return figure
 
 
@@ -147,7 +156,7 @@ def predicted_against_measured(
     axes.set_ylim(min(0.2, float(np.nanmin(measured)) - 0.02), 1.03)
     axes.set_xlabel("predicted: μ composed over the steps of the run (log scale)")
     axes.set_ylabel("measured: AUC per example")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
     return figure
 
 
@@ -170,7 +179,7 @@ def roc_curves(
     axes.set(xscale="log", yscale="log", xlim=(lowest, 1), ylim=(lowest, 1))
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    legend_beside(axes)
     return figure
 
 
@@ -212,7 +221,7 @@ def class_accuracy(
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     axes.set_ylabel("test accuracy")
     axes.set_xlabel("class")
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    legend_beside(axes)
     return figure
 
 
@@ -233,7 +242,7 @@ def training_curves(
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         if len(curves) > 1:
-            axes.legend(fontsize=8.5)
+            axes.legend(fontsize=8.5, frameon=False)
     return figure
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -28,7 +29,6 @@ _RC: dict[Any, Any] = {
     "grid.color": "#e4e6ea",
     "grid.linewidth": 0.8,
     "axes.axisbelow": True,
-    "legend.frameon": False,
     "svg.hashsalt": "gujax",  # the same figure gives the same file
 }
 
@@ -49,17 +49,29 @@ def markers(families: Sequence[str]) -> list[str]:
     return chosen
 
 
-def new_figure(width: float = 7.2, height: float = 4.4, columns: int = 1, **axes_options):
+def new_figure(width: float = 7.2, height: float = 4.4, rows: int = 1, columns: int = 1, **options):
     """A figure and its axes in the common look, without touching matplotlib's global state.
 
+    Args:
+        width: Inches.
+        height: Inches.
+        rows: Rows of axes.
+        columns: Columns of axes.
+        **options: Further arguments of `Figure.subplots`, such as `sharey`.
+
     Returns:
-        The figure, and one axes object or, for `columns` > 1, an array of them.
+        The figure, and one axes object or, where there are several, an array of them.
     """
     with mpl.rc_context(_RC):
         drawn = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(drawn)
-        axes = drawn.subplots(1, columns, **axes_options)
+        axes = drawn.subplots(rows, columns, **options)
     return drawn, axes
+
+
+def legend_beside(axes: Axes) -> None:
+    """A legend to the right of the axes, where it covers nothing."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
 def save(drawn: Figure, path: Path) -> Path:

@@ -37,9 +37,11 @@ def to_terminal(table: Table) -> rich.table.Table:
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
+        padding=(0, 1, 0, 0),
+        collapse_padding=True,
     )
     for index, column in enumerate(table.columns):
-        drawn.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
+        drawn.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in table.rows:
         drawn.add_row(*row)
     return drawn

@@ -130,5 +130,5 @@ def _from_sketches(
     sketches, norms = jax.tree.map(
         lambda x: x.reshape(-1, *x.shape[2:])[:count], lax.map(one, blocks)
     )
-    total = ridge + relative_ridge * jnp.mean(norms)
+    total = jnp.asarray(ridge + relative_ridge * jnp.mean(norms))
     return sketched_uniqueness(sketches, total), total

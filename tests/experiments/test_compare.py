@@ -24,6 +24,7 @@ def run(tmp_path_factory):
     command = (
         f"compare --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
         f"--hidden 16 --defenses sgd clip censor dp_sgd --censor-fractions 0.1 --epsilons 8 "
+        "--other-ridges 1 "
         f"--out {out}"
     )
     done = subprocess.run(
@@ -57,6 +58,7 @@ def test_the_run_is_complete_and_has_every_file(run):
         "per_example.parquet",
         "test_accuracy.parquet",
         "steps.parquet",
+        "ridges.parquet",
         "figures",
     }
 
@@ -130,6 +132,15 @@ def test_censored_points_are_members_that_were_not_trained_on(run, summary):
         assert frame.filter(is_removed)["nats"].min() >= frame.filter(~is_removed)["nats"].max()
     kept = summary["censor 10 %"]["kept"]["auc"]
     assert kept["per_seed"] != summary["censor 10 %"]["attacks"]["lira"]["auc"]["per_seed"]
+
+
+def test_a_larger_ridge_discloses_less_of_the_same_models(run):
+    ridges = pl.read_parquet(run[0] / "ridges.parquet").filter("member")
+    small = ridges.filter(pl.col("relative_ridge") == 0.1).sort("model", "id")
+    large = ridges.filter(pl.col("relative_ridge") == 1.0).sort("model", "id")
+    assert len(small) == len(large) == MODELS * EXAMPLES / 2
+    assert (large["nats"] < small["nats"]).all()
+    assert (large["mu"] < small["mu"]).all()
 
 
 def test_dp_sgd_states_its_guarantee(summary):

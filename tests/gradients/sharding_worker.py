@@ -1,6 +1,6 @@
 """Computes everything on one device and on a mesh; a program of its own, started by the tests.
 
-    python -m tests.gradients.sharding_worker OUTPUT.npz [COORDINATOR PROCESS NUM_PROCESSES]
+python -m tests.gradients.sharding_worker OUTPUT.npz [COORDINATOR PROCESS NUM_PROCESSES]
 """
 
 import sys
@@ -26,9 +26,12 @@ def loss(params, example):
     x = params["embedding"][tokens]
     x = params["scale"] * x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-3)
     x = jax.nn.gelu(x @ params["inner"] + params["bias"])
-    x = x + jax.lax.conv_general_dilated(
-        x[None], params["kernel"], (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
-    )[0]
+    x = (
+        x
+        + jax.lax.conv_general_dilated(
+            x[None], params["kernel"], (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
+        )[0]
+    )
     language = jax.nn.log_softmax((x @ params["outer"]) @ params["embedding"].T)
     logits = jax.nn.log_softmax(x.mean(0) @ params["head"])
     return -logits[label] - jnp.take_along_axis(language[:-1], tokens[1:, None], 1).mean()

@@ -16,7 +16,7 @@ import pytest
 from flax import linen, nnx
 
 from gujax import gradients
-from tests.gradients.checks import assert_exact
+from tests.gradients.checks import assert_exact, compiled
 
 BATCH = 4
 DOUBLE = {"dtype": jnp.float64, "param_dtype": jnp.float64}
@@ -48,9 +48,10 @@ def next_token_loss(logits, tokens):
 # Flax NNX: `nnx.split` and `nnx.merge`, gradients in an `nnx.State`.
 
 
-def nnx_case(network, forward, batch):
-    """`forward(network, example)` -> loss."""
-    definition, params, rest = nnx.split(network, nnx.Param, ...)
+def nnx_case(make, forward, batch):
+    """`make()` -> network, `forward(network, example)` -> loss."""
+    definition, *_ = nnx.split(nnx.eval_shape(make), nnx.Param, ...)
+    params, rest = compiled(lambda: nnx.split(make(), nnx.Param, ...)[1:])
 
     def loss(params, example):
         return forward(nnx.merge(definition, params, rest, copy=True), example)
@@ -71,9 +72,10 @@ class NnxMLP(nnx.Module):
 
 @model
 def nnx_mlp():
-    network = NnxMLP(nnx.Rngs(0))
     forward = lambda network, e: cross_entropy(network(e[0]), e[1])  # noqa: E731
-    return nnx_case(network, forward, (normal(0, BATCH, 64), integers(0, 10, BATCH)))
+    return nnx_case(
+        lambda: NnxMLP(nnx.Rngs(0)), forward, (normal(0, BATCH, 64), integers(0, 10, BATCH))
+    )
 
 
 class NnxCNN(nnx.Module):
@@ -96,7 +98,7 @@ class NnxCNN(nnx.Module):
 def nnx_cnn():
     forward = lambda network, e: cross_entropy(network(e[0]), e[1])  # noqa: E731
     batch = (normal(1, BATCH, 10, 10, 1), integers(1, 10, BATCH))
-    return nnx_case(NnxCNN(nnx.Rngs(1)), forward, batch)
+    return nnx_case(lambda: NnxCNN(nnx.Rngs(1)), forward, batch)
 
 
 class NnxLSTM(nnx.Module):
@@ -115,7 +117,7 @@ class NnxLSTM(nnx.Module):
 def nnx_lstm():
     forward = lambda network, e: cross_entropy(network(e[0]), e[1])  # noqa: E731
     batch = (normal(2, BATCH, 5, 8), integers(2, 4, BATCH))
-    return nnx_case(NnxLSTM(nnx.Rngs(2)), forward, batch)
+    return nnx_case(lambda: NnxLSTM(nnx.Rngs(2)), forward, batch)
 
 
 class NnxTransformer(nnx.Module):
@@ -140,7 +142,7 @@ class NnxTransformer(nnx.Module):
 @model
 def nnx_attention():
     forward = lambda network, tokens: next_token_loss(network(tokens[:-1]), tokens[1:])  # noqa: E731
-    return nnx_case(NnxTransformer(nnx.Rngs(3)), forward, integers(3, 300, BATCH, 6))
+    return nnx_case(lambda: NnxTransformer(nnx.Rngs(3)), forward, integers(3, 300, BATCH, 6))
 
 
 class NnxBlock(nnx.Module):
@@ -184,7 +186,7 @@ class NnxGPT(nnx.Module):
 @model
 def nnx_gpt_scan_remat():
     forward = lambda network, tokens: next_token_loss(network(tokens[:-1]), tokens[1:])  # noqa: E731
-    return nnx_case(NnxGPT(3, nnx.Rngs(4)), forward, integers(4, 320, BATCH, 6))
+    return nnx_case(lambda: NnxGPT(3, nnx.Rngs(4)), forward, integers(4, 320, BATCH, 6))
 
 
 # Flax Linen: a dict of parameters.
@@ -194,7 +196,7 @@ def linen_case(module, forward, batch):
     """`forward(apply, example)` -> loss, where `apply` is the module with its parameters."""
     example = jax.tree.map(lambda x: x[0], batch)
     first = example[0] if isinstance(example, tuple) else example[:-1]
-    variables = module.init(jax.random.key(0), first)
+    variables = compiled(module.init, jax.random.key(0), first)
     loss = lambda variables, e: forward(partial(module.apply, variables), e)  # noqa: E731
     return loss, variables, batch
 
@@ -289,7 +291,7 @@ def linen_gpt_scan_remat_dots_saved():
 class LinenRecurrent(linen.Module):
     @linen.compact
     def __call__(self, x):
-        x = linen.RNN(linen.OptimizedLSTMCell(56, **DOUBLE))(x)
+        x = linen.RNN(linen.OptimizedLSTMCell(104, **DOUBLE))(x)
         return linen.Dense(4, **DOUBLE)(linen.RNN(linen.GRUCell(6, **DOUBLE))(x)[-1])
 
 
@@ -302,8 +304,10 @@ def linen_recurrent():
 # Equinox: the module itself is the pytree; what is no array is partitioned off.
 
 
-def equinox_case(network, forward, batch):
-    """`forward(network, example)` -> loss."""
+def equinox_case(make, forward, batch):
+    """`make()` -> network, `forward(network, example)` -> loss."""
+    arrays = compiled(lambda: eqx.filter(make(), eqx.is_array))
+    network = eqx.combine(arrays, eqx.filter_eval_shape(make))
     params, static = eqx.partition(network, eqx.is_inexact_array)
 
     def loss(params, example):
@@ -318,9 +322,9 @@ def keys(seed, count):
 
 @model
 def equinox_mlp():
-    network = eqx.nn.MLP(20, 5, 104, 3, key=jax.random.key(0), dtype=jnp.float64)
+    make = lambda: eqx.nn.MLP(20, 5, 104, 3, key=jax.random.key(0), dtype=jnp.float64)  # noqa: E731
     forward = lambda network, e: cross_entropy(network(e[0]), e[1])  # noqa: E731
-    return equinox_case(network, forward, (normal(10, BATCH, 20), integers(10, 5, BATCH)))
+    return equinox_case(make, forward, (normal(10, BATCH, 20), integers(10, 5, BATCH)))
 
 
 class EquinoxCNN(eqx.Module):
@@ -352,7 +356,7 @@ class EquinoxCNN(eqx.Module):
 def equinox_cnn():
     forward = lambda network, e: cross_entropy(network(e[0]), e[1])  # noqa: E731
     batch = (normal(11, BATCH, 2, 8, 8), integers(11, 10, BATCH))
-    return equinox_case(EquinoxCNN(jax.random.key(1)), forward, batch)
+    return equinox_case(lambda: EquinoxCNN(jax.random.key(1)), forward, batch)
 
 
 class EquinoxTransformer(eqx.Module):
@@ -388,7 +392,9 @@ class EquinoxTransformer(eqx.Module):
 @model
 def equinox_attention():
     forward = lambda network, t: next_token_loss(network(t[:-1]), t[1:])  # noqa: E731
-    return equinox_case(EquinoxTransformer(jax.random.key(2)), forward, integers(12, 300, BATCH, 6))
+    return equinox_case(
+        lambda: EquinoxTransformer(jax.random.key(2)), forward, integers(12, 300, BATCH, 6)
+    )
 
 
 class EquinoxRecurrent(eqx.Module):
@@ -416,14 +422,13 @@ class EquinoxRecurrent(eqx.Module):
 def equinox_recurrent():
     forward = lambda network, e: cross_entropy(network(e[0]), e[1])  # noqa: E731
     batch = (normal(13, BATCH, 5, 8), integers(13, 4, BATCH))
-    return equinox_case(EquinoxRecurrent(jax.random.key(3)), forward, batch)
+    return equinox_case(lambda: EquinoxRecurrent(jax.random.key(3)), forward, batch)
 
 
 @model
 def equinox_checkpointed_stack():
     """Layers stacked by filter_vmap, run by scan over filter_checkpoint, as the manual shows."""
     make = eqx.filter_vmap(lambda key: eqx.nn.Linear(64, 64, key=key, dtype=jnp.float64))
-    stack = make(keys(4, 3))
 
     def forward(stack, x):
         dynamic, static = eqx.partition(stack, eqx.is_array)
@@ -434,7 +439,7 @@ def equinox_checkpointed_stack():
 
         return jnp.sum(jax.lax.scan(layer, x, dynamic)[0] ** 2)
 
-    return equinox_case(stack, forward, normal(14, BATCH, 64))
+    return equinox_case(lambda: make(keys(4, 3)), forward, normal(14, BATCH, 64))
 
 
 # Haiku: a transformed function and a dict of dicts.
@@ -443,7 +448,7 @@ def equinox_checkpointed_stack():
 def haiku_case(forward, batch):
     """`forward(example)` -> loss, called inside of hk.transform."""
     transformed = hk.without_apply_rng(hk.transform(forward))
-    params = transformed.init(jax.random.key(0), jax.tree.map(lambda x: x[0], batch))
+    params = compiled(transformed.init, jax.random.key(0), jax.tree.map(lambda x: x[0], batch))
     # hk.Embed makes float32 of integer tokens: exactness is judged in float64.
     return transformed.apply, jax.tree.map(jnp.float64, params), batch
 
@@ -536,9 +541,9 @@ def test_large_parameters_of_official_layers_need_no_fallback(name):
         if leaf.size > 10_000
     }
     assert large, "the model is too small for this test"
-    reasons = {p.name: p.fallback for p in report.parameters if p.name in large}
-    assert set(reasons) == large
-    assert not any(reasons.values()), reasons
+    reports = {p.name: p for p in report.parameters if p.name in large}
+    assert set(reports) == large
+    assert all(p.sites > 0 and not p.reason for p in reports.values()), f"\n{report}"
 
 
 def test_gradients_of_nnx_update_an_nnx_model():

@@ -22,9 +22,7 @@ def start(output, devices, *arguments):
         "OPENBLAS_NUM_THREADS": "1",
     }
     command = [sys.executable, "-m", "tests.gradients.sharding_worker", str(output), *arguments]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def finish(*workers):

@@ -1,0 +1,69 @@
+import json
+from importlib import resources
+
+import jax.numpy as jnp
+import optax
+import pytest
+
+from experiments.errors import UserError
+from experiments.recipe import Recipe, descent, fit, load_recipes
+
+SHIPPED = [
+    file
+    for file in (resources.files("experiments") / "recipes").iterdir()
+    if file.suffix == ".json"
+]
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_shipped_recipes_are_the_best_of_the_recorded_search(file):
+    book = load_recipes(file.stem)
+    record = json.loads(file.read_text())
+    assert book.dataset == file.stem
+    assert set(book.recipes) == {"sgd", "gate", "clip", "dp_sgd eps=2", "dp_sgd eps=8"}
+    rows = [dict(zip(record["columns"], row)) for row in record["search"]]
+    for name, recipe in book.recipes.items():
+        of_defense = [row for row in rows if row["defense"] == name]
+        assert len(of_defense) == record["tried"][name]
+        best = max(of_defense, key=lambda row: row["accuracy"])
+        assert best["accuracy"] == record["accuracy"][name]
+        assert Recipe(*(best[column] for column in record["columns"][1:-1])) == recipe
+    # The baseline is tuned at least as hard as what we propose.
+    assert record["tried"]["dp_sgd eps=2"] >= record["tried"]["gate"]
+
+
+def test_what_has_no_search_of_its_own_falls_back():
+    book = load_recipes("a data set nobody tuned")
+    assert book.dataset == "digits"
+    assert book.find("censor") == book.find("budget") == book.find("sgd")
+    assert book.find("dp_sgd", 2.5) == book.find("dp_sgd", 2.0)
+    assert book.find("dp_sgd", 100.0) == book.find("dp_sgd", 8.0)
+
+
+def test_missing_recipes_are_reported(tmp_path):
+    path = tmp_path / "recipes.json"
+    path.write_text('{"dataset": "digits", "recipes": {}}')
+    with pytest.raises(UserError, match="dp_sgd"):
+        load_recipes("digits", path).find("dp_sgd", 2.0)
+
+
+def test_a_batch_is_no_larger_than_the_training_set():
+    recipe = Recipe("momentum", 0.1, False, 128, 30)
+    assert fit(recipe, 100).batch_size == 100
+    assert fit(recipe, 1000) == recipe
+    assert fit(recipe, 1000, epochs=2).epochs == 2
+
+
+@pytest.mark.parametrize(("final_factor", "last"), [(1.0, 0.5), (0.0, 0.0)])
+def test_the_learning_rate_is_constant_or_falls_to_zero(final_factor, last):
+    optimizer = descent("momentum", 0.5, final_factor, 10)
+    gradient = jnp.ones(())
+    state = optimizer.init(gradient)
+    rates = []
+    for _ in range(11):
+        # Without momentum's memory, the update is minus the rate.
+        fresh = optax.tree_utils.tree_set(state, trace=jnp.zeros(()))
+        update, state = optimizer.update(gradient, fresh)
+        rates.append(-float(update))
+    assert rates[0] == pytest.approx(0.5)
+    assert rates[10] == pytest.approx(last, abs=1e-6)
