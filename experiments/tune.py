@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,7 @@ class Options:
         model: Architecture.
         hidden: Widths of the MLP's hidden layers.
         train_size: Keep only so many training examples; default: all.
-        repeats: Random halves per configuration; their mean accuracy decides who is a finalist.
-        finalists: Configurations of each defense that are tried again.
-        final_repeats: Random halves per finalist, other ones; their mean accuracy decides.
+        repeats: Random halves per configuration; their mean accuracy decides.
         learning_rates: Learning rates of SGD with momentum, and a hundredth of them for Adam.
         batch_size: Batch size of all methods but DP-SGD.
         epochs: Passes over the data of all methods but DP-SGD.
@@ -66,8 +65,6 @@ class Options:
     hidden: tuple[int, ...] = (128,)
     train_size: int | None = None
     repeats: int = 3
-    finalists: int = 4
-    final_repeats: int = 16
     learning_rates: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
     batch_size: int = 64
     epochs: int = 30
@@ -84,10 +81,6 @@ class Options:
     overwrite: bool = False
 
 
-Row = dict[str, Any]  # a recipe with its defense and accuracy
-_FIELDS = [field.name for field in dataclasses.fields(Recipe)]
-
-
 @dataclass(frozen=True)
 class Trial:
     """Configurations that one compilation tries at once: they differ in numbers only."""
@@ -98,9 +91,7 @@ class Trial:
 
 def run(options: Options) -> int:
     """Runs the search; returns the exit code."""
-    for name in ("repeats", "finalists", "final_repeats"):
-        value = getattr(options, name)
-        check_option(value >= 1, f"--{name.replace('_', '-')} {value} must be at least 1")
+    check_option(options.repeats >= 1, f"--repeats {options.repeats} must be at least 1")
     console = Console()
     task = load_task(options.dataset, options.model, options.hidden, options.train_size)
     directory = RunDirectory(
@@ -108,12 +99,22 @@ def run(options: Options) -> int:
     )
     with as_user_error(FileExistsError, PermissionError, NotADirectoryError):
         directory.create()
+    trials = list(all_trials(options))
+    rows: list[dict[str, Any]] = []
     with directory:
-        search = _try_all(task, list(all_trials(options)), options, options.repeats, console)
-        finals = _try_all(
-            task, final_trials(search, options), options, options.final_repeats, console
-        )
-        record = search_record(options, search, finals)
+        with progress(console, len(trials)) as steps:
+            for trial in trials:
+                first = trial.recipes[0]
+                name = recipe_key(trial.defense.family, trial.defense.epsilon)
+                with steps.step(
+                    f"{name}: {first.optimizer}, batch {first.batch_size}, {first.epochs} epochs"
+                ):
+                    accuracy = validation_accuracy(task, trial, options)
+                rows += [
+                    {"defense": name, **dataclasses.asdict(recipe), "accuracy": round(value, 5)}
+                    for recipe, value in zip(trial.recipes, accuracy)
+                ]
+        record = search_record(options, rows)
         directory.file("recipes.json").write_text(to_json(record))
     console.print(to_terminal(_table(record)))
     console.print(f"recipes: {directory.path / 'recipes.json'}", soft_wrap=True)
@@ -158,61 +159,15 @@ def all_trials(options: Options) -> Iterator[Trial]:
         )
 
 
-def final_trials(search: Sequence[Row], options: Options) -> list[Trial]:
-    """The best configurations of each defense, to be tried again.
-
-    The best of hundreds is partly the luckiest: fresh halves, and more of them, decide.
-    """
-    chosen: dict[tuple, Trial] = {}
-    defenses = {recipe_key(t.defense.family, t.defense.epsilon): t for t in all_trials(options)}
-    for name, trial in defenses.items():
-        of_defense = [row for row in search if row["defense"] == name]
-        best = sorted(of_defense, key=lambda row: -row["accuracy"])[: options.finalists]
-        for row in best:
-            recipe = Recipe(**{field: row[field] for field in _FIELDS})
-            # What one compilation can try at once.
-            group = (name, recipe.optimizer, recipe.batch_size, recipe.epochs)
-            before = chosen[group].recipes if group in chosen else []
-            chosen[group] = Trial(trial.defense, [*before, recipe])
-    return list(chosen.values())
-
-
-def _try_all(
-    task: Task, trials: Sequence[Trial], options: Options, repeats: int, console: Console
-) -> list[Row]:
-    """One row per configuration: its hyperparameters and its accuracy."""
-    rows = []
-    with progress(console, len(trials)) as steps:
-        for trial in trials:
-            first = trial.recipes[0]
-            name = recipe_key(trial.defense.family, trial.defense.epsilon)
-            with steps.step(
-                f"{name}: {first.optimizer}, batch {first.batch_size}, {first.epochs} epochs"
-            ):
-                accuracy = validation_accuracy(task, trial, options, repeats)
-            rows += [
-                {"defense": name, **dataclasses.asdict(recipe), "accuracy": round(value, 5)}
-                for recipe, value in zip(trial.recipes, accuracy.tolist())
-            ]
-    return rows
-
-
 def validation_accuracy(
-    task: Task, trial: Trial, options: Options, repeats: int
+    task: Task, trial: Trial, options: Options
 ) -> Float[np.ndarray, " recipes"]:
-    """Mean accuracy of each recipe on the examples that its models were not trained on.
-
-    Args:
-        task: Data and model.
-        trial: Recipes to try.
-        options: Options of the job.
-        repeats: Random halves per recipe; another number is another draw.
-    """
-    recipes = trial.recipes
+    """Mean accuracy of each recipe on the examples that its models were not trained on."""
+    recipes, repeats = trial.recipes, options.repeats
     train = task.dataset.train
-    halves = np.asarray(training.random_halves(jax.random.key(repeats), 2 * repeats, len(train)))[
-        :repeats
-    ]
+    halves = np.asarray(
+        training.random_halves(jax.random.key(options.repeats), 2 * repeats, len(train))
+    )[:repeats]
     masks = np.tile(halves, (len(recipes), 1))
     keys = jax.random.split(jax.random.key(0), repeats)
     initial = initial_params(task, keys)
@@ -319,11 +274,9 @@ def _repeated(values: Sequence[float], repeats: int) -> Float[Array, " models"]:
 
 def to_json(record: dict[str, Any]) -> str:
     """JSON with one line per configuration."""
-    text = json.dumps({**record, "finals": None, "search": None}, indent=2)
-    for name in ("finals", "search"):
-        rows = ",\n    ".join(json.dumps(row) for row in record[name])
-        text = text.replace(f'"{name}": null', f'"{name}": [\n    {rows}\n  ]')
-    return text + "\n"
+    search = ",\n    ".join(json.dumps(row) for row in record["search"])
+    head = json.dumps({**record, "search": None}, indent=2)
+    return head.replace('"search": null', f'"search": [\n    {search}\n  ]') + "\n"
 
 
 def _table(record: dict[str, Any]) -> Table:

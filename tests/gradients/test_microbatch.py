@@ -19,7 +19,7 @@ def loss(params, example, temperature):
     return -logits[label]
 
 
-def problem(dtype=np.float64):
+def problem():
     rng = np.random.default_rng(0)
     params = {
         "inner": rng.normal(size=(FEATURES, 8)),
@@ -28,10 +28,9 @@ def problem(dtype=np.float64):
     }
 
     def batch(size):
-        x = rng.normal(size=(size, 2, FEATURES)).astype(dtype)
-        return x, rng.integers(0, 3, size, dtype=np.int32)
+        return rng.normal(size=(size, 2, FEATURES)), rng.integers(0, 3, size, dtype=np.int32)
 
-    return jax.tree.map(lambda p: p.astype(dtype), params), batch(SIZE), batch(OTHERS), (1.5,)
+    return params, batch(SIZE), batch(OTHERS), (1.5,)
 
 
 def truth(params, batch, shared):
@@ -105,6 +104,11 @@ TRANSFORMS = {
 }
 
 
+def raw(x):
+    """PRNG keys as numbers."""
+    return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_every_transformation_agrees(name):
     params, batch, _, shared = problem()
@@ -123,6 +127,7 @@ def test_every_transformation_agrees(name):
         for size in (3, None)
     )
     assert jax.tree.structure(found) == jax.tree.structure(expected)
+    found, expected = jax.tree.map(raw, (found, expected))
     for (path, x), y in zip(jax.tree.leaves_with_path(found), jax.tree.leaves(expected)):
         where = jax.tree_util.keystr(path)
         # The ledger adds up float32, whatever the gradients.
@@ -135,7 +140,7 @@ def test_every_transformation_agrees(name):
 
 def test_takes_less_memory():
     """Measured on the compiled program: 64 examples, a wide model, blocks of 8."""
-    width, size = 512, 64
+    width, size = 256, 64
 
     def wide(params, x):
         for layer in params:
@@ -151,10 +156,9 @@ def test_takes_less_memory():
         analysis = program.lower(params, batch).compile().memory_analysis()
         return analysis.temp_size_in_bytes
 
-    for answer in (gradients.gram, gradients.squared_norms):
-        assert memory(answer, microbatch_size=8) < 0.4 * memory(answer), answer.__name__
-
     def release(grads):
         return gradients.weighted_sum(grads, jnp.ones(size, jnp.float32))
 
-    assert memory(release, microbatch_size=8) < 0.4 * memory(release)
+    for answer in (gradients.gram, gradients.squared_norms, release):
+        blocks, whole = memory(answer, microbatch_size=8), memory(answer)
+        assert 0 < blocks < 0.2 * whole, answer.__name__
