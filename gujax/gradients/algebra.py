@@ -63,12 +63,7 @@ def gram(
         return _total(_leaf_gram(leaf, leaf) for leaf in leaves)
     num_examples(other)
     others = _leaves(other)
-    shapes, other_shapes = ([_parameter_shape(leaf) for leaf in x] for x in (leaves, others))
-    if shapes != other_shapes:
-        raise ValueError(
-            f"other has gradients of parameters of shapes {other_shapes}, grads of shapes "
-            f"{shapes}: both must come from the same loss and parameters"
-        )
+    _check_same_parameters(grads, other)
     return _total(_leaf_gram(a, b) for a, b in zip(leaves, others, strict=True))
 
 
@@ -156,6 +151,23 @@ def _is_factored(x: Any) -> bool:
 
 def _leaves(grads: chex.ArrayTree) -> list[Any]:
     return jax.tree.leaves(grads, is_leaf=_is_factored)
+
+
+def _check_same_parameters(grads: chex.ArrayTree, other: chex.ArrayTree) -> None:
+    shapes, other_shapes = (
+        {
+            jax.tree_util.keystr(path): _parameter_shape(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(x, is_leaf=_is_factored)
+        }
+        for x in (grads, other)
+    )
+    for name in shapes | other_shapes:
+        shape, other_shape = shapes.get(name), other_shapes.get(name)
+        if shape != other_shape:
+            raise ValueError(
+                f"other has a gradient of shape {other_shape} for the parameter {name}, grads of "
+                f"shape {shape}: both must come from the same loss and parameters"
+            )
 
 
 def _parameter_shape(leaf: Array | FactoredLeaf) -> tuple[int, ...]:

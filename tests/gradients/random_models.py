@@ -220,8 +220,9 @@ class Fourier:
     index: int
 
     def __call__(self, p, tokens, h):
-        spectrum = jnp.fft.fft(h.astype(jnp.promote_types(h.dtype, jnp.float32)))
-        vectors = p["vectors"]
+        exact = jnp.promote_types(h.dtype, jnp.float32)  # there is no complex bfloat16
+        spectrum = jnp.fft.fft(h.astype(exact))
+        vectors = [vector.astype(exact) for vector in p["vectors"]]
         gain = jax.lax.complex(vectors[self.index % len(vectors)], vectors[0])
         return jnp.fft.ifft(spectrum * gain).real.astype(h.dtype)
 
