@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gujax import gradients
-from tests.gradients.checks import assert_exact, assert_trees_near, dense, rows
+from tests.gradients.checks import assert_exact, assert_trees_near, dense, largest_array, rows
 from tests.gradients.zoo import CASES
 
 
@@ -77,8 +77,8 @@ def test_aux_may_hold_parameters_and_gradients_of_nothing():
     )
     assert w.shape == (4, 3, 2)
     assert nothing is None
-    np.testing.assert_allclose(h, batch @ params["w"])
-    np.testing.assert_allclose(stopped, h)
+    np.testing.assert_allclose(h, batch @ params["w"], rtol=1e-5)
+    np.testing.assert_allclose(stopped, h, rtol=1e-6)
     np.testing.assert_array_equal(best, np.zeros(4))
 
 
@@ -152,18 +152,6 @@ def test_a_loss_that_changes_with_python_state_is_traced_anew():
         np.testing.assert_allclose(found, dense(loss, params, batch)[1], rtol=1e-12)
 
 
-def _largest_array(function, *arguments):
-    """Elements of the largest array in the program of `function`, nested programs included."""
-
-    def visit(jaxpr):
-        for equation in jaxpr.eqns:
-            yield from (v.aval.size for v in equation.outvars if hasattr(v.aval, "size"))
-            for inner in jax.core.jaxprs_in_params(equation.params):
-                yield from visit(inner)
-
-    return max(visit(jax.make_jaxpr(function)(*arguments).jaxpr))
-
-
 def test_per_example_gradients_of_a_wide_layer_are_never_formed():
     """No array of the program is as large as two examples' gradients of the layer."""
     width, batch = 512, jnp.ones((8, 512))
@@ -176,4 +164,4 @@ def test_per_example_gradients_of_a_wide_layer_are_never_formed():
         norms = gradients.squared_norms(grads)
         return gradients.gram(grads), norms, gradients.weighted_sum(grads, norms)
 
-    assert _largest_array(everything, params, batch) < 2 * width**2
+    assert largest_array(everything, params, batch) < 2 * width**2

@@ -79,8 +79,10 @@ def test_composition_over_independent_steps():
     total = scores @ mu
     achieved = scipy.stats.mannwhitneyu(total[1], total[0]).statistic / DRAWS**2
     assert achieved == pytest.approx(float(predicted_auc(compose_mu(jnp.asarray(mu)))), abs=0.01)
-    np.testing.assert_allclose(compose_mu(jnp.array([[3.0, 1.0], [4.0, 0.0]])), [5, 1])
-    np.testing.assert_allclose(compose_nats(jnp.array([[3.0, 1.0], [4.0, 0.5]]), axis=1), [4, 4.5])
+    np.testing.assert_allclose(compose_mu(jnp.array([[3.0, 1.0], [4.0, 0.0]])), [5, 1], rtol=1e-6)
+    np.testing.assert_allclose(
+        compose_nats(jnp.array([[3.0, 1.0], [4.0, 0.5]]), axis=1), [4, 4.5], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("noise_std", [1e-3, 6.0])
@@ -110,7 +112,7 @@ def test_from_a_batch_to_the_data_set(noise_std):
 
 
 def test_noise_ridge():
-    np.testing.assert_allclose(noise_ridge(3.0, 0.5), 36)
+    np.testing.assert_allclose(noise_ridge(3.0, 0.5), 36, rtol=1e-6)
     assert noise_ridge(0.0, 0.1) == 0
     with pytest.raises(ValueError, match="noise_std must be at least 0"):
         noise_ridge(-1.0, 0.5)
