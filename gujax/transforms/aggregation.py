@@ -37,8 +37,8 @@ class AggregationState(NamedTuple):
     """State of a transformation of per-example gradients.
 
     Attributes:
-        uniqueness: GNQ of each example of the last batch as it came in, before the defense; 0 for
-            padded examples. None if the transformation does not measure it.
+        uniqueness: GNQ of each example of the last batch as it came in, before the defense (under
+            `dp_sgd`: as clipped); 0 for padded examples. None if it is not measured.
         weights: w_i of the released Σ w_i g_i, before the division by the number of examples.
         ledger: what each example of the data set has disclosed so far through the released sums,
             or None if `num_examples` was not given.
@@ -61,13 +61,13 @@ class Batch(NamedTuple):
 class Release(NamedTuple):
     """What a rule decides: the released update is Σ weights_i g_i / divisor.
 
-    `incoming` is the uniqueness of the g_i, `released` that of the weights_i g_i, with which the
-    ledger is charged. Both None if the rule does not measure.
+    `uniqueness` is what the state shows, in general that of the g_i; `released` is that of the
+    weights_i g_i, with which the ledger is charged. Both None if the rule does not measure.
     """
 
     weights: Float[Array, "batch"]
     divisor: Scalar
-    incoming: Float[Array, "batch"] | None = None
+    uniqueness: Float[Array, "batch"] | None = None
     released: Float[Array, "batch"] | None = None
 
 
@@ -82,10 +82,11 @@ class Measurement(NamedTuple):
     uniqueness: Float[Array, "batch"]
 
 
-def measurement(ridge: Scalar, relative_ridge: Scalar) -> Callable[[Batch], Measurement]:
+def measurement(ridge: Scalar, relative_ridge: Scalar) -> Callable[..., Measurement]:
     """Function that measures the uniqueness of a batch under one of the two ridges.
 
-    The uniqueness is NaN where a gradient's squared norm is not finite.
+    It takes the batch and, optionally, weights: then it measures the weighted gradients. The
+    uniqueness is NaN where a gradient's squared norm is not finite.
 
     Args:
         ridge: absolute ridge λ, not negative.
@@ -103,9 +104,11 @@ def measurement(ridge: Scalar, relative_ridge: Scalar) -> Callable[[Batch], Meas
         )
     known_positive = _known_positive(ridge) or _known_positive(relative_ridge)
 
-    def measure(batch: Batch) -> Measurement:
+    def measure(batch: Batch, weights: Float[Array, "batch"] | None = None) -> Measurement:
         kernel = gram(batch.grads)
         strength = resolve_ridge(kernel, ridge, relative_ridge, mask=batch.mask)
+        if weights is not None:
+            kernel = _weighted(kernel, weights)
         if known_positive:
             # In units of the ridge, the ridge is the plain number 1, for which `uniqueness` needs
             # no branch; under vmap, both sides of a branch would be computed.
@@ -126,8 +129,7 @@ def released_uniqueness(
     The ridge is the attacker's noise: it does not shrink when the gradients do, so a relative
     ridge stays what it was on the incoming batch.
     """
-    kernel = measured.kernel * weights[:, None] * weights[None, :]
-    return uniqueness(kernel, measured.ridge, mask=weights != 0)
+    return uniqueness(_weighted(measured.kernel, weights), measured.ridge, mask=weights != 0)
 
 
 def count(selected: Bool[Array, "batch"]) -> Int[Array, ""]:
@@ -199,10 +201,10 @@ def aggregate(
 
         dtype = state.weights.dtype
         undefined = jnp.isnan(release.weights)
-        incoming = release.incoming
-        if incoming is not None:
-            incoming = incoming.astype(dtype)
-            undefined |= jnp.isnan(incoming)
+        shown = release.uniqueness
+        if shown is not None:
+            shown = shown.astype(dtype)
+            undefined |= jnp.isnan(shown)
         poisoned = jnp.any(undefined & mask)
         weights = jnp.where(mask, jnp.where(poisoned, jnp.nan, release.weights), 0).astype(dtype)
 
@@ -218,9 +220,13 @@ def aggregate(
         # The division is folded into the weights: dividing B numbers costs nothing, dividing
         # every gradient is one more pass over all parameters.
         released = weighted_sum(updates, weights / release.divisor)
-        return released, AggregationState(incoming, weights, ledger)
+        return released, AggregationState(shown, weights, ledger)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _weighted(kernel: Float[Array, "n n"], weights: Float[Array, "n"]) -> Float[Array, "n n"]:
+    return kernel * weights[:, None] * weights[None, :]
 
 
 def _known_positive(value: Scalar) -> bool:

@@ -16,7 +16,6 @@ from gujax.transforms.aggregation import (
     Size,
     aggregate,
     measurement,
-    released_uniqueness,
 )
 from gujax.uniqueness import Ledger, noise_ridge
 from gujax.validation import check_nonnegative, check_positive
@@ -54,8 +53,8 @@ def dp_sgd(
 
     With `num_examples`, the uniqueness and the ledger are kept under the ridge that the noise
     itself provides, λ = (noise_multiplier · C)² / (p(1−p)): nothing has to be assumed about the
-    attacker's noise. `state.uniqueness` is that of the incoming gradients; the ledger is charged
-    with that of the clipped ones, which are released.
+    attacker's noise. Both are those of the clipped gradients: under DP-SGD nothing else is ever
+    released, and one solve per step suffices.
 
     Args:
         l2_norm_clip: C, largest L2 norm of one example's contribution; positive.
@@ -86,9 +85,8 @@ def dp_sgd(
         weights = jnp.where(batch.mask, jnp.where(jnp.isfinite(norms), clip, jnp.nan), 0.0)
         if num_examples is None:
             return Release(weights, expected_batch_size)
-        measured = measure(batch)
-        released = released_uniqueness(measured, weights)
-        return Release(weights, expected_batch_size, measured.uniqueness, released)
+        released = measure(batch, weights).uniqueness
+        return Release(weights, expected_batch_size, released, released)
 
     clipped_sum = aggregate(
         rule,

@@ -49,7 +49,7 @@ def mean(
         if num_examples is None:
             return Release(weights, divisor)
         gnq = measure(batch).uniqueness
-        return Release(weights, divisor, incoming=gnq, released=gnq)
+        return Release(weights, divisor, uniqueness=gnq, released=gnq)
 
     return aggregate(
         rule,
