@@ -1,4 +1,4 @@
-"""Which of two exact ways is cheaper: predicted from shapes alone.
+"""Which of two exact ways is cheaper, and how much of it to do at a time: from shapes alone.
 
 The Gram matrix of products Σ_t left_t ⊗ right_t can be had by *inner* products of all pairs of
 positions, ⟨left_t, left_s⟩ ⟨right_t, right_s⟩, or by multiplying each product *out* and taking
@@ -11,9 +11,13 @@ from typing import Literal, NamedTuple
 
 Way = Literal["inner", "outer"]
 
-# Elements of a per-example gradient that are formed at a time. 2^24 float32 are 64 MiB: large
-# enough for efficient matrix products, small beside the activations of a model with such leaves.
-CHUNK_ELEMENTS = 2**24
+# Working memory in bytes where the caller sets no limit: large enough for efficient matrix
+# products, small beside the activations of a model that needs more.
+WORKING_MEMORY = 2**26
+
+# Bytes of factors that do not stay in a processor's cache: copying what they repeat is then slower
+# than the operation that JAX itself forms the gradients with (measured on convolutions).
+LARGE_FACTORS = 2**24
 
 
 class Sizes(NamedTuple):
@@ -35,6 +39,50 @@ class Sizes(NamedTuple):
         return self.groups * self.rows * self.columns
 
 
+class Options(NamedTuple):
+    """What the caller may say about the computation of Gram matrices and norms.
+
+    Args:
+        way: "inner" or "outer" where both are possible; None for the cheaper one.
+        memory_limit: bytes that the computation for one parameter may take beside its factors;
+            None for 64 MiB, or more where less would cost time.
+    """
+
+    way: Way | None = None
+    memory_limit: int | None = None
+
+
+DEFAULT_OPTIONS = Options()
+
+
+def checked_options(way: Way | None, memory_limit: int | None) -> Options:
+    """Raise ValueError for what the caller cannot mean."""
+    if way not in (None, "inner", "outer"):
+        raise ValueError(f"gram_way must be 'inner', 'outer' or None, got {way!r}")
+    if memory_limit is not None and memory_limit < 1:
+        raise ValueError(f"memory_limit must be a positive number of bytes, got {memory_limit}")
+    return Options(way, memory_limit)
+
+
+class Choice(NamedTuple):
+    """How the Gram matrix, or the norms, of one parameter are computed.
+
+    Args:
+        way: inner or outer.
+        block: how much is done at a time: rows of the product where products that are placed
+            alike are multiplied out; examples otherwise.
+        flops: floating-point operations.
+        memory: bytes that a block takes.
+        least_memory: bytes that the smallest block would take.
+    """
+
+    way: Way
+    block: int
+    flops: int
+    memory: int
+    least_memory: int
+
+
 def inner_flops(sites: Sequence[Sizes], examples: int, others: int) -> int:
     """Floating-point operations of the Gram matrix by inner products of positions."""
     return sum(
@@ -44,36 +92,68 @@ def inner_flops(sites: Sequence[Sizes], examples: int, others: int) -> int:
     )
 
 
-def outer_flops(sites: Sequence[Sizes], examples: int, others: int) -> int:
+def outer_flops(sites: Sequence[Sizes], examples: int, others: int, elements: int) -> int:
     """Floating-point operations of the Gram matrix by multiplying products out.
 
     The products of `others` are those of `examples` in the usual case and are not counted twice.
+    What is compared has so many `elements`.
     """
     forming = sum(2 * examples * site.positions * site.elements for site in sites)
-    return forming + 2 * examples * others * sites[0].elements
+    return forming + 2 * examples * others * elements
 
 
-def gram_way(sites: Sequence[Sizes], examples: int, others: int) -> Way:
-    """The cheaper way to the Gram matrix [examples, others] of one parameter."""
+def choose_gram(
+    sites: Sequence[Sizes],
+    examples: int,
+    others: int,
+    *,
+    itemsize: int = 4,
+    unaligned: int | None = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> Choice:
+    """How to compute the Gram matrix [examples, others] of one parameter.
+
+    Args:
+        sites: sizes of every use of the parameter.
+        examples: number of examples.
+        others: number of examples that they are compared with.
+        itemsize: bytes of a number in the accumulation type.
+        unaligned: elements of the parameter, if its sites place their products differently (None
+            if all do it in the same way). Then only their dense sum can be compared: the way is
+            "outer", whatever was asked for.
+        options: the caller's.
+
+    Returns:
+        The cheaper way, or the one asked for, in blocks that keep to the limit where possible.
+    """
     inner = inner_flops(sites, examples, others)
-    return "inner" if inner <= outer_flops(sites, examples, others) else "outer"
+    outer = outer_flops(sites, examples, others, unaligned or sites[0].elements)
+    if unaligned is not None:
+        return _unaligned(outer, 2 * itemsize * unaligned, examples, options)
+    pair = 2 * itemsize * sites[0].groups * _most_positions(sites) ** 2 * others
+    row = itemsize * max(examples, others) * sites[0].groups * sites[0].columns
+    return _cheaper(("inner", inner, pair, examples), ("outer", outer, row, sites[0].rows), options)
 
 
-def gram_flops(sites: Sequence[Sizes], examples: int, others: int) -> int:
-    """Floating-point operations of the Gram matrix, the cheaper way."""
-    inner = inner_flops(sites, examples, others)
-    return min(inner, outer_flops(sites, examples, others))
+def choose_norms(
+    sites: Sequence[Sizes],
+    examples: int,
+    *,
+    itemsize: int = 4,
+    unaligned: int | None = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> Choice:
+    """How to compute the squared norms of one parameter: only pairs within an example.
 
-
-def norm_way(sites: Sequence[Sizes]) -> Way:
-    """The cheaper way to the squared norms of one parameter: only pairs within an example."""
-    return "inner" if inner_flops(sites, 1, 1) <= outer_flops(sites, 1, 1) else "outer"
-
-
-def chunk_rows(site: Sizes, examples: int, max_elements: int = CHUNK_ELEMENTS) -> int:
-    """How many rows of the examples' products to form at a time."""
-    per_row = examples * site.groups * site.columns
-    return max(1, min(site.rows, max_elements // max(per_row, 1)))
+    Arguments and result are those of `choose_gram`.
+    """
+    inner = examples * inner_flops(sites, 1, 1)
+    outer = examples * outer_flops(sites, 1, 1, unaligned or sites[0].elements)
+    if unaligned is not None:
+        return _unaligned(outer, itemsize * unaligned, examples, options)
+    pair = 2 * itemsize * sites[0].groups * _most_positions(sites) ** 2
+    row = itemsize * examples * sites[0].groups * sites[0].columns
+    return _cheaper(("inner", inner, pair, examples), ("outer", outer, row, sites[0].rows), options)
 
 
 def kept_elements(sites: Sequence[Sizes]) -> int:
@@ -81,11 +161,45 @@ def kept_elements(sites: Sequence[Sizes]) -> int:
     return sum(site.groups * site.positions * (site.rows + site.columns) for site in sites)
 
 
-def form_at_once(sites: Sequence[Sizes], examples: int) -> bool:
-    """Whether to form a parameter's dense per-example gradients right away.
+def form_at_once(
+    choice: Choice, sites: Sequence[Sizes], elements: int, options: Options = DEFAULT_OPTIONS
+) -> bool:
+    """Whether to form the dense per-example gradients, of so many elements each, right away.
 
-    Worth it where the Gram matrix needs them formed anyway, and where they take no more memory
-    than the factors they replace.
+    Worth it where the Gram matrix needs them formed anyway: what weighs the gradients then need not
+    multiply again. Factors are also the activations of other parameters, so that dropping them
+    frees little; gradients of up to twice their size are formed, or of their size under a limit.
     """
-    outer = gram_way(sites, examples, examples) == "outer"
-    return outer and sites[0].elements <= kept_elements(sites)
+    most = (2 if options.memory_limit is None else 1) * kept_elements(sites)
+    return choice.way == "outer" and elements <= most
+
+
+def _most_positions(sites: Sequence[Sizes]) -> int:
+    return max(site.positions for site in sites)
+
+
+def _unaligned(flops: int, unit: int, examples: int, options: Options) -> Choice:
+    """Blocks of examples: they form gradients more than once, so only where they are asked for."""
+    limit = examples * unit if options.memory_limit is None else options.memory_limit
+    return _in_blocks("outer", flops, unit, examples, limit)
+
+
+def _cheaper(
+    inner: tuple[Way, int, int, int], outer: tuple[Way, int, int, int], options: Options
+) -> Choice:
+    """The way asked for, or the cheaper of those that can keep to the limit.
+
+    A way is given with its operations, the bytes of a block of one, and how many there are in all.
+    """
+    limit = WORKING_MEMORY if options.memory_limit is None else options.memory_limit
+    choices = [_in_blocks(*way, limit) for way in (inner, outer)]
+    if options.way is not None:
+        return choices[options.way == "outer"]
+    if options.memory_limit is not None:
+        choices = [choice for choice in choices if choice.least_memory <= limit] or choices
+    return min(choices, key=lambda choice: choice.flops)
+
+
+def _in_blocks(way: Way, flops: int, unit: int, total: int, limit: int) -> Choice:
+    block = max(1, min(total, limit // max(unit, 1)))
+    return Choice(way, block, flops, block * unit, unit)

@@ -9,7 +9,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gujax.gradients.cost import gram_flops, gram_way, kept_elements
+from gujax.gradients.cost import Way, checked_options, kept_elements
+from gujax.gradients.inputs import check_parameters
 from gujax.gradients.plan import LeafPlan, plan_gradients
 
 
@@ -21,10 +22,11 @@ class ParameterReport:
         name: its path in the pytree.
         shape: its shape.
         sites: how often it is used in a product.
-        gram: "inner" (products of positions), "outer" (products multiplied out, in chunks where
+        gram: "inner" (products of positions), "outer" (products multiplied out, in blocks where
             they are large) or "dense" (no factors).
         gram_flops: floating-point operations of its part of the Gram matrix.
         memory: elements kept for the whole batch until the gradients are used.
+        working_memory: bytes taken while the Gram matrix is computed, one block at a time.
         reason: why the gradient is dense, or None.
     """
 
@@ -34,6 +36,7 @@ class ParameterReport:
     gram: str
     gram_flops: int
     memory: int
+    working_memory: int
     reason: str | None
 
 
@@ -50,7 +53,10 @@ class Explanation:
         return tuple(report for report in self.parameters if report.reason is not None)
 
     def __str__(self) -> str:
-        header = ("parameter", "shape", "sites", "gram", "gram flops", "elements kept", "note")
+        header = (
+            *("parameter", "shape", "sites", "gram", "gram flops"),
+            *("elements kept", "working bytes", "note"),
+        )
         rows = [
             (
                 report.name or "(the whole tree)",
@@ -59,6 +65,7 @@ class Explanation:
                 report.gram,
                 f"{report.gram_flops:.1e}",
                 f"{report.memory:,}",
+                f"{report.working_memory:,}",
                 report.reason or "",
             )
             for report in self.parameters
@@ -78,6 +85,8 @@ def explain(
     *shared: Any,
     batch_size: int = 32,
     has_aux: bool = False,
+    gram_way: Way | None = None,
+    memory_limit: int | None = None,
 ) -> Explanation:
     """Explain how `per_example_grads(loss_fn)` will treat each parameter.
 
@@ -90,29 +99,37 @@ def explain(
         shared: what all examples share.
         batch_size: for which costs are predicted and the cheaper way is chosen.
         has_aux: whether `loss_fn` returns auxiliary output.
+        gram_way: as in `per_example_grads`.
+        memory_limit: as in `per_example_grads`.
 
     Returns:
         An `Explanation`; printing it gives a table.
+
+    Raises:
+        ValueError: as `per_example_grads` would.
     """
+    check_parameters(params)
     batch = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((batch_size, *jnp.shape(x)), jnp.result_type(x)), example
     )
-    plan = plan_gradients(loss_fn, has_aux, params, batch, shared)
+    options = checked_options(gram_way, memory_limit)
+    plan = plan_gradients(loss_fn, has_aux, params, batch, shared, options)
     return Explanation(batch_size, tuple(_report(leaf, batch_size) for leaf in plan.leaves))
 
 
 def _report(leaf: LeafPlan, examples: int) -> ParameterReport:
     elements = examples * math.prod(leaf.shape)
-    if leaf.reason is not None:
+    if leaf.choice is None:
         flops = 2 * examples * elements
-        return ParameterReport(leaf.name, leaf.shape, 0, "dense", flops, elements, leaf.reason)
+        return ParameterReport(leaf.name, leaf.shape, 0, "dense", flops, elements, 0, leaf.reason)
     sites = [sizes for sizes, _ in leaf.collapsed]
     return ParameterReport(
         leaf.name,
         leaf.shape,
         len(sites),
-        gram_way(sites, examples, examples),
-        gram_flops(sites, examples, examples),
+        leaf.choice.way,
+        leaf.choice.flops,
         elements if leaf.formed else examples * kept_elements(sites),
+        0 if leaf.formed else leaf.choice.memory,
         None,
     )

@@ -1,14 +1,16 @@
 """Factored gradients of one parameter: products that are kept as their factors."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from gujax.gradients.cost import Sizes, chunk_rows, gram_way, norm_way
+from gujax.gradients.cost import DEFAULT_OPTIONS, Options, Sizes, choose_gram, choose_norms
 from gujax.gradients.placement import Placement, lift, place
 
 
@@ -79,11 +81,13 @@ class FactoredLeaf:
         sites: the uses of the parameter; a tied parameter has several.
         shape: shape of the parameter.
         dtype: type of the parameter.
+        options: what the caller said about the way to Gram matrices and norms.
     """
 
     sites: tuple[Site, ...]
     shape: tuple[int, ...] = field(metadata={"static": True})
     dtype: jnp.dtype = field(metadata={"static": True})
+    options: Options = field(default=DEFAULT_OPTIONS, metadata={"static": True})
 
     @property
     def num_examples(self) -> int:
@@ -92,11 +96,7 @@ class FactoredLeaf:
 
     def materialize(self) -> Array:
         """Dense gradients [examples, *shape], of the parameter's type."""
-        total = sum(
-            place(lift(site.placement, self.num_examples), site.products(0, site.sizes.rows))
-            for site in self.sites
-        )
-        return total.astype(self.dtype)  # type: ignore[union-attr]
+        return self._dense().astype(self.dtype)
 
     def weighted_sum(self, weights: Float[Array, " examples"]) -> Array:
         """Σ_i w_i g_i, of the parameter's shape and type."""
@@ -105,34 +105,42 @@ class FactoredLeaf:
 
     def gram(self, other: "FactoredLeaf") -> Float[Array, "examples others"]:
         """Inner products of this leaf's gradients with those of `other`, a leaf like this one."""
-        way = gram_way(self._sizes, self.num_examples, other.num_examples)
-        if self._aligned and way == "inner":
-            if other is not self:
-                return sum(_inner(a, b) for a in self.sites for b in other.sites)  # type: ignore
-            total = sum(_inner(site, site) for site in self.sites)
-            for i, a in enumerate(self.sites):
-                for b in self.sites[:i]:
-                    cross = _inner(a, b)
-                    total = total + cross + cross.T
-            return total  # type: ignore[return-value]
+        examples, others = self.num_examples, other.num_examples
+        choice = choose_gram(self._sizes, examples, others, **self._setting)
+        if choice.way == "inner":
+            return _over_examples(lambda mine: mine._inner_gram(other), self, choice.block)
+        if self._aligned:
 
-        def block(start: int | Array, size: int) -> Array:
-            mine = self._rows(start, size)
-            theirs = mine if other is self else other._rows(start, size)
-            return mine @ theirs.T
+            def product_of_rows(start: int | Array, size: int) -> Array:
+                mine = self._rows(start, size)
+                theirs = mine if other is self else other._rows(start, size)
+                return mine @ theirs.T
 
-        return self._over_rows(block, max(self.num_examples, other.num_examples))
+            return self._over_rows(product_of_rows, choice.block)
+
+        def product_with_all(mine: "FactoredLeaf") -> Array:
+            dense = mine._dense_rows()
+            product = lambda some: (dense if some is mine else some._dense_rows()) @ dense.T  # noqa: E731
+            return _over_examples(product, other, choice.block).T
+
+        return _over_examples(product_with_all, self, choice.block)
 
     def squared_norms(self) -> Float[Array, " examples"]:
         """Squared norm of every example's gradient."""
-        if self._aligned and norm_way(self._sizes) == "inner":
-            alone = jax.vmap(lambda leaf: leaf.gram(leaf)[0, 0])
-            return alone(jax.tree.map(lambda x: x[:, None], self))
+        choice = choose_norms(self._sizes, self.num_examples, **self._setting)
+        if choice.way == "outer" and self._aligned:
+            return self._over_rows(
+                lambda start, size: jnp.sum(jnp.square(self._rows(start, size)), axis=1),
+                choice.block,
+            )
 
-        def block(start: int | Array, size: int) -> Array:
-            return jnp.sum(jnp.square(self._rows(start, size)), axis=1)
+        def norms(some: "FactoredLeaf") -> Array:
+            if choice.way == "outer":
+                return jnp.sum(jnp.square(some._dense_rows()), axis=1)
+            alone = jax.vmap(lambda leaf: leaf._inner_gram(leaf)[0, 0])
+            return alone(jax.tree.map(lambda x: x[:, None], some))
 
-        return self._over_rows(block, self.num_examples)
+        return _over_examples(norms, self, choice.block)
 
     @property
     def _sizes(self) -> list[Sizes]:
@@ -140,38 +148,83 @@ class FactoredLeaf:
 
     @property
     def _aligned(self) -> bool:
-        """Whether all sites place products of equal shape in the same way."""
-        first = self.sites[0]
-        return all(
-            site.placement == first.placement and site.sizes.product == first.sizes.product
+        return aligned([(site.sizes, site.placement) for site in self.sites])
+
+    @property
+    def _setting(self) -> dict[str, Any]:
+        itemsize = max(site.dtype.itemsize for site in self.sites)
+        unaligned = None if self._aligned else math.prod(self.shape)
+        return {"itemsize": itemsize, "unaligned": unaligned, "options": self.options}
+
+    def _inner_gram(self, other: "FactoredLeaf") -> Array:
+        """Gram matrix by inner products of positions, for sites that are placed alike."""
+        if other is not self:
+            return sum(_inner(a, b) for a in self.sites for b in other.sites)  # type: ignore
+        total = sum(_inner(site, site) for site in self.sites)
+        for i, a in enumerate(self.sites):
+            for b in self.sites[:i]:
+                cross = _inner(a, b)
+                total = total + cross + cross.T
+        return total  # type: ignore[return-value]
+
+    def _dense(self) -> Array:
+        total = sum(
+            place(lift(site.placement, self.num_examples), site.products(0, site.sizes.rows))
             for site in self.sites
         )
+        return total  # type: ignore[return-value]
+
+    def _dense_rows(self) -> Array:
+        """Dense gradients [examples, elements], in the accumulation type."""
+        return self._dense().reshape(self.num_examples, -1)
 
     def _rows(self, start: int | Array, size: int) -> Array:
-        """Dense gradients restricted to some rows of the products, [examples, elements]."""
-        if not self._aligned:
-            return self.materialize().reshape(self.num_examples, -1)
+        """Dense gradients restricted to some rows of the products, [examples, elements].
+
+        For sites that are placed alike.
+        """
         total = sum(site.products(start, size) for site in self.sites)
         return total.reshape(self.num_examples, -1)  # type: ignore[union-attr]
 
-    def _over_rows(self, block: Callable[[int | Array, int], Array], examples: int) -> Array:
-        """Sum of `block` over all rows, a bounded number of rows at a time.
+    def _over_rows(self, function: Callable[[int | Array, int], Array], size: int) -> Array:
+        """Sum of `function` over all rows of the products, so many at a time.
 
         Each chunk of per-example gradients is formed, used and dropped.
         """
-        sizes = self.sites[0].sizes
-        size = chunk_rows(sizes, examples)
-        if not self._aligned or size == sizes.rows:
-            return block(0, sizes.rows)
-        whole, rest = divmod(sizes.rows, size)
+        rows = self.sites[0].sizes.rows
+        if size == rows:
+            return function(0, rows)
+        whole, rest = divmod(rows, size)
 
         def step(total: Array, start: Array) -> tuple[Array, None]:
-            return total + block(start, size), None
+            return total + function(start, size), None
 
-        shape = jax.eval_shape(lambda: block(0, size))
+        shape = jax.eval_shape(lambda: function(0, size))
         starts = jnp.arange(whole) * size
         total, _ = lax.scan(step, jnp.zeros(shape.shape, shape.dtype), starts)
-        return total + block(whole * size, rest) if rest else total
+        return total + function(whole * size, rest) if rest else total
+
+
+def aligned(sites: Sequence[tuple[Sizes, Placement]]) -> bool:
+    """Whether all sites place products of equal shape in the same way."""
+    (first, placement), *others = sites
+    return all(sizes.product == first.product and other == placement for sizes, other in others)
+
+
+def _over_examples(
+    function: Callable[[FactoredLeaf], Array], leaf: FactoredLeaf, size: int
+) -> Array:
+    """`function` of so many examples at a time, concatenated along the first axis."""
+    if size >= leaf.num_examples:
+        return function(leaf)
+    whole = leaf.num_examples // size
+    blocks = jax.tree.map(lambda x: x[: whole * size].reshape(whole, size, *x.shape[1:]), leaf)
+    results = lax.map(function, blocks)
+    results = results.reshape(whole * size, *results.shape[2:])
+    if whole * size == leaf.num_examples:
+        return results
+    rest = function(jax.tree.map(lambda x: x[whole * size :], leaf))
+    return jnp.concatenate([results, rest])
 
 
 def _inner(a: Site, b: Site) -> Float[Array, "examples others"]:

@@ -7,6 +7,9 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
+
+from gujax.gradients.refusals import check_no_effects, one_example
 
 
 def batch_size(batch: chex.ArrayTree) -> int:
@@ -46,15 +49,41 @@ def check_parameters(params: chex.ArrayTree) -> None:
             )
 
 
-def checked_value_and_grad(loss_fn: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
-    """`jax.value_and_grad(loss_fn)`, with an error that explains a loss that is no scalar.
+def traced_gradient(
+    loss_fn: Callable[..., Any],
+    has_aux: bool,
+    params: chex.ArrayTree,
+    batch: chex.ArrayTree,
+    shared: tuple[Any, ...],
+) -> tuple[core.ClosedJaxpr, Any]:
+    """The program of `jax.value_and_grad(loss_fn)` for one example of `batch`, and its shapes.
 
     Raises:
-        ValueError: `loss_fn` does not return one real scalar (or, with `has_aux`, a pair).
+        ValueError: `loss_fn` does not return one real scalar (or, with `has_aux`, a pair), mixes
+            examples, has side effects or calls the host.
+        TypeError: `loss_fn` fails on one example, as where `params` and `batch` do not match.
     """
+    example = jax.tree.map(_without_examples, batch)
+    function = jax.value_and_grad(checked_loss(loss_fn, has_aux), has_aux=has_aux)
+    try:
+        closed, shapes = jax.make_jaxpr(function, return_shape=True)(params, example, *shared)
+    except TypeError as error:  # how JAX reports shapes that do not fit
+        leaves = jax.tree_util.tree_leaves_with_path(example)
+        seen = {jax.tree_util.keystr(path) or "example": leaf.shape for path, leaf in leaves}
+        raise TypeError(
+            f"loss_fn fails on params and one example of batch, of shapes {seen}: {error}. Check "
+            "that params and batch belong together, and that loss_fn takes one example"
+        ) from error
+    check_no_effects(closed.jaxpr)
+    return closed, shapes
+
+
+def checked_loss(loss_fn: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
+    """`loss_fn`, which raises ValueError where it is not the loss of one example."""
 
     def scalar_loss(params: chex.ArrayTree, example: chex.ArrayTree, *shared: Any) -> Any:
-        result = loss_fn(params, example, *shared)
+        with one_example():
+            result = loss_fn(params, example, *shared)
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):
             raise ValueError(
                 "loss_fn must return a pair (loss, aux) because has_aux=True, got "
@@ -63,7 +92,11 @@ def checked_value_and_grad(loss_fn: Callable[..., Any], has_aux: bool) -> Callab
         _check_loss(result[0] if has_aux else result)
         return result
 
-    return jax.value_and_grad(scalar_loss, has_aux=has_aux)
+    return scalar_loss
+
+
+def _without_examples(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf))
 
 
 def _check_loss(value: Any) -> None:

@@ -5,8 +5,10 @@ from typing import Any, Literal
 
 import chex
 import jax
+from jax.extend import core
 
-from gujax.gradients.inputs import batch_size, check_parameters, checked_value_and_grad
+from gujax.gradients.cost import DEFAULT_OPTIONS, Options, Way, checked_options
+from gujax.gradients.inputs import batch_size, check_parameters, checked_loss, traced_gradient
 from gujax.gradients.microbatch import MicrobatchedGrads
 from gujax.gradients.plan import plan_gradients
 
@@ -18,6 +20,8 @@ def per_example_grads(
     has_aux: bool = False,
     method: Method = "factored",
     microbatch_size: int | None = None,
+    gram_way: Way | None = None,
+    memory_limit: int | None = None,
 ) -> Callable[..., Any]:
     """Transform a one-example loss into a function giving every example's gradient of a batch.
 
@@ -30,6 +34,12 @@ def per_example_grads(
         microbatch_size: for a batch whose gradients do not fit into memory: the result is a
             `MicrobatchedGrads`, of which only blocks of this many examples are ever computed at a
             time. The same functions accept it.
+        gram_way: how a factored parameter's part of the Gram matrix is computed: "inner" products
+            of positions, or products multiplied "outer"; None takes the cheaper one for each. Both
+            are exact. A parameter whose uses are laid out differently always takes "outer".
+        memory_limit: bytes that computing one parameter's part of the Gram matrix, or of the
+            norms, may take beside the factors; it is then done in blocks. None stands for 64 MiB,
+            or more where less would cost time. `gujax.explain` shows what is chosen and taken.
 
     Returns:
         `grads_fn(params, batch, *shared)`, where every leaf of `batch` has a leading axis of
@@ -38,11 +48,15 @@ def per_example_grads(
         through `gujax.gram`, `squared_norms`, `weighted_sum` and `materialize`.
 
     Raises:
-        ValueError: `method` is unknown, or `microbatch_size` is not positive; at the call: leaves
-            of `batch` disagree in length, a parameter is not floating point, or `loss_fn` does not
-            return a scalar.
+        ValueError: `method` or `gram_way` is unknown, `microbatch_size` or `memory_limit` is not
+            positive, or the options of factored gradients are given with "dense"; at the call:
+            leaves of `batch` disagree in length, a parameter is not floating point, `memory_limit`
+            is too small for a parameter, or `loss_fn` does not return a scalar, mixes examples
+            (BatchNorm in training mode), has side effects or calls the host.
     """
-    inner = value_and_per_example_grads(loss_fn, has_aux, method, microbatch_size)
+    inner = value_and_per_example_grads(
+        loss_fn, has_aux, method, microbatch_size, gram_way, memory_limit
+    )
 
     def grads_fn(params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any) -> Any:
         values, grads = inner(params, batch, *shared)
@@ -56,6 +70,8 @@ def value_and_per_example_grads(
     has_aux: bool = False,
     method: Method = "factored",
     microbatch_size: int | None = None,
+    gram_way: Way | None = None,
+    memory_limit: int | None = None,
 ) -> Callable[..., Any]:
     """Like `per_example_grads`, but returns `(values, grads)`: one loss per example as well.
 
@@ -63,10 +79,20 @@ def value_and_per_example_grads(
     """
     if method not in ("factored", "dense"):
         raise ValueError(f"method must be 'factored' or 'dense', got {method!r}")
+    options = checked_options(gram_way, memory_limit)
+    if method == "dense" and options != DEFAULT_OPTIONS:
+        raise ValueError(
+            "gram_way and memory_limit are for factored gradients: leave them out with "
+            "method='dense', or use microbatch_size to take less memory"
+        )
     if microbatch_size is not None:
-        return _microbatched(loss_fn, has_aux, method, microbatch_size)
-    step = _factored if method == "factored" else _dense
-    compiled = jax.jit(lambda params, batch, shared: step(loss_fn, has_aux, params, batch, shared))
+        return _microbatched(loss_fn, has_aux, method, microbatch_size, options)
+
+    @jax.jit
+    def compiled(params: chex.ArrayTree, batch: chex.ArrayTree, shared: tuple[Any, ...]) -> Any:
+        if method == "dense":
+            return _dense(loss_fn, has_aux, params, batch, shared)
+        return _factored(loss_fn, has_aux, params, batch, shared, options)
 
     def value_and_grads_fn(params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any) -> Any:
         check_parameters(params)
@@ -77,14 +103,19 @@ def value_and_per_example_grads(
 
 
 def _microbatched(
-    loss_fn: Callable[..., Any], has_aux: bool, method: Method, microbatch_size: int
+    loss_fn: Callable[..., Any],
+    has_aux: bool,
+    method: Method,
+    microbatch_size: int,
+    options: Options,
 ) -> Callable[..., Any]:
     if microbatch_size < 1:
         raise ValueError(f"microbatch_size must be at least 1, got {microbatch_size}")
-    grads_fn = per_example_grads(loss_fn, has_aux, method)
+    grads_fn = per_example_grads(loss_fn, has_aux, method, None, *options)
+    checked = checked_loss(loss_fn, has_aux)
 
     def scalar_loss(*args: Any) -> Any:
-        return loss_fn(*args)[0] if has_aux else loss_fn(*args)
+        return checked(*args)[0] if has_aux else checked(*args)
 
     def block_grads(*args: Any) -> Any:
         return grads_fn(*args)[0] if has_aux else grads_fn(*args)
@@ -92,8 +123,9 @@ def _microbatched(
     def value_and_grads_fn(params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any) -> Any:
         check_parameters(params)
         batch_size(batch)
+        traced_gradient(loss_fn, has_aux, params, batch, shared)  # raises where it must
         values = jax.lax.map(
-            lambda example: loss_fn(params, example, *shared), batch, batch_size=microbatch_size
+            lambda example: checked(params, example, *shared), batch, batch_size=microbatch_size
         )
         grads = MicrobatchedGrads(params, batch, shared, scalar_loss, block_grads, microbatch_size)
         return values, grads
@@ -108,8 +140,13 @@ def _dense(
     batch: chex.ArrayTree,
     shared: tuple[Any, ...],
 ) -> Any:
-    one = checked_value_and_grad(loss_fn, has_aux)
-    return jax.vmap(lambda example: one(params, example, *shared))(batch)
+    closed, shapes = traced_gradient(loss_fn, has_aux, params, batch, shared)
+    program = core.jaxpr_as_fun(closed)
+
+    def one(example: list[Any]) -> list[Any]:
+        return program(*jax.tree.leaves(params), *example, *jax.tree.leaves(shared))
+
+    return jax.tree.unflatten(jax.tree.structure(shapes), jax.vmap(one)(jax.tree.leaves(batch)))
 
 
 def _factored(
@@ -118,10 +155,12 @@ def _factored(
     params: chex.ArrayTree,
     batch: chex.ArrayTree,
     shared: tuple[Any, ...],
+    options: Options,
 ) -> Any:
-    plan = plan_gradients(loss_fn, has_aux, params, batch, shared)
-    terms = [term for leaf in plan.leaves for term in leaf.terms]
-    dense = [leaf.atom for leaf in plan.leaves if leaf.reason is not None]
+    plan = plan_gradients(loss_fn, has_aux, params, batch, shared, options)
+    factored = [leaf for leaf in plan.leaves if not leaf.as_is]
+    terms = [term for leaf in factored for term in leaf.terms]
+    dense = [leaf.atom for leaf in plan.leaves if leaf.as_is]
 
     def one(example: list[Any]) -> Any:
         arguments = [*jax.tree.leaves(params), *example, *jax.tree.leaves(shared)]
@@ -131,7 +170,7 @@ def _factored(
     values = outputs[: len(plan.values)]
     gradients, pairs = iter(outputs[len(plan.values) :]), iter(factors)
     leaves = [
-        leaf.assemble([next(pairs) for _ in leaf.terms]) if leaf.reason is None else next(gradients)
+        next(gradients) if leaf.as_is else leaf.assemble([next(pairs) for _ in leaf.terms])
         for leaf in plan.leaves
     ]
     return jax.tree.unflatten(plan.out_tree, [*values, *leaves])

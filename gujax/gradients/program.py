@@ -152,7 +152,7 @@ class Program:
                 needed.add(atom)
         live = []
         for eqn in reversed(self.jaxpr.eqns):
-            if id(eqn) in inner or eqn.effects or not needed.isdisjoint(eqn.outvars):
+            if id(eqn) in inner or not needed.isdisjoint(eqn.outvars):
                 live.append(eqn)
                 needed.update(atom for atom in eqn.invars if isinstance(atom, core.Var))
 

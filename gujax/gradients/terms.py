@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.extend import core
 
-from gujax.gradients.cost import Sizes
+from gujax.gradients.cost import Sizes, kept_elements
 from gujax.gradients.placement import (
     Negate,
     Placement,
@@ -88,6 +88,14 @@ class Term:
     inputs: tuple[Any, ...]
     build: Callable[..., Factors]
     placement: Placement = ()
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the factors repeat what they are built from, as a convolution's patches do."""
+        if not all(isinstance(atom, core.Var) for atom in self.inputs):
+            return False
+        operands = sum(math.prod(atom.aval.shape) for atom in self.inputs)
+        return kept_elements([self.collapsed()[0]]) > 2 * operands
 
     @property
     def product_shape(self) -> tuple[int, ...]:

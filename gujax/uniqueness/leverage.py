@@ -23,8 +23,8 @@ def uniqueness(
     """Gradient uniqueness of every example, GNQ_j = g_j^T (S_j + ridge I)^+ g_j.
 
     S_j = sum over k != j of g_k g_k^T is the leave-one-out second moment of the other examples'
-    gradients. In batch space GNQ = h / (1 - h), with h the :func:`leverage`; neither h nor 1 - h
-    is formed by a subtraction that cancels.
+    gradients. In batch space GNQ = h / (1 - h), with h the :func:`leverage`; 1 - h is a sum of
+    positive terms, and h is accurate relative to the share K_jj / (K_jj + ridge) that bounds it.
 
     With ``ridge`` 0 the inverse is the Moore-Penrose one, and GNQ is ``inf`` where g_j leaves the
     span of the others (which, with more parameters than examples, is almost everywhere). What
@@ -32,8 +32,9 @@ def uniqueness(
     by many orders of magnitude: a component whose squared length is below B * eps times that of
     the gradient is not resolved by a Gram matrix of that precision, and counts as zero.
 
-    A positive ``ridge`` below B * eps * K_jj is likewise finer than K resolves: GNQ_j then has an
-    error of up to about B * eps * K_jj / ridge. Use float64, or a larger ridge.
+    A positive ``ridge`` below eps * trace(K) is likewise finer than K resolves: the result is then
+    finite, but means little. :func:`uniqueness_error` bounds the error. Use float64, or a larger
+    ridge.
 
     Args:
         K: Gram matrix of the per-example gradients, symmetric, [B, B].
@@ -83,7 +84,90 @@ def leverage(
     return h
 
 
+def ridge_dominance(
+    K: Float[Array, "batch batch"],
+    ridge: ArrayLike = 0.0,
+    *,
+    relative_ridge: ArrayLike = 0.0,
+    mask: Bool[Array, "batch"] | None = None,
+) -> Float[Array, "batch"]:
+    """How far GNQ only measures the ridge: GNQ_j over what it would be without other examples.
+
+    An example on its own has GNQ_j = K_jj / ridge; others can only lower it. The ratio is a mean of
+    ridge / (eigenvalue of S_j + ridge) over the directions of g_j, weighted by their part in its
+    squared norm: the share of the gradient that nothing but the assumed noise hides. Near 1, as in
+    a batch much smaller than the number of parameters, GNQ is the squared norm over the ridge and
+    says nothing of the other examples: its scale is the threat model's, and larger batches or
+    :func:`batch_to_dataset_uniqueness` are needed to learn more. Near 0 the ridge hardly matters.
+
+    Args:
+        K, ridge, relative_ridge, mask: as for :func:`uniqueness`.
+
+    Returns:
+        The ratio, [B], in [0, 1]; 0 for a gradient of zero and for padding. NaN for a traced ridge
+        of 0.
+
+    Raises:
+        ValueError: as :func:`uniqueness` does, and if the ridge is the number 0.
+    """
+    gnq = uniqueness(K, ridge, relative_ridge=relative_ridge, mask=mask)
+    diagonal, total = _positive_ridge(K, ridge, relative_ridge, mask)
+    there = gnq > 0
+    alone = jnp.where(there, diagonal, 1) / total
+    return jnp.where(there | jnp.isnan(gnq), jnp.minimum(gnq / alone, 1), 0)
+
+
+def uniqueness_error(
+    K: Float[Array, "batch batch"],
+    ridge: ArrayLike = 0.0,
+    *,
+    relative_ridge: ArrayLike = 0.0,
+    mask: Bool[Array, "batch"] | None = None,
+) -> Float[Array, ""]:
+    """Bound on |error of GNQ_j| / (1 + GNQ_j) that comes from the rounding of K.
+
+    1 - h = ridge [(K + ridge I)^-1]_jj changes by a factor of at most ||dK|| / ridge, and rounding
+    changes K by about eps times its trace. From 1 on, GNQ is not resolved by a Gram matrix of this
+    precision.
+
+    Args:
+        K, ridge, relative_ridge, mask: as for :func:`uniqueness`.
+
+    Returns:
+        eps * trace(K) / ridge, a scalar; eps is that of the type of K. It knows nothing of errors
+        in the gradients: those of bfloat16 change GNQ by up to about 2^-8 sqrt(trace(K) / ridge).
+
+    Raises:
+        ValueError: as :func:`uniqueness` does, and if the ridge is the number 0.
+    """
+    diagonal, total = _positive_ridge(K, ridge, relative_ridge, mask)
+    return jnp.finfo(diagonal.dtype).eps * jnp.sum(diagonal) / total
+
+
+def _positive_ridge(K, ridge, relative_ridge, mask):
+    """The unmasked diagonal of K, and the ridge in effect, for what is not defined without one."""
+    K, total = _checked(K, ridge, relative_ridge, mask)
+    if is_concrete(ridge) and is_concrete(relative_ridge) and not (ridge > 0 or relative_ridge > 0):
+        raise ValueError(
+            "ridge must be greater than 0 here: pass ridge or relative_ridge (see "
+            "gujax.uniqueness.ridge for what it stands for)"
+        )
+    return jnp.diagonal(K), total
+
+
 def _odds(K, ridge, relative_ridge, mask):
+    K, total = _checked(K, ridge, relative_ridge, mask)
+    # The branch is chosen here where the ridge is a plain number: under vmap, a lax.cond would
+    # compute both sides.
+    if _known_positive(ridge) or _known_positive(relative_ridge):
+        return _guarded(ridge_odds, K, total)
+    if is_concrete(ridge) and is_concrete(relative_ridge):
+        return _guarded(_without_ridge, K, total)
+    return _guarded(_with_or_without_ridge, K, total)
+
+
+def _checked(K, ridge, relative_ridge, mask):
+    """K in at least float32 and without padding, and the ridge in effect."""
     K = jnp.asarray(K)
     if K.ndim != 2 or K.shape[0] != K.shape[1]:
         raise ValueError(f"K must be a square matrix [batch, batch], got shape {K.shape}")
@@ -97,13 +181,7 @@ def _odds(K, ridge, relative_ridge, mask):
     total = jnp.asarray(resolve_ridge(K, ridge, relative_ridge, mask=mask), K.dtype)
     if total.ndim:
         raise ValueError(f"ridge must be a scalar, got shape {total.shape}")
-    # The branch is chosen here where the ridge is a plain number: under vmap, a lax.cond would
-    # compute both sides.
-    if _known_positive(ridge) or _known_positive(relative_ridge):
-        return _guarded(ridge_odds, K, total)
-    if is_concrete(ridge) and is_concrete(relative_ridge):
-        return _guarded(_without_ridge, K, total)
-    return _guarded(_with_or_without_ridge, K, total)
+    return K, total
 
 
 def _known_positive(value):

@@ -59,7 +59,7 @@ def unit_spd_inverse(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
     Returns:
         The inverse, symmetric, [n, n]. NaN in ``matrix`` gives NaN.
     """
-    inverse_factor = _inverse_cholesky(matrix)
+    inverse_factor = jnp.tril(_eliminated(matrix))
     return inverse_factor.T @ inverse_factor
 
 
@@ -69,8 +69,32 @@ def _unit_spd_inverse_jvp(primals, tangents):
     return inverse, -inverse @ tangents[0] @ inverse
 
 
-def _inverse_cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """L^-1 for matrix = L L^T, a block of rows at a time."""
+@jax.custom_jvp
+def inverse_diagonal_excess(matrix: Float[Array, "n n"]) -> Float[Array, "n"]:
+    """diag(A^-1) - 1, without cancellation and without the product that the inverse takes.
+
+    With A = L L^T, the diagonal of the inverse is sum_k (L^-1)_kj^2, and (L^-1)_jj^2 - 1 equals
+    (L^-1)_jj^2 sum_{k<j} L_jk^2, because row j of L has unit length: all terms are positive.
+
+    Args:
+        matrix: as for :func:`unit_spd_inverse`.
+
+    Returns:
+        The excess, [n], not negative. NaN in ``matrix`` gives NaN.
+    """
+    squares = jnp.square(_eliminated(matrix))
+    above, below = jnp.triu(squares, 1), jnp.tril(squares, -1)
+    return jnp.diagonal(squares) * jnp.sum(above, axis=0) + jnp.sum(below, axis=0)
+
+
+@inverse_diagonal_excess.defjvp
+def _inverse_diagonal_excess_jvp(primals, tangents):
+    inverse = unit_spd_inverse(*primals)
+    return inverse_diagonal_excess(*primals), -jnp.sum((inverse @ tangents[0]) * inverse, axis=1)
+
+
+def _eliminated(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """For matrix = L L^T: L^-1 on and below the diagonal, L^T above it; a block at a time."""
     n = matrix.shape[0]
     num_blocks = -(-n // _BLOCK_SIZE)
     size = -(-n // num_blocks)
@@ -95,10 +119,12 @@ def _inverse_cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
         done = jnp.where(after[None, :] & ~resolved[:, None], 0, done)
         cleared = jnp.where(after[:, None] & in_block[None, :], 0, state)
         state = cleared - jnp.where(after, done, 0).T @ done
+        corner = inverse_lower + jnp.triu(lower.T, 1)
+        done = lax.dynamic_update_slice_in_dim(done, corner, start, axis=1)
         return lax.dynamic_update_slice_in_dim(state, done, start, axis=0)
 
     state = lax.fori_loop(0, num_blocks, eliminate_block, matrix)
-    return jnp.tril(state)[:n, :n]
+    return state[:n, :n]
 
 
 def _factor_block(

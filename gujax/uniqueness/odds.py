@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from gujax.uniqueness.linalg import eliminate, resolution, unit_spd_inverse
+from gujax.uniqueness.linalg import eliminate, inverse_diagonal_excess, resolution
 
 
 def ridge_odds(
@@ -25,13 +25,11 @@ def ridge_odds(
     scale = lax.rsqrt(jnp.diagonal(K) + ridge)
     scaled_K = scale[:, None] * K * scale[None, :]
     scaled_ridge = ridge * jnp.square(scale)
-    inverse = unit_spd_inverse(scaled_K + jnp.diag(scaled_ridge))
-    # 1 - h = ridge ((K + ridge I)^-1)_jj: all terms positive, nothing cancels.
-    complement = scaled_ridge * jnp.diagonal(inverse)
-    # h is summed where the terms are small, and taken as 1 - (1 - h) where they would cancel.
-    terms = inverse * scaled_K
-    small = jnp.sum(jnp.abs(terms), axis=1) < 0.5
-    h = jnp.clip(jnp.where(small, jnp.sum(terms, axis=1), 1 - complement), 0, 1)
+    excess = inverse_diagonal_excess(scaled_K + jnp.diag(scaled_ridge))
+    # 1 - h = ridge ((K + ridge I)^-1)_jj, all of it positive, and h = 1 - (1 - h) with the share of
+    # the example alone, K_jj / (K_jj + ridge), taken out: nothing cancels where it is small.
+    complement = scaled_ridge * (1 + excess)
+    h = jnp.clip(jnp.diagonal(scaled_K) - scaled_ridge * excess, 0, 1)
     return h / complement, h
 
 

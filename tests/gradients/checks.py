@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 
 from gujax import gradients
 
@@ -140,3 +141,15 @@ def assert_exact(
     assert_near(got["squared_norms"], np.sum(G**2, axis=1), rtol, lengths**2, "squared_norms")
     assert_near(got["gram"], G @ G.T, rtol, np.outer(lengths, lengths), "gram")
     assert_near(got["cross"], G @ H.T, rtol, np.outer(lengths, other_lengths), "gram with other")
+
+
+def largest_array(function, *arguments):
+    """Elements of the largest array in the program of `function`, nested programs included."""
+
+    def visit(jaxpr):
+        for equation in jaxpr.eqns:
+            yield from (v.aval.size for v in equation.outvars if hasattr(v.aval, "size"))
+            for inner in core.jaxprs_in_params(equation.params):
+                yield from visit(inner)
+
+    return max(visit(jax.make_jaxpr(function)(*arguments).jaxpr))

@@ -58,9 +58,10 @@ def test_mixed_precision(model):
 
 
 @pytest.mark.long
-@settings(max_examples=500, **COMMON)
+@pytest.mark.parametrize("part", range(4))  # for as many processes as there are cores
+@settings(max_examples=125, **COMMON)
 @given(model=models(depth=3))
-def test_float64_long(model):
+def test_float64_long(part, model):
     check_exact(model)
 
 

@@ -1,0 +1,100 @@
+"""What the loss of one example cannot do: mix examples, or act on anything outside of itself.
+
+JAX sees neither: normalization over a batch of one is an ordinary function of that example, and an
+object that a loss changes is Python's. So both are refused where they can be recognized, with a
+sentence that says what to change. What cannot be recognized is a user's own normalization over an
+axis that the loss adds to its example; it is exact for the loss as written, in which the batch is
+that one example.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from jax.extend import core
+
+MIXES_EXAMPLES = (
+    "loss_fn normalizes over the batch ({}): then examples depend on each other and none has a "
+    "gradient of its own. Use GroupNorm, LayerNorm or RMSNorm, or run BatchNorm with its running "
+    "averages (use_running_average=True, is_training=False, or your library's inference mode)"
+)
+CHANGES_OBJECT = (
+    "loss_fn changes an object from outside of it ({}): its gradient would be computed with a "
+    "value from another trace. Pass the object's state in params, batch or *shared (in Flax NNX: "
+    "nnx.split outside, nnx.merge inside loss_fn) and return what it becomes as aux"
+)
+HAS_EFFECT = (
+    "loss_fn has a side effect or calls the host (`{}`): it is traced once and evaluated for all "
+    "examples at a time, in any order and number. Remove it, or return what it reports as aux "
+    "with has_aux=True"
+)
+
+# The batch normalizations that tell from their arguments whether they are in training mode. Those
+# of Equinox, and all that are given an axis name, fail with an unbound axis instead.
+_BATCH_NORMS = (("flax.nnx", "BatchNorm"), ("flax.linen", "BatchNorm"), ("haiku", "BatchNorm"))
+
+_in_one_example: ContextVar[bool] = ContextVar("in_one_example", default=False)
+
+
+@contextmanager
+def one_example() -> Iterator[None]:
+    """While this is entered, a loss that is not a function of one example raises ValueError."""
+    for module, name in _BATCH_NORMS:
+        if module in sys.modules:
+            _watch(getattr(sys.modules[module], name))
+    token = _in_one_example.set(True)
+    try:
+        yield
+    except NameError as error:
+        if "unbound axis name" not in str(error):
+            raise
+        raise ValueError(MIXES_EXAMPLES.format(error)) from error
+    except ValueError as error:
+        if "callbacks do not support" not in str(error):
+            raise
+        raise ValueError(HAS_EFFECT.format(error)) from error
+    except Exception as error:
+        if type(error).__name__ != "TraceContextError":  # Flax's, which is not imported here
+            raise
+        raise ValueError(CHANGES_OBJECT.format(error)) from error
+    finally:
+        _in_one_example.reset(token)
+
+
+@functools.cache
+def _watch(layer: type) -> None:
+    """Make a class of batch normalizations refuse training mode inside of `one_example`."""
+    call: Callable[..., Any] = layer.__call__  # type: ignore[attr-defined]
+    signature = inspect.signature(call)
+
+    @functools.wraps(call)
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _in_one_example.get():
+            arguments = signature.bind(self, *args, **kwargs).arguments
+            if _uses_batch_statistics(self, arguments):
+                raise ValueError(MIXES_EXAMPLES.format(f"{type(self).__name__} in training mode"))
+        return call(self, *args, **kwargs)
+
+    layer.__call__ = watched  # type: ignore[method-assign]
+
+
+def _uses_batch_statistics(layer: Any, arguments: dict[str, Any]) -> bool:
+    if "is_training" in arguments:  # Haiku
+        return bool(arguments["is_training"] or arguments.get("test_local_stats", False))
+    averaged = arguments.get("use_running_average")  # Flax: the argument, then the attribute
+    averaged = layer.use_running_average if averaged is None else averaged
+    return averaged is not None and not averaged
+
+
+def check_no_effects(jaxpr: core.Jaxpr) -> None:
+    """Raise ValueError where a program calls the host or has an effect that JAX keeps track of."""
+    for eqn in jaxpr.eqns:
+        bodies = list(core.jaxprs_in_params(eqn.params))
+        if "callback" in eqn.primitive.name or (eqn.effects and not bodies):
+            raise ValueError(HAS_EFFECT.format(eqn.primitive.name))
+        for body in bodies:
+            check_no_effects(body)
