@@ -10,6 +10,7 @@ from gujax.gradients.algebra import (
 from gujax.gradients.explain import Explanation, explain
 from gujax.gradients.microbatch import MicrobatchedGrads
 from gujax.gradients.per_example import per_example_grads, value_and_per_example_grads
+from gujax.gradients.sketch import sketch
 
 __all__ = [
     "Explanation",
@@ -19,6 +20,7 @@ __all__ = [
     "materialize",
     "num_examples",
     "per_example_grads",
+    "sketch",
     "squared_norms",
     "value_and_per_example_grads",
     "weighted_sum",

@@ -1,10 +1,11 @@
 """Gradient uniqueness (GNQ), and what it discloses about each example's membership."""
 
 from gujax.uniqueness.composition import batch_to_dataset_uniqueness, compose_mu, compose_nats
+from gujax.uniqueness.dataset import dataset_uniqueness
 from gujax.uniqueness.diagonal import diagonal_uniqueness
 from gujax.uniqueness.disclosure import binary_information, disclosure_bound, membership_mu
 from gujax.uniqueness.ledger import Ledger, init_ledger, update_ledger
-from gujax.uniqueness.leverage import leverage, uniqueness
+from gujax.uniqueness.leverage import leverage, ridge_dominance, uniqueness, uniqueness_error
 from gujax.uniqueness.predictions import (
     gdp_delta,
     predicted_advantage,
@@ -12,13 +13,16 @@ from gujax.uniqueness.predictions import (
     predicted_tpr,
 )
 from gujax.uniqueness.ridge import noise_ridge, relative_ridge, resolve_ridge
+from gujax.uniqueness.sketched import SketchedUniqueness, sketched_uniqueness
 
 __all__ = [
     "Ledger",
+    "SketchedUniqueness",
     "batch_to_dataset_uniqueness",
     "binary_information",
     "compose_mu",
     "compose_nats",
+    "dataset_uniqueness",
     "diagonal_uniqueness",
     "disclosure_bound",
     "gdp_delta",
@@ -31,6 +35,9 @@ __all__ = [
     "predicted_tpr",
     "relative_ridge",
     "resolve_ridge",
+    "ridge_dominance",
+    "sketched_uniqueness",
     "uniqueness",
+    "uniqueness_error",
     "update_ledger",
 ]

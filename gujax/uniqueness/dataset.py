@@ -1,4 +1,4 @@
-"""GNQ of every example among a whole data set, exactly or from sketches."""
+"""GNQ of every example among a whole data set, from sketches of the gradients."""
 
 import warnings
 from collections.abc import Callable
@@ -8,17 +8,17 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
-from jax.typing import ArrayLike
+import numpy as np
+from jax import Array
 from jaxtyping import Float, PRNGKeyArray
 
-from gujax.gradients import gram, per_example_grads, squared_norms
+from gujax.gradients import gram, per_example_grads, sketch, squared_norms
 from gujax.gradients.inputs import batch_size as num_examples
-from gujax.gradients.sketch import sketch
 from gujax.uniqueness.leverage import uniqueness
-from gujax.uniqueness.ridge import resolve_ridge
 from gujax.uniqueness.sketched import SketchedUniqueness, sketched_uniqueness
-from gujax.validation import check_nonnegative, check_positive, is_concrete
+from gujax.validation import check_no_nan, check_nonnegative, check_positive
+
+SKETCH_SIZES = (1024, 2048, 4096, 8192)  # tried in turn
 
 
 def dataset_uniqueness(
@@ -26,109 +26,136 @@ def dataset_uniqueness(
     params: chex.ArrayTree,
     data: chex.ArrayTree,
     *shared: Any,
-    batch_size: int,
+    key: PRNGKeyArray,
+    microbatch_size: int,
     sketch_size: int | None = None,
-    key: PRNGKeyArray | None = None,
-    ridge: ArrayLike = 0.0,
-    relative_ridge: ArrayLike = 0.0,
+    ridge: float = 0.0,
+    relative_ridge: float = 0.0,
+    callback: Callable[[int, int], None] | None = None,
 ) -> SketchedUniqueness:
-    """GNQ of every example of a data set: S_j is the second moment of all the other gradients.
+    """GNQ of every example of a data set: S_j is the second moment of all other gradients.
 
-    Exact, the Gram matrix [N, N] is built block by block and solved: O(N² batch) memory-bounded
-    gradients, O(N³) time, N² numbers of memory. Sketched, each gradient is projected to
-    `sketch_size` numbers k once: O(N k²) time, N k numbers of memory, and an error that is
-    estimated.
+    Every gradient is projected from its factors to k numbers. This takes O(N k^2 + k^3) time and
+    N k numbers of host memory, whatever the number of parameters, where the Gram matrix takes
+    O(N^3) and N^2. GNQ comes with a relative standard error of about sqrt(2 / k), 4 % for k = 1024,
+    and up to about twice that as the effective dimension approaches 0.9 k.
 
-    How large a sketch must be depends on the ridge: k well above the effective dimension
-    d = Σ_j h_j (twice, for errors of a few per cent). Below it, GNQ for that ridge is not in the
-    sketch; its ranking usually is. `effective_dimension` of the result tells.
+    Without ``sketch_size``, the smallest of 1024, 2048, 4096 and 8192 is used that can stand for
+    the ridge; where that is half of N or more, the exact result costs no more and is returned. It
+    is also ``uniqueness(gram(per_example_grads(loss_fn, microbatch_size=...)(params, data)),
+    ridge)``.
+
+    Runs on the host, block by block: do not call it inside jit.
 
     Args:
-        loss_fn: loss of one example, `loss_fn(params, example, *shared)`.
+        loss_fn: loss of one example, ``loss_fn(params, example, *shared)``.
         params: the parameters.
-        data: the examples, every leaf [N, ...].
+        data: the examples, every leaf [N, ...]; numpy arrays stay on the host.
         *shared: what all examples share.
-        batch_size: examples whose gradients are in memory at a time.
-        sketch_size: k; None for the exact result.
-        key: PRNG key of the projection; required with `sketch_size`, which it is a function of.
+        key: PRNG key of the projection, of which the result is a function.
+        microbatch_size: examples whose gradients' factors are in memory at a time.
+        sketch_size: k; chosen if None.
         ridge: absolute ridge, in the units of a squared gradient norm.
-        relative_ridge: ridge as a fraction of the mean squared gradient norm of the data set.
+        relative_ridge: ridge as a fraction of the data set's mean squared gradient norm, added to
+            ``ridge``. One of them must be positive: a sketch cannot tell whether a gradient leaves
+            the span of the others.
+        callback: called after every block with the number of examples sketched so far, and N; it
+            starts again where a larger sketch is needed.
 
     Returns:
-        GNQ [N], its standard error [N] (zero if exact), the ridge it is for, and the effective
-        dimension.
+        GNQ [N], its standard error [N] (0 where exact), the ridge, and the effective dimension.
 
     Raises:
-        ValueError: a size is not positive, a ridge is negative, both or (with a sketch) neither
-            are positive, or the key is missing.
+        ValueError: a size is not positive, a ridge is negative or both are 0, `data` has no common
+            leading axis, or a gradient is NaN.
 
     Warns:
-        UserWarning: the sketch is too small for the ridge; the result is the GNQ for the larger
-            ridge that it states.
+        UserWarning: no sketch allowed for can stand for the ridge: the result is the GNQ for the
+            larger ridge that it states.
     """
-    check_positive("batch_size", batch_size)
+    count = num_examples(data)
+    check_positive("microbatch_size", microbatch_size)
     check_nonnegative("ridge", ridge)
     check_nonnegative("relative_ridge", relative_ridge)
-    count = num_examples(data)
-    size = min(batch_size, count)
-    if sketch_size is None:
-        K = _gram(loss_fn, size, params, data, shared)
-        gnq = uniqueness(K, ridge, relative_ridge=relative_ridge)
-        total = jnp.asarray(resolve_ridge(K, ridge, relative_ridge), K.dtype)
-        h = jnp.where(jnp.isinf(gnq), 1, gnq / (1 + gnq))
-        return SketchedUniqueness(gnq, jnp.zeros_like(gnq), total, jnp.sum(h))
-    check_positive("sketch_size", sketch_size)
-    if key is None:
-        raise ValueError("key is missing: a sketch is random, pass key=jax.random.key(0) or so")
-    if is_concrete(ridge) and is_concrete(relative_ridge) and not (ridge or relative_ridge):
+    if ridge == 0 and relative_ridge == 0:
         raise ValueError(
-            "ridge and relative_ridge are both 0: a sketch has no more dimensions than its size, "
-            "so every GNQ would be that of the sketch; give one of them, or sketch_size=None"
+            "ridge and relative_ridge are both 0: a sketch needs one of them positive, for example "
+            "relative_ridge=0.1; for the pseudo-inverse, use gujax.uniqueness on the Gram matrix"
         )
-    result, asked = _from_sketches(
-        loss_fn, size, sketch_size, params, data, shared, key, ridge, relative_ridge
+    if sketch_size is not None:
+        check_positive("sketch_size", sketch_size)
+    for size in SKETCH_SIZES if sketch_size is None else (sketch_size,):
+        if sketch_size is None and 2 * size >= count:
+            return _exact(loss_fn, microbatch_size, params, data, shared, ridge, relative_ridge)
+        sketches, norms = _sketch_all(
+            loss_fn, size, min(microbatch_size, count), params, data, shared, key, callback
+        )
+        check_no_nan("data", norms, "NaN gradients: leave those examples out or repair the loss")
+        # Where all gradients are zero, any ridge will do.
+        asked = ridge + relative_ridge * float(np.mean(norms)) or 1.0
+        result = sketched_uniqueness(sketches, asked)
+        if result.ridge <= 1.01 * asked:
+            return result
+    warnings.warn(
+        f"a sketch of size {size} cannot stand for the ridge {asked:.3g}: the result is the GNQ "
+        f"for the ridge {float(result.ridge):.3g}, of effective dimension "
+        f"{float(result.effective_dimension):.0f}; pass a larger sketch_size or ridge",
+        stacklevel=2,
     )
-    if is_concrete(result.ridge) and result.ridge > 1.01 * asked:
-        warnings.warn(
-            f"sketch_size={sketch_size} is too small for ridge {asked:.3g}, the result is the GNQ "
-            f"for ridge {result.ridge:.3g}, with effective dimension "
-            f"{result.effective_dimension:.0f}: use a larger sketch",
-            stacklevel=2,
-        )
     return result
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _gram(
-    loss_fn: Callable[..., Any], size: int, params: Any, data: Any, shared: tuple[Any, ...]
-) -> Float[Array, "examples examples"]:
-    return gram(per_example_grads(loss_fn, microbatch_size=size)(params, data, *shared))
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _from_sketches(
+def _sketch_all(
     loss_fn: Callable[..., Any],
     size: int,
-    sketch_size: int,
-    params: Any,
-    data: Any,
+    block: int,
+    params: chex.ArrayTree,
+    data: chex.ArrayTree,
     shared: tuple[Any, ...],
     key: PRNGKeyArray,
-    ridge: ArrayLike,
-    relative_ridge: ArrayLike,
-) -> tuple[SketchedUniqueness, Float[Array, ""]]:
+    callback: Callable[[int, int], None] | None,
+) -> tuple[Float[np.ndarray, "examples size"], Float[np.ndarray, "examples"]]:
+    """Sketches and squared norms of all gradients, on the host."""
     count = num_examples(data)
-    grads_fn = per_example_grads(loss_fn)
+    sketches, norms = np.empty((0, size)), np.empty(0)
+    for start in range(0, count, block):
+        # The last block is filled up with the last example, so that all have the same size.
+        rows = np.minimum(np.arange(start, start + block), count - 1)
+        examples = jax.tree.map(lambda x, rows=rows: x[rows], data)
+        found = jax.device_get(_sketch_block(loss_fn, size, params, examples, shared, key))
+        if start == 0:
+            sketches, norms = (np.empty((count, *x.shape[1:]), x.dtype) for x in found)
+        stop = min(start + block, count)
+        sketches[start:stop], norms[start:stop] = (x[: stop - start] for x in found)
+        if callback is not None:
+            callback(stop, count)
+    return sketches, norms
 
-    def one(indices: Array) -> tuple[Array, Array]:
-        block = jax.tree.map(lambda x: jnp.asarray(x)[indices], data)
-        grads = grads_fn(params, block, *shared)
-        return sketch(grads, key, sketch_size), squared_norms(grads)
 
-    # The last block is filled up with the last example, so that all have the same size.
-    blocks = jnp.minimum(jnp.arange(-(-count // size) * size), count - 1).reshape(-1, size)
-    sketches, norms = jax.tree.map(
-        lambda x: x.reshape(-1, *x.shape[2:])[:count], lax.map(one, blocks)
-    )
-    total = jnp.asarray(ridge + relative_ridge * jnp.mean(norms))
-    return sketched_uniqueness(sketches, total), total
+@partial(jax.jit, static_argnums=(0, 1))
+def _sketch_block(
+    loss_fn: Callable[..., Any],
+    size: int,
+    params: chex.ArrayTree,
+    examples: chex.ArrayTree,
+    shared: tuple[Any, ...],
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, "block size"], Float[Array, "block"]]:
+    grads = per_example_grads(loss_fn)(params, examples, *shared)
+    return sketch(grads, key, size), squared_norms(grads)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _exact(
+    loss_fn: Callable[..., Any],
+    microbatch_size: int,
+    params: chex.ArrayTree,
+    data: chex.ArrayTree,
+    shared: tuple[Any, ...],
+    ridge: float,
+    relative_ridge: float,
+) -> SketchedUniqueness:
+    K = gram(per_example_grads(loss_fn, microbatch_size=microbatch_size)(params, data, *shared))
+    total = ridge + relative_ridge * jnp.mean(jnp.diagonal(K))
+    gnq = uniqueness(K, total)
+    return SketchedUniqueness(gnq, jnp.zeros_like(gnq), total, jnp.sum(gnq / (1 + gnq)))

@@ -2,16 +2,20 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from gujax.uniqueness.linalg import unit_spd_inverse
+from gujax.validation import check_positive
 
-# The projection cannot stand for a ridge that needs a smaller one than this part of it.
-_LEAST_SHARE = 0.1
-_TOLERANCE = 1e-3
-_MAX_STEPS = 12
+_LEAST_SHARE = 0.1  # least r / λ
+_TOLERANCE = 0.005  # of the ridge; the standard error of a sketch of 1,000 numbers is ten times it
+_MAX_STEPS = 20
+_ROWS = 4096  # examples at a time
 
 
 class SketchedUniqueness(NamedTuple):
@@ -19,10 +23,10 @@ class SketchedUniqueness(NamedTuple):
 
     Attributes:
         gnq: estimated GNQ, [N].
-        standard_error: its standard error over projections, [N].
-        ridge: the ridge for which this is the GNQ; larger than the one asked for if the sketch is
+        standard_error: of `gnq`, over projections, [N]; 0 where the result is exact.
+        ridge: the ridge for which this is the GNQ: larger than the one asked for if the sketch is
             too small for that.
-        effective_dimension: estimate of the sum of all leverages.
+        effective_dimension: the sum of all leverages, for that ridge.
     """
 
     gnq: Float[Array, "examples"]
@@ -32,71 +36,102 @@ class SketchedUniqueness(NamedTuple):
 
 
 def sketched_uniqueness(
-    sketches: Float[Array, "examples size"], ridge: Float[Array, ""]
+    sketches: Float[Array | np.ndarray, "examples size"], ridge: ArrayLike
 ) -> SketchedUniqueness:
     """GNQ of every example from sketches of size k of all gradients.
 
-    A projection acts as an additional ridge: with S the second moment of the gradients and P the
-    projection,
+    Projecting acts as a ridge of its own. With S the second moment of the gradients, P the
+    projection and d = tr S (S + λI)⁻¹ the effective dimension,
 
-        P^T (P S P^T + r I)^-1 P  ≈  (S + ridge I)^-1,    r = ridge (1 - d / k),
+        Pᵀ (P S Pᵀ + rI)⁻¹ P  ≈  (S + λI)⁻¹,    r = λ (1 - d / k),
 
-    where d = tr S (S + ridge I)^-1 is the effective dimension (arXiv 2211.03751, theorem 4.1). So
-    the smaller ridge r is used in sketch space; it is the root of 1 / ridge = tr M(r)^-1 / k, with
-    M(r) = P S P^T + r I. Uncorrected, GNQ comes out too small by a factor of about 1 - d / k.
+    so that GNQ for the ridge λ is computed with the smaller ridge r in the space of sketches, where
+    tr (P S Pᵀ + rI)⁻¹ = k / λ determines r. With λ in place of r, GNQ would come out too small.
 
-    The standard error is the jackknife's over coordinates of the sketch, in closed form: leaving
-    out coordinate s changes leverage h_j by -(X M^-1)_js^2 / (M^-1)_ss, X being the sketches.
+    Where that takes r below a tenth of λ (d above 0.9 k), the ridge is raised until it does not,
+    and the result is the GNQ for the larger ridge that it states.
 
-    A root below a tenth of the ridge (d / k above 0.9) is not used: the result is then the GNQ for
-    the larger ridge that it reports.
+    The standard error is the jackknife's over the k coordinates of the sketches, divided by
+    √(dλ/dr), by which the jackknife overstates it as d approaches k (checked by simulation).
 
-    As for `gujax.uniqueness`, a ridge below about k * eps times the largest squared norms is not
-    resolved in that precision.
+    As for `gujax.uniqueness`, the precision limits the ridge: one below about eps times the
+    largest eigenvalue of S is not resolved.
 
     Args:
-        sketches: [N, k], from `gujax.gradients.sketch`, all with one key.
-        ridge: lambda > 0, a scalar, in squared units of the gradient.
+        sketches: [N, k], from `gujax.sketch`, all with one key.
+        ridge: λ > 0, a scalar, in the units of a squared gradient norm.
 
     Returns:
-        Estimate, standard error, ridge, effective dimension.
-    """
-    k = sketches.shape[1]
-    moment = sketches.T @ sketches
+        GNQ and its standard error [N], the ridge, and the effective dimension.
 
-    def inverse(r: Array) -> Float[Array, "size size"]:
+    Raises:
+        ValueError: `sketches` is no matrix, or `ridge` is not positive.
+
+    Source: the equivalence is that of LeJeune et al., arXiv 2211.03751; the jackknife is
+    Efron & Stein, Annals of Statistics 9 (1981).
+    """
+    if jnp.ndim(sketches) != 2:
+        raise ValueError(f"sketches must be a matrix [N, k], got shape {jnp.shape(sketches)}")
+    check_positive("ridge", ridge)
+    sketches = jnp.asarray(sketches)
+    return _estimate(sketches, jnp.asarray(ridge, sketches.dtype))
+
+
+@jax.jit
+def _estimate(
+    sketches: Float[Array, "examples size"], ridge: Float[Array, ""]
+) -> SketchedUniqueness:
+    size = sketches.shape[1]
+    inverse = _equivalent_inverse(sketches.T @ sketches, ridge)
+    slope = _slope(inverse)
+
+    def one(x: Float[Array, "size"]) -> tuple[Array, Array, Array]:
+        dual = inverse @ x
+        h = jnp.clip(x @ dual, 0, 1)
+        complement = jnp.maximum(1 - h, jnp.finfo(h.dtype).eps)
+        # What leaving out one coordinate takes from h, in closed form.
+        change = jnp.square(dual) / jnp.diagonal(inverse)
+        h_error = jnp.sqrt((size - 1) * jnp.var(change) / slope)
+        return h / complement, h_error / jnp.square(complement), h
+
+    gnq, standard_error, h = lax.map(one, sketches, batch_size=min(_ROWS, len(sketches)))
+    return SketchedUniqueness(gnq, standard_error, _represented(inverse), jnp.sum(h))
+
+
+def _equivalent_inverse(
+    moment: Float[Array, "size size"], ridge: Float[Array, ""]
+) -> Float[Array, "size size"]:
+    """(moment + r I)^-1, with the r that stands for the ridge, found by Newton's method.
+
+    The ridge λ that r stands for is an increasing, concave function of r, so that the iteration
+    rises to the root. Where λ would exceed 10 r, it converges to λ = 10 r instead.
+    """
+
+    def inverse(r: Array) -> Array:
         scale = lax.rsqrt(jnp.diagonal(moment) + r)
         scaled = scale[:, None] * moment * scale[None, :] + jnp.diag(r * jnp.square(scale))
         return scale[:, None] * unit_spd_inverse(scaled) * scale[None, :]
 
-    def represented(M_inverse: Array) -> Array:
-        """The ridge that this one in sketch space stands for: a concave function of it."""
-        return k / jnp.trace(M_inverse)
-
     def unfinished(state: tuple[Array, Array, Array, Array]) -> Array:
-        step, r, previous, M_inverse = state
-        off = jnp.abs(represented(M_inverse) - ridge) > _TOLERANCE * ridge
-        return off & (r != previous) & (step < _MAX_STEPS)
+        step, r, previous, current = state
+        off = jnp.abs(_represented(current) - ridge) > _TOLERANCE * ridge
+        return off & (jnp.abs(r - previous) > _TOLERANCE * r) & (step < _MAX_STEPS)
 
     def newton(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        step, r, _, M_inverse = state
-        value = represented(M_inverse)
-        slope = jnp.square(value) * jnp.sum(jnp.square(M_inverse)) / k
-        new = jnp.clip(r - (value - ridge) / slope, _LEAST_SHARE * ridge, ridge)
+        step, r, _, current = state
+        value = _represented(current)
+        new = jnp.maximum(r - (value - ridge) / _slope(current), _LEAST_SHARE * value)
         return step + 1, new, r, inverse(new)
 
-    ridge = jnp.asarray(ridge, sketches.dtype)
     start = (jnp.zeros((), int), ridge, -ridge, inverse(ridge))
-    _, _, _, M_inverse = lax.while_loop(unfinished, newton, start)
+    return lax.while_loop(unfinished, newton, start)[-1]
 
-    dual = sketches @ M_inverse
-    h = jnp.clip(jnp.sum(sketches * dual, axis=1), 0, 1)
-    complement = jnp.maximum(1 - h, jnp.finfo(h.dtype).eps)
-    change = jnp.square(dual) / jnp.diagonal(M_inverse)
-    variance = (k - 1) * jnp.var(change, axis=1)
-    return SketchedUniqueness(
-        gnq=h / complement,
-        standard_error=jnp.sqrt(variance) / jnp.square(complement),
-        ridge=represented(M_inverse),
-        effective_dimension=jnp.sum(h),
-    )
+
+def _represented(inverse: Float[Array, "size size"]) -> Float[Array, ""]:
+    """The ridge λ that (P S P^T + r I)^-1 stands for."""
+    return len(inverse) / jnp.trace(inverse)
+
+
+def _slope(inverse: Float[Array, "size size"]) -> Float[Array, ""]:
+    """Derivative of the ridge λ by r, at least 1."""
+    return jnp.square(_represented(inverse)) * jnp.mean(jnp.square(inverse)) * len(inverse)
