@@ -3,7 +3,7 @@
 from gujax.reporting.intervals import Interval, format_interval, mean_interval
 from gujax.reporting.progress import Steps, progress
 from gujax.reporting.run_directory import RunDirectory, default_path, is_complete
-from gujax.reporting.tables import Table, to_terminal
+from gujax.reporting.tables import Table, significant, to_terminal
 
 __all__ = [
     "Interval",
@@ -15,5 +15,6 @@ __all__ = [
     "is_complete",
     "mean_interval",
     "progress",
+    "significant",
     "to_terminal",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import rich.table
 from rich import box
@@ -29,6 +30,11 @@ class Table:
                 raise ValueError(f"row {row!r} has not one cell per column {self.columns!r}")
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """A number to so many significant digits, without an exponent where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:.{digits}g}"
+
+
 def to_terminal(table: Table) -> rich.table.Table:
     """The table for `rich.print`: first column to the left, numbers to the right."""
     drawn = rich.table.Table(
@@ -41,7 +47,11 @@ def to_terminal(table: Table) -> rich.table.Table:
         collapse_padding=True,
     )
     for index, column in enumerate(table.columns):
-        drawn.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+        cells = [column, *(row[index] for row in table.rows)]
+        # Where the terminal is narrow, words move to the next line; no number is cut.
+        longest = max((len(word) for cell in cells for word in cell.split()), default=1)
+        justify: Literal["left", "right"] = "left" if index == 0 else "right"
+        drawn.add_column(column, justify=justify, min_width=longest)
     for row in table.rows:
         drawn.add_row(*row)
     return drawn
