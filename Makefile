@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: compare audit test test-long lint format clean
+.PHONY: compare audit benchmark test test-long lint format clean
 
 compare: $(VENV)/.installed
 	$(BIN)/python -m experiments compare
 
 audit: $(VENV)/.installed
 	$(BIN)/python -m experiments audit
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python -m experiments benchmark
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal

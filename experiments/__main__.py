@@ -13,6 +13,7 @@ JOBS = {
     "compare": "defenses side by side on real data: accuracy, and privacy as attacks measure it",
     "audit": "train one model, watch what it discloses, and decide whether to release it",
     "tune": "search the hyperparameters with which `compare` runs every defense",
+    "benchmark": "time and memory of a step, beside plain steps and other libraries",
 }
 
 USER_ERROR = 2

@@ -1,7 +1,9 @@
 """Small reference models, each an (init, apply) pair of pure functions."""
 
 from gujax.models.convnet import convnet
+from gujax.models.gpt import gpt
 from gujax.models.mlp import mlp
 from gujax.models.model import Model, from_module
+from gujax.models.resnet import resnet
 
-__all__ = ["Model", "convnet", "from_module", "mlp"]
+__all__ = ["Model", "convnet", "from_module", "gpt", "mlp", "resnet"]

@@ -6,11 +6,12 @@ import pytest
 
 from gujax import gradients, models
 
-SHAPES = {"mlp": (5, 7), "convnet": (8, 12, 2)}
+SHAPES = {"mlp": (5, 7), "convnet": (8, 12, 2), "resnet": (6, 4, 2)}
+OPTIONS = {"resnet": {"channels": (8,)}}
 
 
 def build(name):
-    return getattr(models, name)(SHAPES[name], 4)
+    return getattr(models, name)(SHAPES[name], 4, **OPTIONS.get(name, {}))
 
 
 def sizes(params):
@@ -46,16 +47,6 @@ class TestConvNet:
         norms = [16, 16, 32, 32]
         assert sizes(params) == sorted([*convolutions, *norms, 7 * 7 * 32 * 10, 10])
 
-    def test_an_example_does_not_depend_on_the_rest_of_the_batch(self):
-        model = build("convnet")
-        params = jax.jit(model.init)(jax.random.key(0))
-        x = jax.random.normal(jax.random.key(1), (2, 6, 8, 12, 2))
-        changed = x[0].at[1:].set(x[1, 1:])
-        apply = jax.jit(model.apply)
-        before, after = apply(params, x[0]), apply(params, changed)
-        # Other examples of the batch may change the order of sums, not the result.
-        np.testing.assert_allclose(before[0], after[0], rtol=1e-5, atol=1e-6)
-
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
@@ -67,6 +58,62 @@ class TestConvNet:
     def test_wrong_arguments(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             models.convnet(*arguments)
+
+
+class TestResNet:
+    def test_number_of_parameters(self):
+        def norm(c):
+            return [c, c]
+
+        def block(c_in, c_out):
+            shortcut = [c_in * c_out] if c_in != c_out else []
+            return [9 * c_in * c_out, *norm(c_out), 9 * c_out * c_out, *norm(c_out), *shortcut]
+
+        params = jax.eval_shape(models.resnet((32, 32, 3), 10, blocks=2).init, jax.random.key(0))
+        stem = [27 * 16, *norm(16)]
+        stages = [*block(16, 16) * 2, *block(16, 32), *block(32, 32), *block(32, 64)]
+        assert sizes(params) == sorted([*stem, *stages, *block(64, 64), 640, 10])
+
+    def test_blocks_that_add_nothing_are_their_shortcuts(self):
+        model = models.resnet((4, 6, 2), 3, channels=(8, 16))
+        params = jax.jit(model.init)(jax.random.key(0))
+        for index in (0, 1):
+            silent = jax.tree.map(jnp.zeros_like, params["blocks"][index]["second_norm"])
+            params["blocks"][index]["second_norm"] = silent
+        x = np.asarray(jax.random.normal(jax.random.key(1), (4, 6, 2)))
+        # What is left: convolution, group norm over all 8 channels, ReLU, the second block's
+        # 1 × 1 convolution of every other position, ReLU, mean, linear layer.
+        window, kernel = np.pad(x, ((1, 1), (1, 1), (0, 0))), params["stem"]["kernel"]
+        y = sum(window[i : i + 4, j : j + 6] @ kernel[i, j] for i in range(3) for j in range(3))
+        y = np.maximum((y - y.mean()) / np.sqrt(y.var() + 1e-6), 0)
+        y = np.maximum(y[::2, ::2] @ params["blocks"][1]["shortcut"]["kernel"][0, 0], 0)
+        expected = y.mean(axis=(0, 1)) @ params["head"]["kernel"] + params["head"]["bias"]
+        np.testing.assert_allclose(model.apply(params, x), expected, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (((64,), 10), r"input_shape=\(64,\).*use models.mlp"),
+            (((8, 8, 1), 10, (12,)), "one or more multiples of 8"),
+            (((8, 8, 1), 10, ()), "one or more multiples of 8"),
+            (((8, 8, 1), 10, (8,), 0), "blocks=0 must be at least 1"),
+        ],
+    )
+    def test_wrong_arguments(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            models.resnet(*arguments)
+
+
+@pytest.mark.parametrize("name", ["convnet", "resnet"])
+def test_an_example_does_not_depend_on_the_rest_of_the_batch(name):
+    model = build(name)
+    params = jax.jit(model.init)(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (2, 6, *SHAPES[name]))
+    changed = x[0].at[1:].set(x[1, 1:])
+    apply = jax.jit(model.apply)
+    before, after = apply(params, x[0]), apply(params, changed)
+    # Other examples of the batch may change the order of sums, not the result.
+    np.testing.assert_allclose(before[0], after[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -99,8 +146,8 @@ class TestModel:
                 many,
                 one,
             )
-        first = jax.tree.leaves(many)[1]
-        assert not np.allclose(first[0], first[1])
+        # Biases and scales start the same for every key, weights do not.
+        assert any(not np.allclose(leaf[0], leaf[1]) for leaf in jax.tree.leaves(many))
 
     def test_trains(self, name):
         model = build(name)

@@ -1,0 +1,147 @@
+"""What is benchmarked: a model with its loss and a batch of random data."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from gujax import models
+from gujax.training import cross_entropy_loss
+
+Family = Literal["mlp", "cnn", "resnet", "gpt", "gpt2"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and a batch.
+
+    Attributes:
+        family: Which kind of model it is.
+        model: Its name with its sizes.
+        params: Initial parameters.
+        batch: Examples, every leaf [B, ...].
+        loss_fn: Loss of one example.
+    """
+
+    family: Family
+    model: str
+    params: PyTree
+    batch: PyTree
+    loss_fn: Callable
+
+    @property
+    def label(self) -> str:
+        """Model and batch size."""
+        return f"{self.model}, B = {self.batch_size}"
+
+    @property
+    def batch_size(self) -> int:
+        """Number of examples."""
+        return len(jax.tree.leaves(self.batch)[0])
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of parameters."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+
+def mlp_case(batch_size: int, inputs: int, hidden: tuple[int, ...], classes: int = 10) -> Case:
+    """A multi-layer perceptron."""
+    model = models.mlp((inputs,), classes, hidden)
+    name = "MLP " + "-".join(map(str, (inputs, *hidden, classes)))
+    return _classifier("mlp", name, model, batch_size, (inputs,), classes)
+
+
+def image_case(
+    family: Literal["cnn", "resnet"],
+    batch_size: int,
+    shape: tuple[int, int, int],
+    channels: tuple[int, ...],
+    classes: int = 10,
+) -> Case:
+    """A convolutional network with group norm."""
+    build, kind = (models.convnet, "CNN") if family == "cnn" else (models.resnet, "ResNet")
+    name = f"{kind} {'-'.join(map(str, channels))} on {shape[0]}×{shape[1]}"
+    model = build(shape, classes, channels)
+    return _classifier(family, name, model, batch_size, shape, classes)
+
+
+def gpt_case(
+    batch_size: int,
+    context: int,
+    vocabulary: int,
+    width: int,
+    layers: int,
+    heads: int,
+    family: Literal["gpt", "gpt2"] = "gpt",
+) -> Case:
+    """A transformer with tied embeddings that predicts the next of T tokens."""
+    model = models.gpt(context, vocabulary, width, layers, heads)
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, vocabulary, (batch_size, context + 1)).astype(np.int32)
+    name = f"GPT {layers}×{width}, T = {context}"
+    return Case(family, name, _init(model), jax.device_put(tokens), next_token_loss(model))
+
+
+def next_token_loss(model: models.Model) -> Callable[[PyTree, Int[Array, " t_plus_1"]], Array]:
+    """Cross-entropy of the next token, mean over the positions of one example.
+
+    Args:
+        model: Maps tokens [T] to logits [T, V].
+
+    Returns:
+        ``loss_fn(params, tokens)``, a scalar in nats, for one example of T + 1 tokens.
+    """
+
+    def loss_fn(params: PyTree, tokens: Int[Array, " t_plus_1"]) -> Float[Array, ""]:
+        logits = model.apply(params, tokens[:-1])
+        return optax.softmax_cross_entropy_with_integer_labels(logits, tokens[1:]).mean()
+
+    return loss_fn
+
+
+def chosen_cases(families: tuple[Family, ...], smoke: bool) -> list[Callable[[], Case]]:
+    """Builders of the cases of the issue; with `smoke`, of the same models, tiny."""
+    table: dict[Family, list[Callable[[], Case]]]
+    if smoke:
+        table = {
+            "mlp": [partial(mlp_case, 6, 10, (8, 8), 4)],
+            "cnn": [partial(image_case, "cnn", 6, (8, 8, 1), (8,), 4)],
+            "resnet": [partial(image_case, "resnet", 6, (8, 8, 3), (8,), 4)],
+            "gpt": [partial(gpt_case, 4, 6, 16, 8, 1, 2)],
+            "gpt2": [partial(gpt_case, 3, 6, 16, 12, 1, 3, family="gpt2")],
+        }
+    else:
+        table = {
+            "mlp": [partial(mlp_case, size, 784, (1024, 1024)) for size in (32, 128, 512)],
+            "cnn": [partial(image_case, "cnn", 64, (28, 28, 1), (16, 32))],
+            "resnet": [partial(image_case, "resnet", 64, (32, 32, 3), (16, 32, 64))],
+            "gpt": [partial(gpt_case, 16, 128, 8192, 256, 4, 4)],
+            "gpt2": [partial(gpt_case, 16, 128, 50257, 768, 12, 12, family="gpt2")],
+        }
+    return [build for family in dict.fromkeys(families) for build in table[family]]
+
+
+def _classifier(
+    family: Family,
+    name: str,
+    model: models.Model,
+    batch_size: int,
+    shape: tuple[int, ...],
+    classes: int,
+) -> Case:
+    rng = np.random.default_rng(0)
+    x = rng.random((batch_size, math.prod(shape)), np.float32).reshape(batch_size, *shape)
+    y = rng.integers(0, classes, batch_size).astype(np.int32)
+    batch = jax.device_put((x, y))
+    return Case(family, name, _init(model), batch, cross_entropy_loss(model))
+
+
+def _init(model: models.Model) -> PyTree:
+    return jax.jit(model.init)(jax.random.key(0))

@@ -1,0 +1,249 @@
+"""The benchmark: that every method computes the right thing, and that reports say what was run."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import benchmark
+from experiments.__main__ import main
+from experiments.benchmarking import growth, measure, methods, timing
+from experiments.benchmarking.cases import mlp_case
+from gujax.reporting import is_complete
+
+# Compiling quickly matters more here than running quickly.
+FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("benchmark") / "run"
+    command = ["-m", "experiments", "benchmark", "--smoke", "--rounds", "2", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out, done.stdout
+
+
+@pytest.fixture(scope="module")
+def summary(run):
+    return json.loads((run[0] / "summary.json").read_text())
+
+
+def test_every_method_agrees_with_code_that_is_not_ours(summary):
+    assert [case["family"] for case in summary["cases"].values()] == ["mlp", "cnn", "resnet", "gpt"]
+    compared = {method.name for method in methods.METHODS} - {methods.GATE}
+    for case in summary["cases"].values():
+        for name in compared:
+            # Sums of float32 in another order.
+            assert case["methods"][name]["update_error"] < 2e-5, name
+        for name in (methods.AUDIT, methods.GATE):
+            assert case["methods"][name]["uniqueness_error"] < 1e-4, name
+    assert summary["disagreements"] == []
+
+
+def test_every_method_was_timed_and_its_memory_is_known(summary):
+    for case in summary["cases"].values():
+        for result in case["methods"].values():
+            spread = result["milliseconds"]
+            assert 0 < spread["low"] <= spread["median"] <= spread["high"]
+            assert result["samples"] == 2
+            # At least the new parameters, of which PyTorch makes no second copy.
+            assert result["memory_mib"] > 0
+        plain = case["methods"][methods.PLAIN]
+        assert plain["relative"] == {"median": 1, "low": 1, "high": 1}
+        assert plain["memory_mib"] >= 4 * case["parameters"] / 2**20
+
+
+def test_predicted_exponents_are_those_of_the_shapes(summary):
+    batch, width = summary["growth"]
+    # Inner products of a batch: B². Plain step: linear in B but for the sum over examples.
+    added = batch["curves"][growth.ADDED]["exponent"]
+    assert added["predicted"] == pytest.approx(2)
+    assert 0.9 < batch["curves"][methods.PLAIN]["exponent"]["predicted"] <= 1
+    # One hidden layer: all products are linear in its width, what does not depend on it aside.
+    assert 0.5 < width["curves"][growth.ADDED]["exponent"]["predicted"] < 1
+
+
+def test_the_run_is_complete_and_the_report_loads_nothing(run, summary):
+    out, text = run
+    assert is_complete(out)
+    page = (out / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/svg+xml;") for source in sources)
+    assert "<script" not in page
+    for name in ("time", "memory", "growth"):
+        assert (out / "figures" / f"{name}.png").stat().st_size > 1000
+    for label in summary["cases"]:
+        assert label in page
+        assert label in text
+    assert str(out / "report.html") in text
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Gradients of a small case in float64, one example at a time, and its GNQ by definition."""
+    case = mlp_case(6, 10, (8,), 4)
+    gradient = jax.jit(jax.grad(case.loss_fn))
+    grads = np.stack(
+        [flat(gradient(case.params, (x, y))) for x, y in zip(*case.batch)], dtype=np.float64
+    )
+    ridge = methods.RELATIVE_RIDGE * np.mean(np.sum(grads**2, axis=1))
+    second = grads.T @ grads
+    gnq = [g @ np.linalg.solve(second - np.outer(g, g) + ridge * np.eye(g.size), g) for g in grads]
+    return case, grads, np.array(gnq)
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def released(case, name):
+    """Noiseless update and state of a method."""
+    method = next(method for method in methods.METHODS if method.name == name)
+    state, step = method.make(case)
+    params, state = jax.jit(step)(case.params, state, case.batch, jnp.zeros(()))
+    return (flat(case.params) - flat(params)) / methods.LEARNING_RATE, state
+
+
+def test_the_audit_is_the_definition(truth):
+    case, grads, gnq = truth
+    update, state = released(case, methods.AUDIT)
+    np.testing.assert_allclose(update, grads.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(state.uniqueness, gnq, rtol=1e-5)
+
+
+def test_the_gate_drops_the_most_unique(truth):
+    case, grads, gnq = truth
+    update, _ = released(case, methods.GATE)
+    kept = gnq <= np.quantile(gnq, methods.GATE_QUANTILE, method="lower")
+    assert 0 < kept.sum() < len(gnq)
+    np.testing.assert_allclose(update, grads[kept].mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", [methods.CLIP, methods.DP_SGD, methods.CLIPPED_GRAD, methods.OPTAX]
+)
+def test_clipping_is_the_definition(monkeypatch, truth, name):
+    case, grads, _ = truth
+    norms = np.linalg.norm(grads, axis=1)
+    limit = float(np.median(norms))  # half of the examples are clipped, half are not
+    monkeypatch.setattr(methods, "L2_NORM_CLIP", limit)
+    update, _ = released(case, name)
+    expected = (grads * np.minimum(1, limit / norms)[:, None]).mean(axis=0)
+    np.testing.assert_allclose(update, expected, atol=1e-6)
+
+
+def test_a_wrong_method_is_found(truth):
+    case, _, _ = truth
+
+    def make(case):
+        state, step = methods.METHODS[0].make(case)
+
+        def too_far(params, *rest):
+            new, state = step(params, *rest)
+            return jax.tree.map(lambda p, n: p + 1.01 * (n - p), params, new), state
+
+        return state, too_far
+
+    wrong = methods.Method("wrong", False, "mean", make)
+    effort = measure.Effort(seconds=1, rounds=1, memory_mib=1024)
+    results, _ = measure.measure_case(case, effort, [methods.METHODS[0], wrong])
+    (sentence,) = measure.disagreements({"case": results}, 1e-3)
+    assert sentence.startswith("case, wrong: the update differs by")
+    assert measure.disagreements({"case": results[:1]}, 1e-3) == []
+
+
+def test_disagreement_is_an_exit_code_and_what_is_too_large_is_skipped(
+    monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(benchmark, "disagreements", lambda *_: ["something differs"])
+    out = tmp_path / "run"
+    command = "benchmark --smoke --models mlp --no-growth --rounds 1 --memory-gib 1e-7 --out"
+    assert main([*command.split(), str(out)]) == benchmark.DISAGREEMENT
+    assert "something differs" in capsys.readouterr().out
+    assert "something differs" in (out / "report.html").read_text()
+    (case,) = json.loads((out / "summary.json").read_text())["cases"].values()
+    # The plain step always runs: without it there is nothing to compare with.
+    assert case["methods"].pop(methods.PLAIN)["skipped"] == ""
+    for result in case["methods"].values():
+        assert result["milliseconds"] is None
+        assert result["skipped"].startswith("needs 0.0 GiB")
+
+
+class Clock:
+    """Stands for `time.perf_counter`; calls made by it let their time pass."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.made = []
+
+    def call(self, name, duration):
+        def pass_time():
+            self.made.append(name)
+            self.now += duration
+
+        return pass_time
+
+
+def test_rounds_are_interleaved_and_slow_calls_are_made_once(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock.now)
+    durations = {"a": 0.2, "b": 0.3, "slow": 40.0, "limited": 1.5}
+    calls = {name: clock.call(name, duration) for name, duration in durations.items()}
+    samples = timing.interleave(calls, seconds=9, rounds=12)
+    assert {name: len(taken) for name, taken in samples.items()} == {
+        "a": 12,
+        "b": 12,
+        "slow": 1,
+        "limited": 6,
+    }
+    for name, taken in samples.items():
+        assert taken == pytest.approx([durations[name]] * len(taken))
+    rounds = clock.made[4:]
+    assert all(set(rounds[i : i + 3]) == {"a", "b", "limited"} for i in range(0, 18, 3))
+    assert len({tuple(rounds[i : i + 3]) for i in range(0, 18, 3)}) > 1
+
+
+def test_quick_calls_are_repeated_for_one_sample(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock.now)
+    samples = timing.interleave({"quick": clock.call("quick", 0.001)}, seconds=1, rounds=2)
+    assert samples["quick"] == pytest.approx([0.001, 0.001])
+    assert len(clock.made) > 2 * 40
+
+
+def test_exponents():
+    exact = growth.fit([1, 2, 4, 8], [3.0, 12.0, 48.0, 192.0], [1, 8, 64, 512])
+    assert exact.predicted == pytest.approx(3)
+    assert (exact.measured, exact.low, exact.high) == pytest.approx((2, 2, 2))
+    # Slope of three points (0, 0), (1, 0), (2, 3): 3/2, residuals (1/2, -1, 1/2), so its
+    # standard error is sqrt(1.5 / 1 / 2), and t(0.975, 1) = 12.7062.
+    noisy = growth.fit([1, 2, 4], [1.0, 1.0, 8.0], [1, 2, 4])
+    assert noisy.measured == pytest.approx(1.5)
+    assert noisy.high - noisy.measured == pytest.approx(12.7062 * np.sqrt(0.75), rel=1e-4)
+    assert growth.fit([1, 2, 4], [1.0, -1.0, 2.0], [1, 2, 4]).measured is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--seconds", "0"], "--seconds 0.0 must be positive"),
+        (["--rounds", "0"], "--rounds 0"),
+        (["--memory-gib", "-1"], "--memory-gib -1.0"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
+    assert main(["benchmark", *arguments]) == 2
+    assert says in capsys.readouterr().err
