@@ -67,7 +67,7 @@ class Options:
     seed: int = 0
     train_size: int | None = None
     gate_quantile: float = 0.9
-    clip_cap: float = 0.05
+    clip_cap: float = 0.01
     budget_nats: float = 1.0
     epsilon: float = 8.0
     delta: float = 1e-5

@@ -55,7 +55,7 @@ class Options:
     epochs: int | None = None
     train_size: int | None = None
     gate_quantile: float = 0.9
-    clip_cap: float = 0.05
+    clip_cap: float = 0.01
     budget_nats: float = 1.0
     censor_fractions: tuple[float, ...] = (0.01, 0.1)
     epsilons: tuple[float, ...] = (2.0, 8.0)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +23,7 @@ from experiments.recipe import OptimizerName, Recipe, descent, recipe_key
 from experiments.task import ModelName, Task, initial_params, load_task, logits_of_many
 from gujax import training, transforms
 from gujax.reporting import RunDirectory, Table, default_path, progress, to_terminal
-
-# Differences in accuracy below this are noise of the few halves; a smaller batch is cheaper to
-# audit, because the solve grows with the cube of the batch size.
-_TOLERANCE = 0.005
+from gujax.training import random_halves
 
 
 @dataclass(frozen=True)
@@ -34,15 +31,18 @@ class Options:
     """Search hyperparameters for every defense on one data set.
 
     Models are trained on random halves of the training split and judged on the other half; the
-    test split is not touched. DP-SGD is given by far the largest search: a baseline must not lose
-    for want of tuning.
+    test split is not touched. The best few of a wide search on few halves go into finals on many
+    fresh ones, and the highest mean accuracy there wins. DP-SGD is given by far the largest
+    search: a baseline must not lose for want of tuning.
 
     Attributes:
         dataset: Data set to search on.
         model: Architecture.
         hidden: Widths of the MLP's hidden layers.
         train_size: Keep only so many training examples; default: all.
-        repeats: Random halves per configuration; their mean accuracy decides.
+        repeats: Random halves per configuration of the search.
+        finalists: Configurations of each defense that go into the finals.
+        final_repeats: Random halves per finalist, other ones than those of the search.
         learning_rates: Learning rates of SGD with momentum, and a hundredth of them for Adam.
         batch_size: Batch size of all methods but DP-SGD.
         epochs: Passes over the data of all methods but DP-SGD.
@@ -65,14 +65,16 @@ class Options:
     hidden: tuple[int, ...] = (128,)
     train_size: int | None = None
     repeats: int = 3
-    learning_rates: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+    finalists: int = 8
+    final_repeats: int = 16
+    learning_rates: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
     batch_size: int = 64
     epochs: int = 30
     gate_quantile: float = 0.9
-    clip_cap: float = 0.05
+    clip_cap: float = 0.01
     epsilons: tuple[float, ...] = (2.0, 8.0)
     delta: float = 1e-5
-    dp_learning_rates: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0)
+    dp_learning_rates: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
     dp_clips: tuple[float, ...] = (0.3, 1.0, 3.0)
     dp_batch_sizes: tuple[int, ...] = (64, 128, 256)
     dp_epochs: tuple[int, ...] = (30, 60)
@@ -86,12 +88,23 @@ class Trial:
     """Configurations that one compilation tries at once: they differ in numbers only."""
 
     defense: Defense
-    recipes: Sequence[Recipe]
+    recipes: list[Recipe]
+
+
+class Row(NamedTuple):
+    """One configuration and its mean accuracy."""
+
+    defense: Defense
+    recipe: Recipe
+    accuracy: float
 
 
 def run(options: Options) -> int:
     """Runs the search; returns the exit code."""
-    check_option(options.repeats >= 1, f"--repeats {options.repeats} must be at least 1")
+    for name in ("repeats", "finalists", "final_repeats"):
+        value = getattr(options, name)
+        flag = f"--{name.replace('_', '-')}"
+        check_option(value >= 1, f"{flag} {value} must be at least 1")
     console = Console()
     task = load_task(options.dataset, options.model, options.hidden, options.train_size)
     directory = RunDirectory(
@@ -99,26 +112,48 @@ def run(options: Options) -> int:
     )
     with as_user_error(FileExistsError, PermissionError, NotADirectoryError):
         directory.create()
-    trials = list(all_trials(options))
-    rows: list[dict[str, Any]] = []
     with directory:
-        with progress(console, len(trials)) as steps:
-            for trial in trials:
-                first = trial.recipes[0]
-                name = recipe_key(trial.defense.family, trial.defense.epsilon)
-                with steps.step(
-                    f"{name}: {first.optimizer}, batch {first.batch_size}, {first.epochs} epochs"
-                ):
-                    accuracy = validation_accuracy(task, trial, options)
-                rows += [
-                    {"defense": name, **dataclasses.asdict(recipe), "accuracy": round(value, 5)}
-                    for recipe, value in zip(trial.recipes, accuracy)
-                ]
-        record = search_record(options, rows)
+        search = _try_all(console, task, list(all_trials(options)), options, "search")
+        finals = _try_all(console, task, final_trials(search, options), options, "finals")
+        record = search_record(options, search, finals)
         directory.file("recipes.json").write_text(to_json(record))
     console.print(to_terminal(_table(record)))
     console.print(f"recipes: {directory.path / 'recipes.json'}", soft_wrap=True)
     return 0
+
+
+def _try_all(
+    console: Console,
+    task: Task,
+    trials: Sequence[Trial],
+    options: Options,
+    stage: Literal["search", "finals"],
+) -> list[Row]:
+    """One row per configuration, with its mean accuracy."""
+    repeats, seed = (options.repeats, 1) if stage == "search" else (options.final_repeats, 2)
+    halves = random_halves(jax.random.key(seed), 2 * repeats, len(task.dataset.train))
+    rows: list[Row] = []
+    with progress(console, len(trials)) as steps:
+        for trial in trials:
+            first, name = trial.recipes[0], trial.defense.label
+            with steps.step(
+                f"{stage}, {name}: {first.optimizer}, batch {first.batch_size}, "
+                f"{first.epochs} epochs"
+            ):
+                accuracy = validation_accuracy(task, trial, np.asarray(halves)[:repeats], options)
+            rows += [Row(trial.defense, *pair) for pair in zip(trial.recipes, accuracy.tolist())]
+    return rows
+
+
+def final_trials(search: Sequence[Row], options: Options) -> list[Trial]:
+    """The most accurate configurations of each defense, those of one compilation together."""
+    trials: dict[tuple, Trial] = {}
+    for defense in dict.fromkeys(row.defense for row in search):
+        tried = [row for row in search if row.defense == defense]
+        for row in sorted(tried, key=lambda row: -row.accuracy)[: options.finalists]:
+            shared = (defense, row.recipe.optimizer, row.recipe.batch_size, row.recipe.epochs)
+            trials.setdefault(shared, Trial(defense, [])).recipes.append(row.recipe)
+    return list(trials.values())
 
 
 def all_trials(options: Options) -> Iterator[Trial]:
@@ -160,14 +195,17 @@ def all_trials(options: Options) -> Iterator[Trial]:
 
 
 def validation_accuracy(
-    task: Task, trial: Trial, options: Options
+    task: Task, trial: Trial, halves: Bool[np.ndarray, "repeats examples"], options: Options
 ) -> Float[np.ndarray, " recipes"]:
-    """Mean accuracy of each recipe on the examples that its models were not trained on."""
-    recipes, repeats = trial.recipes, options.repeats
-    train = task.dataset.train
-    halves = np.asarray(
-        training.random_halves(jax.random.key(options.repeats), 2 * repeats, len(train))
-    )[:repeats]
+    """Mean accuracy of each recipe on the examples that its models were not trained on.
+
+    Args:
+        task: Data and model.
+        trial: Configurations.
+        halves: Examples that each repeat trains on, [repeats, N].
+        options: Strengths of the defenses.
+    """
+    recipes, repeats, train = trial.recipes, len(halves), task.dataset.train
     masks = np.tile(halves, (len(recipes), 1))
     keys = jax.random.split(jax.random.key(0), repeats)
     initial = initial_params(task, keys)
@@ -241,31 +279,41 @@ def _tuned_optimizer(
     return make
 
 
-def _best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    highest = max(row["accuracy"] for row in rows)
-    close = [row for row in rows if row["accuracy"] >= highest - _TOLERANCE]
-    return min(close, key=lambda row: (row["batch_size"], -row["accuracy"]))
-
-
-def search_record(options: Options, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The best recipe of each defense, with the whole search."""
-    fields = [field.name for field in dataclasses.fields(Recipe)]
-    by_defense: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_defense.setdefault(row["defense"], []).append(row)
-    best = {name: _best(tried) for name, tried in by_defense.items()}
+def search_record(options: Options, search: Sequence[Row], finals: Sequence[Row]) -> dict[str, Any]:
+    """The best recipe of each defense, with the whole search and the finals."""
+    best: dict[str, Row] = {}
+    order = [(row.defense, row.recipe) for row in search]
+    # Equal accuracies go to what the search tried first.
+    for row in sorted(finals, key=lambda row: order.index((row.defense, row.recipe))):
+        name = recipe_key(row.defense.family, row.defense.epsilon)
+        best[name] = max(best.get(name, row), row, key=lambda row: round(row.accuracy, 5))
     return {
         "dataset": options.dataset,
-        "command": "python -m experiments tune " + shlex.join(sys.argv[2:]),
-        "selected_by": "mean accuracy on the half of the training split not trained on, "
-        f"{options.repeats} halves; among those within {100 * _TOLERANCE:g} points of the best, "
-        "the most accurate of the smallest batch size",
-        "tried": {name: len(tried) for name, tried in by_defense.items()},
-        "recipes": {name: {field: row[field] for field in fields} for name, row in best.items()},
-        "accuracy": {name: row["accuracy"] for name, row in best.items()},
-        "columns": list(rows[0]),
-        "search": [list(row.values()) for row in rows],
+        "command": shlex.join(["python", "-m", "experiments", "tune", *sys.argv[2:]]),
+        "selected_by": "highest mean accuracy on the half of the training split not trained on, "
+        f"over {options.final_repeats} fresh halves, among the {options.finalists} best of a "
+        f"search on {options.repeats} halves",
+        "tried": {
+            name: sum(row.defense == chosen.defense for row in search)
+            for name, chosen in best.items()
+        },
+        "recipes": {name: dataclasses.asdict(row.recipe) for name, row in best.items()},
+        "accuracy": {name: round(row.accuracy, 5) for name, row in best.items()},
+        "columns": ["defense", *(field.name for field in dataclasses.fields(Recipe)), "accuracy"],
+        "finals": _cells(finals),
+        "search": _cells(search),
     }
+
+
+def _cells(rows: Sequence[Row]) -> list[list[Any]]:
+    return [
+        [
+            recipe_key(row.defense.family, row.defense.epsilon),
+            *dataclasses.astuple(row.recipe),
+            round(row.accuracy, 5),
+        ]
+        for row in rows
+    ]
 
 
 def _repeated(values: Sequence[float], repeats: int) -> Float[Array, " models"]:
@@ -274,9 +322,12 @@ def _repeated(values: Sequence[float], repeats: int) -> Float[Array, " models"]:
 
 def to_json(record: dict[str, Any]) -> str:
     """JSON with one line per configuration."""
-    search = ",\n    ".join(json.dumps(row) for row in record["search"])
-    head = json.dumps({**record, "search": None}, indent=2)
-    return head.replace('"search": null', f'"search": [\n    {search}\n  ]') + "\n"
+    lists = {name: record[name] for name in ("finals", "search")}
+    text = json.dumps({**record, **dict.fromkeys(lists)}, indent=2)
+    for name, rows in lists.items():
+        lines = ",\n    ".join(json.dumps(row) for row in rows)
+        text = text.replace(f'"{name}": null', f'"{name}": [\n    {lines}\n  ]')
+    return text + "\n"
 
 
 def _table(record: dict[str, Any]) -> Table:

@@ -83,7 +83,7 @@ def write(
         ),
         html.section(
             "Predicted against measured attack",
-            *_prediction_text(options),
+            *_prediction_text(options, defenses),
             drawn["predicted_against_measured"],
             html.table(prediction_table(defenses)),
         ),
@@ -485,17 +485,30 @@ def _threat_model(options: "Options") -> list[str]:
     ]
 
 
-def _prediction_text(options: "Options") -> list[str]:
-    return [
-        html.paragraph(
-            "μ composes over the steps of a run as the root of the sum of squares; from it "
-            "follow the AUC and TPR of the best attack by someone who sees every update. LiRA "
-            "sees the final model only, so it should stay below the prediction; how far below "
-            "says how much the final model forgets and how strong the assumed noise is. Ridge: "
-            f"{options.relative_ridge:g} × mean squared gradient norm (DP-SGD: its own noise), "
-            "inclusion probability 1/2."
-        )
+def _prediction_text(options: "Options", defenses: Mapping[str, Any]) -> list[str]:
+    texts = [
+        "μ composes over the steps of a run as the root of the sum of squares; from it "
+        "follow the AUC and TPR of the best attack by someone who sees every update. LiRA "
+        "sees the final model only, so it should stay below the prediction; how far below "
+        "says how much the final model forgets and how strong the assumed noise is. Ridge: "
+        f"{options.relative_ridge:g} × mean squared gradient norm (DP-SGD: its own noise), "
+        "inclusion probability 1/2."
     ]
+    exceeded = [
+        f"{label} ({100 * measured:.1f} % of members found at 1 % false positives, "
+        f"{100 * predicted:.1f} % predicted)"
+        for label, entry in defenses.items()
+        if (measured := entry["attacks"]["lira"]["tpr_at_1pct"]["mean"])
+        > (predicted := entry["prediction"]["predicted_tpr_at_1pct"])
+    ]
+    if exceeded:
+        texts.append(
+            "LiRA does better than predicted on " + " and ".join(exceeded) + ". Except for "
+            "DP-SGD, the prediction assumes noise that nobody adds: a defense that scales "
+            "gradients down makes them small beside that noise, but the optimizer scales them up "
+            "again, and the final model shows them undisturbed."
+        )
+    return [html.paragraph(text) for text in texts]
 
 
 def _bins_table(summary: Mapping[str, Any], options: "Options") -> Table:
@@ -548,7 +561,7 @@ def _training_text(task: Task, book: RecipeBook) -> list[str]:
         texts.append(
             f"Search: {command}. Configurations tried: "
             + ", ".join(f"{key} {count}" for key, count in book.search["tried"].items())
-            + "."
+            + f". Selected by: {book.search['selected_by']}."
         )
     if book.dataset != task.dataset.name:
         texts.append(

@@ -43,6 +43,9 @@ def uniqueness_clip(
     gradients would change nothing. The ledger is charged with the GNQ of what is released, at
     most ½ log(1 + cap) nats per step. That the scales depend on the data is not accounted for.
 
+    The noise that λ stands for is assumed, not added: where nobody adds it, an optimizer that
+    makes up for the smaller gradients discloses as much as before (measured on digits).
+
     Args:
         cap: largest GNQ, positive.
         ridge: absolute ridge λ of GNQ, the attacker's noise variance over p(1−p); not negative.

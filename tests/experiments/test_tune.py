@@ -6,8 +6,10 @@ from experiments.recipe import Recipe, load_recipes
 from experiments.task import load_task
 from experiments.tune import (
     Options,
+    Row,
     Trial,
     all_trials,
+    final_trials,
     search_record,
     to_json,
     validation_accuracy,
@@ -23,10 +25,10 @@ from experiments.tune import (
 )
 def test_models_tuned_together_are_as_accurate_as_alone(defense):
     task = load_task("digits", "mlp", (8,), train_size=120)
-    options = Options(repeats=1)
+    options, halves = Options(), np.arange(120)[None] % 2 == 0
     fast, slow = (Recipe("momentum", rate, False, 30, 4, 1.0) for rate in (0.5, 1e-4))
-    together = validation_accuracy(task, Trial(defense, [fast, slow]), options)
-    alone = validation_accuracy(task, Trial(defense, [fast]), options)
+    together = validation_accuracy(task, Trial(defense, [fast, slow]), halves, options)
+    alone = validation_accuracy(task, Trial(defense, [fast]), halves, options)
     np.testing.assert_allclose(together[0], alone[0], atol=1.01 / 60)  # one example on an edge
     assert together[0] > together[1] + 0.1
 
@@ -41,24 +43,34 @@ def test_the_search_gives_dp_sgd_the_largest_share():
     assert count["DP-SGD ε=2"] == count["DP-SGD ε=8"] > count["gate"]
 
 
-def test_the_record_holds_the_best_recipe_and_can_be_loaded(tmp_path):
-    base = {"optimizer": "adam", "cosine_decay": True, "batch_size": 64, "epochs": 3}
-    rows = [
-        {"defense": "sgd", **base, "learning_rate": rate, "l2_norm_clip": None, "accuracy": acc}
-        for rate, acc in ((0.1, 0.7), (0.2, 0.9), (0.3, 0.8))
+SGD, GATE = Defense("SGD", "sgd"), Defense("gate", "gate", 0.9)
+
+
+def test_the_best_of_the_search_go_into_the_finals_those_of_one_compilation_together():
+    def recipe(rate, batch_size=64):
+        return Recipe("adam", rate, True, batch_size, 3)
+
+    search = [
+        Row(SGD, recipe(0.1), 0.7),
+        Row(SGD, recipe(0.2), 0.9),
+        Row(SGD, recipe(0.3, 128), 0.8),
+        Row(SGD, recipe(0.4), 0.85),
+        Row(GATE, recipe(0.1), 0.1),
     ]
+    assert final_trials(search, Options(finalists=3)) == [
+        Trial(SGD, [recipe(0.2), recipe(0.4)]),
+        Trial(SGD, [recipe(0.3, 128)]),
+        Trial(GATE, [recipe(0.1)]),
+    ]
+
+
+def test_the_record_holds_the_winner_of_the_finals_and_can_be_loaded(tmp_path):
+    recipes = [Recipe("adam", rate, True, 64, 3) for rate in (0.1, 0.2, 0.3)]
+    search = [Row(SGD, recipe, value) for recipe, value in zip(recipes, (0.95, 0.9, 0.8))]
+    finals = [Row(SGD, recipe, value) for recipe, value in zip(recipes, (0.85, 0.9))]
     path = tmp_path / "recipes.json"
-    record = search_record(Options(), rows)
+    record = search_record(Options(), search, finals)
     path.write_text(to_json(record))
-    assert load_recipes("digits", path).find("sgd") == Recipe("adam", 0.2, True, 64, 3)
+    assert load_recipes("digits", path).find("sgd") == recipes[1]
     assert record["tried"] == {"sgd": 3}
-    assert len(record["search"]) == 3
-
-
-def test_a_smaller_batch_wins_where_accuracy_is_about_equal():
-    base = {"optimizer": "adam", "cosine_decay": True, "epochs": 3, "l2_norm_clip": None}
-    rows = [
-        {"defense": "sgd", **base, "batch_size": size, "learning_rate": 0.1, "accuracy": accuracy}
-        for size, accuracy in ((256, 0.9), (128, 0.897), (64, 0.88))
-    ]
-    assert search_record(Options(), rows)["recipes"]["sgd"]["batch_size"] == 128
+    assert (len(record["search"]), len(record["finals"])) == (3, 2)
