@@ -1,0 +1,25 @@
+"""What the gradient of each layer gives away, about an attribute and about the input.
+
+A layer is a prefix of the parameter tree; `split_layers` of per-example gradients gives the
+representation of each.
+"""
+
+from gujax.leakage.layers import layer_names, principal_coordinates, split_layers
+from gujax.leakage.sensitivity import Sensitivity, input_sensitivity
+from gujax.leakage.subspace import SubspaceDistance, subspace_distance
+from gujax.leakage.v_information import Family, VInformation, linear, mlp, v_information
+
+__all__ = [
+    "Family",
+    "Sensitivity",
+    "SubspaceDistance",
+    "VInformation",
+    "input_sensitivity",
+    "layer_names",
+    "linear",
+    "mlp",
+    "principal_coordinates",
+    "split_layers",
+    "subspace_distance",
+    "v_information",
+]
