@@ -2,8 +2,9 @@
 
 from gujax.models.convnet import convnet
 from gujax.models.gpt import gpt
+from gujax.models.lenet import lenet
 from gujax.models.mlp import mlp
 from gujax.models.model import Model, from_module
 from gujax.models.resnet import resnet
 
-__all__ = ["Model", "convnet", "from_module", "gpt", "mlp", "resnet"]
+__all__ = ["Model", "convnet", "from_module", "gpt", "lenet", "mlp", "resnet"]

@@ -1,0 +1,142 @@
+"""The compiled search: one candidate's objective, vectorized over restarts and victims."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from gujax.attacks.inversion.attack import GradientMatching
+from gujax.attacks.inversion.gradients import GradientFn
+from gujax.attacks.inversion.leaves import weigh
+
+
+class Candidate(NamedTuple):
+    """What is searched for.
+
+    Attributes:
+        inputs: a pytree of floating arrays, [B, ...].
+        label_logits: [B, classes], or None where labels are known or there are none.
+    """
+
+    inputs: PyTree
+    label_logits: Float[Array, "batch classes"] | None
+
+    def labels(self, known: PyTree | None) -> PyTree | None:
+        """The known labels, or the candidate's distributions over classes."""
+        return known if self.label_logits is None else jax.nn.softmax(self.label_logits)
+
+    def examples(self, known: PyTree | None) -> PyTree:
+        """What the gradient is taken of: inputs and labels, or inputs alone."""
+        labels = self.labels(known)
+        return self.inputs if labels is None else (self.inputs, labels)
+
+
+class State(NamedTuple):
+    """Candidates and their optimizer states; every array is [V, restarts, ...]."""
+
+    candidate: Candidate
+    optimizer: optax.OptState
+
+
+def start(
+    attack: GradientMatching, keys: PRNGKeyArray, inputs_like: PyTree, num_classes: int | None
+) -> State:
+    """First candidates of V victims, one for each of ``keys`` and every restart."""
+
+    def one(key: PRNGKeyArray) -> State:
+        inputs_key, label_key = jax.random.split(key)
+        logits = None
+        if num_classes is not None:
+            first = jax.tree.leaves(inputs_like)[0]
+            logits = jax.random.normal(label_key, (first.shape[0], num_classes), first.dtype)
+        candidate = Candidate(attack.initialize(inputs_key, inputs_like), logits)
+        return State(candidate, attack.optimizer.init(candidate))
+
+    state = jax.vmap(lambda key: jax.vmap(one)(jax.random.split(key, attack.num_restarts)))(keys)
+    # Without weak types, which the loop would drop and so be compiled again in its second call.
+    return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), state)
+
+
+@partial(jax.jit, static_argnames=("attack", "gradient_fn"), donate_argnames="state")
+def advance(
+    attack: GradientMatching,
+    gradient_fn: GradientFn,
+    num_steps: Int[Array, ""],
+    state: State,
+    params: PyTree,
+    observed: PyTree,
+    labels: PyTree | None,
+) -> State:
+    """The states after ``num_steps`` more steps.
+
+    ``observed`` and ``labels`` have a leading axis V. The number of steps is traced, so that all
+    calls share one program.
+    """
+    optimizer = optax.with_extra_args_support(attack.optimizer)
+
+    def one(state: State, observed: PyTree, labels: PyTree | None) -> State:
+        matching = matching_loss(attack, gradient_fn, params, observed, labels)
+
+        def objective(candidate: Candidate) -> Float[Array, ""]:
+            penalty = attack.regularizer(candidate.inputs) if attack.regularizer else 0.0
+            return matching(candidate) + penalty
+
+        def step(_: Int[Array, ""], state: State) -> State:
+            value, grad = jax.value_and_grad(objective)(state.candidate)
+            updates, optimizer_state = optimizer.update(
+                grad,
+                state.optimizer,
+                state.candidate,
+                # What an optimizer with a line search asks for; others ignore it.
+                value=value,
+                grad=grad,
+                value_fn=objective,
+            )
+            candidate = optax.apply_updates(state.candidate, updates)
+            if attack.project:
+                candidate = candidate._replace(inputs=attack.project(candidate.inputs))
+            return State(candidate, optimizer_state)
+
+        return jax.lax.fori_loop(0, num_steps, step, state)
+
+    return jax.vmap(jax.vmap(one, (0, None, None)))(state, observed, labels)
+
+
+@partial(jax.jit, static_argnames=("attack", "gradient_fn"))
+def best(
+    attack: GradientMatching,
+    gradient_fn: GradientFn,
+    state: State,
+    params: PyTree,
+    observed: PyTree,
+    labels: PyTree | None,
+) -> tuple[Candidate, Float[Array, "victims"]]:
+    """Of each victim's restarts the candidate with the least matching loss, and that loss."""
+
+    def one(candidates: Candidate, observed: PyTree, labels: PyTree | None):
+        losses = jax.vmap(matching_loss(attack, gradient_fn, params, observed, labels))(candidates)
+        winner = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))
+        return jax.tree.map(lambda x: x[winner], (candidates, losses))
+
+    return jax.vmap(one)(state.candidate, observed, labels)
+
+
+def matching_loss(
+    attack: GradientMatching,
+    gradient_fn: GradientFn,
+    params: PyTree,
+    observed: PyTree,
+    labels: PyTree | None,
+) -> Callable[[Candidate], Float[Array, ""]]:
+    """The matching loss of one victim as a function of a candidate."""
+    target = weigh(attack.leaf_weights, observed)
+
+    def loss(candidate: Candidate) -> Float[Array, ""]:
+        gradient = gradient_fn(params, candidate.examples(labels))
+        return attack.matching_loss(weigh(attack.leaf_weights, gradient), target)
+
+    return loss
