@@ -1,0 +1,49 @@
+"""Defenses against the reconstruction of inputs from shared gradients.
+
+PRECODE and CVB change the model: `insert_bottleneck`, trained with `bottleneck_loss`. Perturbations
+change the gradient. `local_steps` shares an update of several steps. The transformations of
+`gujax.transforms` are defenses too.
+
+A bottleneck is no defense without its adaptive attack beside it: one that matches only
+``inversion.without(*model.stochastic)``, and one that averages over the noise, `noise_averaged`.
+"""
+
+from gujax.defenses.bottleneck import (
+    VariationalBottleneck,
+    convolutional,
+    divergence_bits,
+    linear,
+    reparameterize,
+)
+from gujax.defenses.federated import local_steps
+from gujax.defenses.perturbation import (
+    gaussian_noise,
+    laplacian_noise,
+    partial_perturbation,
+    perturb,
+    prune,
+)
+from gujax.defenses.precode import (
+    BottleneckModel,
+    bottleneck_loss,
+    insert_bottleneck,
+    noise_averaged,
+)
+
+__all__ = [
+    "BottleneckModel",
+    "VariationalBottleneck",
+    "bottleneck_loss",
+    "convolutional",
+    "divergence_bits",
+    "gaussian_noise",
+    "insert_bottleneck",
+    "laplacian_noise",
+    "linear",
+    "local_steps",
+    "noise_averaged",
+    "partial_perturbation",
+    "perturb",
+    "prune",
+    "reparameterize",
+]
