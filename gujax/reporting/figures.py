@@ -70,8 +70,8 @@ def privacy_utility(
     axes.axvline(false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
     axes.set_xlabel(f"{attack}: true positives at {100 * false_positive_rate:g} % false positives")
     axes.set_ylabel("test accuracy")
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.margins(0.14, 0.12)
     axes.set_xlim(left=0)  # no rate is negative, whatever the symmetric interval says
