@@ -16,7 +16,7 @@ from gujax.training.loss import Apply, accuracy, predict
 from gujax.training.result import EpochMetrics, StepMetrics, aggregation_state
 from gujax.transforms import AggregationState
 
-LossFn = Callable[[PyTree, tuple[Array, Array]], Float[Array, ""]]
+LossFn = Callable[[PyTree, PyTree], Float[Array, ""]]
 Optimizer: TypeAlias = optax.GradientTransformation
 Method = Literal["factored", "dense"]
 
@@ -40,6 +40,7 @@ class Program:
     plan: BatchPlan
     method: Method
     apply: Apply | None
+    randomized: bool = False
 
 
 class Data(NamedTuple):
@@ -95,7 +96,7 @@ def train_epochs(
 
         def epoch(carry, key):
             batch_at = epoch_batches(program.plan, key, members)
-            step = partial(_step, program, optimizer, data, batch_at)
+            step = partial(_step, program, optimizer, data, key, batch_at)
             carry, steps = jax.lax.scan(step, carry, jnp.arange(program.plan.steps_per_epoch))
             return carry, (steps, _evaluate(program.apply, carry[0], data, members))
 
@@ -109,14 +110,20 @@ def _step(
     program: Program,
     optimizer: optax.GradientTransformationExtraArgs,
     data: Data,
+    epoch_key: PRNGKeyArray,
     batch_at: Callable[[Int[Array, ""]], Batch],
     carry: tuple[PyTree, PyTree],
     number: Int[Array, ""],
 ) -> tuple[tuple[PyTree, PyTree], StepMetrics]:
     params, opt_state = carry
     batch = batch_at(number)
+    examples: tuple[Array, ...] = (data.x[batch.positions], data.y[batch.positions])
+    if program.randomized:
+        # Not the keys that the batches are drawn with: those of Poisson sampling are folded too.
+        noise_key = jax.random.fold_in(epoch_key, program.plan.steps_per_epoch + number)
+        examples += (jax.random.split(noise_key, program.plan.physical_size),)
     losses, grads = value_and_per_example_grads(program.loss_fn, method=program.method)(
-        params, (data.x[batch.positions], data.y[batch.positions])
+        params, examples
     )
     updates, new_opt_state = optimizer.update(
         grads, opt_state, params, example_ids=data.ids[batch.positions], mask=batch.mask

@@ -41,6 +41,7 @@ def train(
     sampling: Sampling = "shuffle",
     member_mask: Bool[AnyArray, "examples"] | None = None,
     method: Method = "factored",
+    randomized: bool = False,
     apply: Apply | None = None,
     test: Split | None = None,
     callback: Callback | None = None,
@@ -60,6 +61,8 @@ def train(
         sampling: ``"shuffle"`` or ``"poisson"``.
         member_mask: examples to train on, [N]; all if None. The others are never read.
         method: method of `gujax.per_example_grads`.
+        randomized: whether the loss draws noise: it is then ``loss_fn(params, (x, y, key))``, with
+            a fresh PRNG key for each example and step.
         apply: maps ``(params, x)`` to logits; if given, accuracies are measured each epoch.
         test: split for the test accuracy.
         callback: called with the epoch, from 0, and a `TrainResult` whose metrics hold that epoch
@@ -75,7 +78,7 @@ def train(
     members = np.ones(len(split), bool) if member_mask is None else np.asarray(member_mask)
     _check_mask("member_mask", members, (len(split),))
     plan = plan_batches(members, batch_size, epochs, sampling)
-    program = Program(loss_fn, Constant(optimizer), plan, method, apply)
+    program = Program(loss_fn, Constant(optimizer), plan, method, apply, randomized)
     return _run(
         program,
         params,
@@ -102,6 +105,7 @@ def train_many(
     epochs: int,
     sampling: Sampling = "shuffle",
     method: Method = "factored",
+    randomized: bool = False,
     apply: Apply | None = None,
     test: Split | None = None,
     callback: Callback | None = None,
@@ -125,6 +129,8 @@ def train_many(
         epochs: number of epochs.
         sampling: ``"shuffle"`` or ``"poisson"``.
         method: method of `gujax.per_example_grads`.
+        randomized: whether the loss draws noise: it is then ``loss_fn(params, (x, y, key))``, with
+            a fresh PRNG key for each example and step.
         apply: maps ``(params, x)`` to logits; if given, accuracies are measured each epoch.
         test: split for the test accuracy.
         callback: called after every epoch, see `train`.
@@ -145,7 +151,7 @@ def train_many(
                 f"{len(keys)} models; use jax.vmap(model.init)(keys)"
             )
     plan = plan_batches(members, batch_size, epochs, sampling)
-    program = Program(loss_fn, make_optimizer, plan, method, apply)
+    program = Program(loss_fn, make_optimizer, plan, method, apply, randomized)
     return _run(
         program,
         params,

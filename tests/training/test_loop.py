@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy import stats
 
 from gujax import models, training, transforms
 from gujax.data import Split
@@ -230,6 +231,38 @@ def train_many(masks, keys, params, **changes):
         "progress": False,
     }
     return training.train_many(**{**arguments, **changes})
+
+
+class TestRandomizedLoss:
+    """The loss of an example is its noise, so that the metrics show what was drawn."""
+
+    @staticmethod
+    def noise(params, example):
+        _, _, key = example
+        return jax.random.uniform(key) + 0.0 * jnp.sum(params["w"])
+
+    def losses(self, batch_size, epochs, **changes):
+        return train(
+            loss_fn=self.noise,
+            params={"w": jnp.zeros(2)},
+            optimizer=optax.chain(transforms.mean(batch_size=batch_size), optax.sgd(0.1)),
+            batch_size=batch_size,
+            epochs=epochs,
+            randomized=True,
+            **changes,
+        ).steps.loss
+
+    def test_every_step_draws_its_own_noise(self):
+        drawn = np.asarray(self.losses(batch_size=1, epochs=3)).ravel()
+        assert drawn.size == 3 * NUM_EXAMPLES
+        assert len(np.unique(drawn)) == drawn.size
+        assert stats.kstest(drawn, "uniform").pvalue > 1e-6
+
+    def test_every_example_of_a_batch_draws_its_own_noise(self):
+        """Means of 40 uniform numbers spread by √(1/12/40); one number for all, by √(1/12)."""
+        means = np.asarray(self.losses(batch_size=NUM_EXAMPLES, epochs=50)).ravel()
+        assert np.abs(means - 0.5).max() < 6 * np.sqrt(1 / 12 / NUM_EXAMPLES)
+        assert means.std() > 0.5 * np.sqrt(1 / 12 / NUM_EXAMPLES)
 
 
 class TestTrainMany:
