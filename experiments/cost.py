@@ -1,7 +1,6 @@
 """What auditing costs: steps timed side by side in one process."""
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +12,12 @@ from jaxtyping import PyTree
 
 from experiments.defenses import Defense, aggregation
 from experiments.task import Task
+from experiments.timing import interleave
 from gujax import models
 from gujax.gradients import per_example_grads
 from gujax.training import cross_entropy_loss
 
-_SECONDS_PER_SAMPLE = 0.02  # long enough for the clock and the dispatch not to count
+_SECONDS_PER_STEP = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def measure_steps(
     batch: tuple[np.ndarray, np.ndarray],
     optimizers: Mapping[str, optax.GradientTransformation],
     descent: optax.GradientTransformation,
-    repeats: int = 15,
+    rounds: int = 15,
 ) -> dict[str, StepCost]:
     """Times a plain step and the step of every optimizer, interleaved.
 
@@ -55,7 +55,7 @@ def measure_steps(
         batch: Examples and labels.
         optimizers: Chains that start with one of `gujax.transforms`, by name.
         descent: What follows the aggregation in them.
-        repeats: Samples per step; medians are reported.
+        rounds: Largest number of samples per step; medians are reported.
 
     Returns:
         Costs by name, `"plain"` first.
@@ -84,13 +84,10 @@ def measure_steps(
         arguments[name] = (params, optimizer.init(params), jax.tree.map(jnp.asarray, batch))
         compiled[name] = jax.jit(step).lower(*arguments[name]).compile()
 
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    loops = _loops(compiled["plain"], arguments["plain"])
-    for repeat in range(repeats + 1):
-        for name in steps:
-            elapsed = _time(compiled[name], arguments[name], loops)
-            if repeat:  # the first round warms caches up
-                seconds[name].append(elapsed)
+    def call(name):
+        return lambda: jax.block_until_ready(compiled[name](*arguments[name]))
+
+    seconds = interleave({name: call(name) for name in steps}, _SECONDS_PER_STEP, rounds)
     return {
         name: StepCost(
             1e3 * statistics.median(samples),
@@ -99,20 +96,6 @@ def measure_steps(
         )
         for name, samples in seconds.items()
     }
-
-
-def _loops(step, arguments) -> int:
-    _time(step, arguments, 2)
-    return max(1, int(_SECONDS_PER_SAMPLE / _time(step, arguments, 5)))
-
-
-def _time(step, arguments, loops: int) -> float:
-    params, state, batch = arguments
-    start = time.perf_counter()
-    for _ in range(loops):
-        params, state = step(params, state, batch)
-    jax.block_until_ready(params)
-    return (time.perf_counter() - start) / loops
 
 
 def _memory_mib(step) -> float | None:
@@ -145,7 +128,7 @@ def reference_costs(
     }
     follow = optax.sgd(0.1, momentum=0.9)
     costs = {}
-    for name, (model, batch, repeats) in cases.items():
+    for name, (model, batch, rounds) in cases.items():
         size = len(batch[1])
         chains = {
             _step_name(defense): optax.chain(
@@ -156,7 +139,7 @@ def reference_costs(
         }
         params = model.init(jax.random.key(0))
         loss_fn = cross_entropy_loss(model)
-        costs[name] = measure_steps(loss_fn, params, batch, chains, follow, repeats)
+        costs[name] = measure_steps(loss_fn, params, batch, chains, follow, rounds)
     return costs
 
 

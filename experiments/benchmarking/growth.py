@@ -12,7 +12,7 @@ import gujax
 from experiments.benchmarking.cases import Case, gpt_case, mlp_case
 from experiments.benchmarking.measure import Call, Effort
 from experiments.benchmarking.methods import AUDIT, METHODS, PLAIN
-from experiments.benchmarking.timing import Quartiles, interleave, quartiles
+from experiments.timing import Quartiles, interleave, quartiles
 
 ADDED = "added by the audit"
 

@@ -18,7 +18,7 @@ from experiments.benchmarking.methods import (
     PLAIN,
     Method,
 )
-from experiments.benchmarking.timing import Quartiles, interleave, quartiles
+from experiments.timing import Quartiles, interleave, quartiles
 
 # What the methods of one kind are compared with: code that is not ours.
 _REFERENCES = {"mean": PLAIN, "clipped mean": CLIPPED_GRAD}

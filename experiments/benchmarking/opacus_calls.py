@@ -24,7 +24,7 @@ from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from experiments.benchmarking.cases import Case
 from experiments.benchmarking.measure import Effort, Result, relative_error, summarize_times
 from experiments.benchmarking.methods import L2_NORM_CLIP, LEARNING_RATE
-from experiments.benchmarking.timing import interleave
+from experiments.timing import interleave
 
 TORCH_PLAIN, GRAD_SAMPLE, GHOST = "torch plain step", "Opacus grad_sample", "Opacus ghost"
 

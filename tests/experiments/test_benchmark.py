@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import benchmark
+from experiments import benchmark, timing
 from experiments.__main__ import main
-from experiments.benchmarking import growth, measure, methods, timing
+from experiments.benchmarking import growth, measure, methods
 from experiments.benchmarking.cases import mlp_case
 from gujax.reporting import is_complete
 
