@@ -1,6 +1,5 @@
 """What auditing costs: steps timed side by side in one process."""
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +11,10 @@ from jaxtyping import PyTree
 
 from experiments.defenses import Defense, aggregation
 from experiments.task import Task
-from experiments.timing import interleave
+from experiments.timing import interleave, summarize_times
 from gujax import models
 from gujax.gradients import per_example_grads
-from gujax.training import cross_entropy_loss
+from gujax.training import batch_gradient, cross_entropy_loss
 
 _SECONDS_PER_STEP = 1.0
 
@@ -62,10 +61,7 @@ def measure_steps(
     """
 
     def plain(params, state, batch):
-        def mean_loss(params):
-            return jnp.mean(jax.vmap(loss_fn, (None, 0))(params, batch))
-
-        updates, state = descent.update(jax.grad(mean_loss)(params), state, params)
+        updates, state = descent.update(batch_gradient(loss_fn)(params, batch), state, params)
         return optax.apply_updates(params, updates), state
 
     def audited(optimizer):
@@ -89,12 +85,8 @@ def measure_steps(
 
     seconds = interleave({name: call(name) for name in steps}, _SECONDS_PER_STEP, rounds)
     return {
-        name: StepCost(
-            1e3 * statistics.median(samples),
-            statistics.median(a / b for a, b in zip(samples, seconds["plain"])),
-            _memory_mib(compiled[name]),
-        )
-        for name, samples in seconds.items()
+        name: StepCost(time.median, relative.median, _memory_mib(compiled[name]))
+        for name, (time, relative) in summarize_times(seconds, "plain").items()
     }
 
 

@@ -1,7 +1,7 @@
 """Calls timed side by side in one process."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,19 @@ def quartiles(values: list[float]) -> Quartiles:
     """Median, lower and upper quartile; all equal where there is one value only."""
     low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
     return Quartiles(median, low, high)
+
+
+def summarize_times(
+    samples: Mapping[str, Sequence[float]], plain: str
+) -> dict[str, tuple[Quartiles, Quartiles]]:
+    """Milliseconds, and time over that of `plain` in the same round, by name."""
+    return {
+        name: (
+            quartiles([1e3 * second for second in seconds]),
+            quartiles([a / b for a, b in zip(seconds, samples[plain])]),
+        )
+        for name, seconds in samples.items()
+    }
 
 
 def interleave(

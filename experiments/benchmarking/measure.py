@@ -18,7 +18,7 @@ from experiments.benchmarking.methods import (
     PLAIN,
     Method,
 )
-from experiments.timing import Quartiles, interleave, quartiles
+from experiments.timing import Quartiles, interleave, summarize_times
 
 # What the methods of one kind are compared with: code that is not ours.
 _REFERENCES = {"mean": PLAIN, "clipped mean": CLIPPED_GRAD}
@@ -153,19 +153,6 @@ def measure_case(
             )
         )
     return results, references
-
-
-def summarize_times(
-    samples: Mapping[str, Sequence[float]], plain: str
-) -> dict[str, tuple[Quartiles, Quartiles]]:
-    """Milliseconds, and time over that of `plain` in the same round, by name."""
-    return {
-        name: (
-            quartiles([1e3 * second for second in seconds]),
-            quartiles([a / b for a, b in zip(seconds, samples[plain])]),
-        )
-        for name, seconds in samples.items()
-    }
 
 
 def relative_error(update: PyTree, reference: PyTree) -> float:

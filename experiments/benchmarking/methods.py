@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PyTree
 import gujax
 from experiments.benchmarking.cases import Case
 from gujax import transforms
+from gujax.training import batch_gradient
 
 LEARNING_RATE = 0.5
 L2_NORM_CLIP = 1.0
@@ -44,11 +45,10 @@ class Method:
 
 
 def _plain(case: Case) -> tuple[Any, Step]:
-    def step(params, state, batch, noise_multiplier):
-        def mean_loss(params):
-            return jnp.mean(jax.vmap(case.loss_fn, (None, 0))(params, batch))
+    gradient_fn = batch_gradient(case.loss_fn)
 
-        return _descend(params, jax.grad(mean_loss)(params)), state
+    def step(params, state, batch, noise_multiplier):
+        return _descend(params, gradient_fn(params, batch)), state
 
     return (), step
 

@@ -6,6 +6,7 @@ twins of the MLP and of the CNN only.
 
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +23,9 @@ from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 
 from experiments.benchmarking.cases import Case
-from experiments.benchmarking.measure import Effort, Result, relative_error, summarize_times
+from experiments.benchmarking.measure import Effort, Result, relative_error
 from experiments.benchmarking.methods import L2_NORM_CLIP, LEARNING_RATE
-from experiments.timing import interleave
+from experiments.timing import interleave, summarize_times
 
 TORCH_PLAIN, GRAD_SAMPLE, GHOST = "torch plain step", "Opacus grad_sample", "Opacus ghost"
 
@@ -82,7 +83,7 @@ def measure_opacus(case: Case, effort: Effort, references: dict[str, PyTree]) ->
         ]
 
 
-class _Call:
+class _Call(ABC):
     """A step on a case's data; the first adds no noise, and the others leave the parameters."""
 
     def __init__(self, case: Case):
@@ -95,21 +96,21 @@ class _Call:
         self.y = torch.tensor(y).long()
         self.size = case.batch_size
         self.sgd = torch.optim.SGD(self.module.parameters(), lr=LEARNING_RATE)
+        self.optimizer: Any = self.sgd  # Opacus' calls wrap it
         self._twins, self._params = twins, case.params
         self.update: PyTree = None
 
+    @abstractmethod
     def step(self) -> None:
-        raise NotImplementedError
-
-    def add_noise(self) -> None:
-        """Noise from now on."""
+        """One step on the data."""
 
     def __call__(self) -> None:
         self.step()
         if self.update is None:
             self.update = jax.tree.map(_update, self._params, self._twins)
             self.sgd.param_groups[0]["lr"] = 0.0
-            self.add_noise()
+            if self.optimizer is not self.sgd:
+                self.optimizer.noise_multiplier = 1.0
 
     def peak_mib(self) -> float:
         """Most memory that a step holds at a time, beyond what is held before it."""
@@ -131,11 +132,6 @@ class _PlainCall(_Call):
 
 
 class _OpacusCall(_Call):
-    optimizer: Any
-
-    def add_noise(self) -> None:
-        self.optimizer.noise_multiplier = 1.0
-
     def _settings(self) -> dict[str, Any]:
         return {
             "noise_multiplier": 0.0,

@@ -3,9 +3,11 @@
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+from matplotlib.figure import Figure
 
 from experiments.benchmarking.cases import Case
 from experiments.benchmarking.growth import ADDED, Curve, Sweep
@@ -198,29 +200,24 @@ def _time_figure(directory: RunDirectory, measured: Measured) -> list[str]:
     drawn = figures.method_costs(
         _panels(measured, memory=False), "time over that of the plain step (log scale)", 1.0
     )
-    path = style.save(drawn, directory.file("figures/time"))
-    return [
-        html.figure(
-            path,
-            "Time of every method over that of the plain step, one panel per model",
-            "Time of a step over that of the plain step of the same round: median (dot, number) "
-            "and quartiles (line). PyTorch's methods are held against PyTorch's plain step.",
-        )
-    ]
+    return _figure(
+        drawn,
+        directory.file("figures/time"),
+        "Time of every method over that of the plain step, one panel per model",
+        "Time of a step over that of the plain step of the same round: median (dot, number) "
+        "and quartiles (line). PyTorch's methods are held against PyTorch's plain step.",
+    )
 
 
 def _memory_figure(directory: RunDirectory, measured: Measured) -> list[str]:
-    drawn = figures.method_costs(_panels(measured, memory=True), "MiB (log scale)", None)
-    path = style.save(drawn, directory.file("figures/memory"))
-    return [
-        html.figure(
-            path,
-            "Memory of every method, one panel per model",
-            "Memory of a step beside its inputs. In JAX: temporary memory and outputs of the "
-            "compiled program, by XLA's own analysis. In PyTorch, which updates the parameters in "
-            "place: the peak of its allocator above what it held before the step.",
-        )
-    ]
+    return _figure(
+        figures.method_costs(_panels(measured, memory=True), "MiB (log scale)", None),
+        directory.file("figures/memory"),
+        "Memory of every method, one panel per model",
+        "Memory of a step beside its inputs. In JAX: temporary memory and outputs of the "
+        "compiled program, by XLA's own analysis. In PyTorch, which updates the parameters in "
+        "place: the peak of its allocator above what it held before the step.",
+    )
 
 
 def _growth_figure(directory: RunDirectory, growth: Growth) -> list[str]:
@@ -242,17 +239,17 @@ def _growth_figure(directory: RunDirectory, growth: Growth) -> list[str]:
         )
         for sweep, curves in growth
     ]
-    path = style.save(
-        figures.cost_growth(panels, "milliseconds (log scale)"), directory.file("figures/growth")
+    return _figure(
+        figures.cost_growth(panels, "milliseconds (log scale)"),
+        directory.file("figures/growth"),
+        "Time of the plain and of the audited step over four sizes",
+        "Time of a step: medians (dots) and quartiles (bars). Dashed: operation counts, scaled "
+        "to the same geometric mean, so that only the slope is compared.",
     )
-    return [
-        html.figure(
-            path,
-            "Time of the plain and of the audited step over four sizes",
-            "Time of a step: medians (dots) and quartiles (bars). Dashed: operation counts, scaled "
-            "to the same geometric mean, so that only the slope is compared.",
-        )
-    ]
+
+
+def _figure(drawn: Figure, path: Path, alternative: str, caption: str) -> list[str]:
+    return [html.figure(style.save(drawn, path), alternative, caption)]
 
 
 def _agreement(measured: Measured, wrong: Sequence[str]) -> list[str]:

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from gujax.attacks.inversion.gradients import GradientFn
-from gujax.validation import check_positive
+from gujax.training.loss import GradientFn
+from gujax.validation import check_count, check_positive
 
 
 @cache  # the same function for the same arguments, so that jit finds it again
@@ -44,8 +44,8 @@ def local_steps(
     """
     check_positive("learning_rate", learning_rate)
     for name, value in (("batch_size", batch_size), ("epochs", epochs)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
+        if value is not None:
+            check_count(name, value)
 
     def update_fn(params: PyTree, examples: PyTree) -> PyTree:
         num_examples = len(jax.tree.leaves(examples)[0])

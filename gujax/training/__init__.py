@@ -2,7 +2,7 @@
 
 from gujax.training.batches import BatchPlan, plan_batches
 from gujax.training.loop import train, train_many
-from gujax.training.loss import accuracy, cross_entropy_loss, predict
+from gujax.training.loss import accuracy, batch_gradient, cross_entropy_loss, predict
 from gujax.training.members import random_halves
 from gujax.training.result import EpochMetrics, StepMetrics, TrainResult, aggregation_state
 
@@ -13,6 +13,7 @@ __all__ = [
     "TrainResult",
     "accuracy",
     "aggregation_state",
+    "batch_gradient",
     "cross_entropy_loss",
     "plan_batches",
     "predict",

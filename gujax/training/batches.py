@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from scipy import stats
 
+from gujax.validation import check_count
+
 Sampling = Literal["shuffle", "poisson"]
 
 # A Poisson batch larger than its physical size is cut. The size is chosen so that this happens
@@ -87,8 +89,7 @@ def plan_batches(
         raise ValueError(
             f"batch_size={batch_size} must be between 1 and the number of members, {largest}"
         )
-    if epochs < 1:
-        raise ValueError(f"epochs={epochs} must be at least 1")
+    check_count("epochs", epochs)
     if sampling not in ("shuffle", "poisson"):
         raise ValueError(f"sampling={sampling!r} must be 'shuffle' or 'poisson'")
 

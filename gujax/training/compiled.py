@@ -12,11 +12,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from gujax.gradients import value_and_per_example_grads
 from gujax.training.batches import Batch, BatchPlan, epoch_batches
-from gujax.training.loss import Apply, accuracy, predict
+from gujax.training.loss import Apply, LossFn, accuracy, predict
 from gujax.training.result import EpochMetrics, StepMetrics, aggregation_state
 from gujax.transforms import AggregationState
 
-LossFn = Callable[[PyTree, PyTree], Float[Array, ""]]
 Optimizer: TypeAlias = optax.GradientTransformation
 Method = Literal["factored", "dense"]
 
@@ -40,7 +39,7 @@ class Program:
     plan: BatchPlan
     method: Method
     apply: Apply | None
-    randomized: bool = False
+    randomized: bool
 
 
 class Data(NamedTuple):

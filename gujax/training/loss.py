@@ -13,26 +13,57 @@ from gujax.models import Model
 
 AnyArray = Array | np.ndarray
 Apply = Callable[[PyTree, Float[Array, "..."]], Float[Array, "... classes"]]
+LossFn = Callable[[PyTree, PyTree], Float[Array, ""]]
+GradientFn = Callable[[PyTree, PyTree], PyTree]
 
 _CHUNK = 1024  # examples per forward pass: bounds the memory for activations
 
 
 @cache  # the same function for the same model, so that jit finds it again
-def cross_entropy_loss(model: Model) -> Callable[[PyTree, tuple[Array, Array]], Float[Array, ""]]:
+def cross_entropy_loss(model: Model) -> LossFn:
     """Cross-entropy of one example.
 
     Args:
         model: a classifier.
 
     Returns:
-        ``loss_fn(params, (x, y))``, a scalar in nats, for one example x with label y.
+        ``loss_fn(params, (x, y))``, a scalar in nats, for one example x; its label y is an integer
+        or, as an attack that does not know it searches for, a distribution over classes, [classes].
     """
 
     def loss_fn(params: PyTree, example: tuple[Array, Array]) -> Float[Array, ""]:
         x, y = example
-        return optax.softmax_cross_entropy_with_integer_labels(model.apply(params, x), y)
+        return cross_entropy(model.apply(params, x), y)
 
     return loss_fn
+
+
+def cross_entropy(logits: Float[Array, "classes"], y: Array) -> Float[Array, ""]:
+    """Cross-entropy, in nats, with a label that is an integer or a distribution, [classes]."""
+    if jnp.ndim(y) == 0:
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y)
+    return optax.softmax_cross_entropy(logits, y)
+
+
+@cache  # the same function for the same loss, so that jit finds it again
+def batch_gradient(loss_fn: LossFn) -> GradientFn:
+    """Gradient of the mean loss of a batch: a plain step's, and what an honest client shares.
+
+    Args:
+        loss_fn: loss of one example, ``loss_fn(params, example)``.
+
+    Returns:
+        ``gradient_fn(params, examples)``: a pytree like ``params``; every leaf of ``examples`` has
+        a leading axis B.
+    """
+
+    def gradient_fn(params: PyTree, examples: PyTree) -> PyTree:
+        def mean_loss(params: PyTree) -> Float[Array, ""]:
+            return jnp.mean(jax.vmap(loss_fn, (None, 0))(params, examples))
+
+        return jax.grad(mean_loss)(params)
+
+    return gradient_fn
 
 
 def predict(

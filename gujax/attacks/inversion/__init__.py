@@ -8,13 +8,13 @@ optimizer, a start. `dlg` and `inverting_gradients` are published choices. `firs
 from gujax.attacks.inversion.analytic import first_layer_input
 from gujax.attacks.inversion.assignment import match_to_truth
 from gujax.attacks.inversion.attack import GradientMatching, dlg, inverting_gradients
-from gujax.attacks.inversion.gradients import batch_gradient, soft_label_loss
 from gujax.attacks.inversion.inputs import box, standard_normal, total_variation, uniform
 from gujax.attacks.inversion.invert import Reconstruction, invert, invert_many
 from gujax.attacks.inversion.labels import count_labels, idlg_label
 from gujax.attacks.inversion.leaves import every_leaf, only, without
 from gujax.attacks.inversion.matching import cosine_distance, squared_distance
 from gujax.attacks.inversion.measures import ImageQuality, feature_error, image_quality
+from gujax.training import batch_gradient
 
 __all__ = [
     "GradientMatching",
@@ -35,7 +35,6 @@ __all__ = [
     "inverting_gradients",
     "match_to_truth",
     "only",
-    "soft_label_loss",
     "squared_distance",
     "standard_normal",
     "total_variation",

@@ -16,7 +16,7 @@ from gujax.attacks.inversion.inputs import (
 )
 from gujax.attacks.inversion.leaves import LeafWeights, every_leaf
 from gujax.attacks.inversion.matching import MatchingLoss, cosine_distance, squared_distance
-from gujax.validation import check_nonnegative, check_positive
+from gujax.validation import check_count, check_nonnegative, check_positive
 
 _MEMORY_SIZE = 100  # of L-BFGS; PyTorch's default, with which DLG was published
 
@@ -50,8 +50,7 @@ class GradientMatching:
 
     def __post_init__(self) -> None:
         for name in ("num_iterations", "num_restarts"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+            check_count(name, getattr(self, name))
 
 
 def dlg(

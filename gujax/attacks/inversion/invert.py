@@ -9,8 +9,8 @@ from rich.progress import Progress
 
 from gujax.attacks.inversion.attack import GradientMatching
 from gujax.attacks.inversion.checks import check_observed, check_unknowns
-from gujax.attacks.inversion.gradients import GradientFn
 from gujax.attacks.inversion.search import advance, best, start
+from gujax.training.loss import GradientFn
 
 _PROGRESS_TICKS = 20
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from gujax.validation import check_count
+
 
 def idlg_label(kernel_gradient: Float[Array, "features classes"]) -> Int[Array, ""]:
     """The label of one example under cross-entropy, iDLG (Zhao et al. 2020, arXiv 2001.02610).
@@ -48,8 +50,7 @@ def count_labels(
     Raises:
         ValueError: if ``batch_size`` is not positive or shapes do not fit.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be at least 1")
+    check_count("batch_size", batch_size)
     (num_classes,) = bias_gradient.shape
     if mean_probabilities is None:
         mean_probabilities = jnp.full(num_classes, 1 / num_classes, bias_gradient.dtype)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
+
+from gujax.gradients.algebra import named_leaves
 
 LeafWeights = Callable[[Sequence[str]], Sequence[float]]
 """Maps the paths of all leaves, such as ``"layers/0/kernel"``, to weights; 0 leaves one out."""
@@ -51,8 +52,8 @@ def weigh(leaf_weights: LeafWeights, update: PyTree) -> list[Array]:
     Raises:
         ValueError: if weights do not fit the leaves, or all are 0.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(update)
-    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    leaves = named_leaves(update)
+    paths = [path for path, _ in leaves]
     weights = list(leaf_weights(paths))
     if len(weights) != len(paths) or min(weights, default=0) < 0:
         raise ValueError(

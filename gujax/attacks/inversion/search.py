@@ -10,8 +10,8 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from gujax.attacks.inversion.attack import GradientMatching
-from gujax.attacks.inversion.gradients import GradientFn
 from gujax.attacks.inversion.leaves import weigh
+from gujax.training.loss import GradientFn
 
 
 class Candidate(NamedTuple):

@@ -3,14 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gujax import models
+from gujax import models, training
 from gujax.attacks import inversion
 
 
 def test_recovers_the_input_of_an_mlp():
     model = models.mlp((4, 5), 3, hidden=(16, 8))
     params = jax.jit(model.init)(jax.random.key(0))
-    gradient_fn = inversion.batch_gradient(inversion.soft_label_loss(model))
+    gradient_fn = inversion.batch_gradient(training.cross_entropy_loss(model))
     x = jax.random.uniform(jax.random.key(1), (6, 1, 4, 5))
     shared = jax.jit(jax.vmap(gradient_fn, (None, 0)))(params, (x, jnp.arange(6)[:, None] % 3))
     first = shared["layers"][0]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gujax import data, models
+from gujax import data, models, training
 from gujax.attacks import inversion
 from gujax.models.lenet import lenet
 from tests.data.prepared import prepared_folder
@@ -31,7 +31,7 @@ def cifar10():
 def share(model, x, y):
     """Parameters, the attacker's model of the update, and the updates of every image."""
     params = jax.jit(model.init)(jax.random.key(0))
-    gradient_fn = inversion.batch_gradient(inversion.soft_label_loss(model))
+    gradient_fn = inversion.batch_gradient(training.cross_entropy_loss(model))
     shared = jax.jit(jax.vmap(gradient_fn, (None, 0)))(params, (x[:, None], y[:, None]))
     return params, gradient_fn, shared
 

@@ -7,11 +7,11 @@ import optax
 import pytest
 from sklearn.datasets import load_digits
 
-from gujax import models
+from gujax import models, training
 from gujax.attacks import inversion
 
 MODEL = models.mlp((8, 8, 1), 10, hidden=(64,))
-GRADIENT = inversion.batch_gradient(inversion.soft_label_loss(MODEL))
+GRADIENT = inversion.batch_gradient(training.cross_entropy_loss(MODEL))
 LIKE = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
 ATTACK = inversion.inverting_gradients(
     200, limits=(0.0, 1.0), learning_rate=0.1, total_variation_weight=1e-2
@@ -64,7 +64,7 @@ class TestPublishedAttacks:
         # The paper's smooth activation and wide start: with ReLU, L-BFGS gets stuck.
         model = _smooth_model()
         params = model.init(jax.random.key(0))
-        gradient = inversion.batch_gradient(inversion.soft_label_loss(model))
+        gradient = inversion.batch_gradient(training.cross_entropy_loss(model))
         shared = gradient(params, (x[3], y[3]))
         attack = inversion.dlg(60)
         key = jax.random.key(1)
