@@ -15,6 +15,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from gujax.attacks.inversion.leaves import LeafWeights
+from gujax.gradients.algebra import named_leaves
+from gujax.transforms.noise import add_noise
 from gujax.validation import check_nonnegative
 
 
@@ -109,14 +111,13 @@ def partial_perturbation(
     """
 
     def mask(tree: PyTree) -> PyTree:
-        leaves, structure = jax.tree.flatten_with_path(tree)
-        paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+        paths = [path for path, _ in named_leaves(tree)]
         chosen = [weight > 0 for weight in leaf_weights(paths)]
         if not any(chosen):
             raise ValueError(
                 f"leaf_weights chooses no leaf of the gradient; it has {', '.join(paths) or 'none'}"
             )
-        return jax.tree.unflatten(structure, chosen)
+        return jax.tree.unflatten(jax.tree.structure(tree), chosen)
 
     return optax.masked(transformation, mask)
 
@@ -148,8 +149,6 @@ def _noise(
         updates: PyTree, state: NoiseState, params: PyTree | None = None
     ) -> tuple[PyTree, NoiseState]:
         next_key, noise_key = jax.random.split(state.key)
-        noise = optax.tree.random_like(noise_key, updates, sampler=sampler)
-        noisy = jax.tree.map(lambda g, z: g + jnp.asarray(std * unit, g.dtype) * z, updates, noise)
-        return noisy, NoiseState(next_key)
+        return add_noise(updates, std * unit, noise_key, sampler), NoiseState(next_key)
 
     return optax.GradientTransformation(init, update)

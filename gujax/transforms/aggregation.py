@@ -27,7 +27,7 @@ from gujax.uniqueness import (
     uniqueness,
     update_ledger,
 )
-from gujax.validation import check_nonnegative, check_probability, is_concrete
+from gujax.validation import check_count, check_nonnegative, check_probability, is_concrete
 
 Scalar = ArrayLike  # a number, or a traced scalar: every hyperparameter can be scheduled
 Size = int | Int[Array, ""]
@@ -241,8 +241,7 @@ def _static_size(name: str, value: Size) -> int:
             f"{name}={value} must be a Python int, because it is the shape of an array; if it was "
             f"traced by optax.inject_hyperparams, pass it static_args=('{name}',)"
         ) from error
-    if size < 1:
-        raise ValueError(f"{name}={size} must be at least 1")
+    check_count(name, size)
     return size
 
 

@@ -17,6 +17,7 @@ from gujax.transforms.aggregation import (
     aggregate,
     measurement,
 )
+from gujax.transforms.noise import add_noise
 from gujax.uniqueness import Ledger, noise_ridge
 from gujax.validation import check_nonnegative, check_positive
 
@@ -105,18 +106,7 @@ def dp_sgd(
     ) -> tuple[PyTree, DPSGDState]:
         released, inner = clipped_sum.update(updates, AggregationState(*state[:3]), params, **extra)
         next_key, noise_key = jax.random.split(state.key)
-        noisy = _add_noise(released, noise_std / expected_batch_size, noise_key)
+        noisy = add_noise(released, noise_std / expected_batch_size, noise_key)
         return noisy, DPSGDState(**inner._asdict(), key=next_key)
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _add_noise(tree: PyTree, std: Scalar | Float[Array, ""], key: PRNGKeyArray) -> PyTree:
-    leaves, structure = jax.tree.flatten(tree)
-
-    def noisy(leaf: Array, leaf_key: PRNGKeyArray) -> Array:
-        dtype = jnp.promote_types(leaf.dtype, jnp.float32)
-        return (leaf + std * jax.random.normal(leaf_key, leaf.shape, dtype)).astype(leaf.dtype)
-
-    keys = jax.random.split(key, len(leaves))
-    return jax.tree.unflatten(structure, [noisy(leaf, k) for leaf, k in zip(leaves, keys)])
