@@ -49,6 +49,20 @@ def check_nonnegative(name: str, value: Any) -> None:
     _check(name, value, lambda x: x >= 0, "must be at least 0")
 
 
+def check_count(name: str, value: int) -> None:
+    """Check that a number of things is at least one.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a plain number.
+
+    Raises:
+        ValueError: if it is below 1.
+    """
+    if value < 1:
+        raise ValueError(f"{name}={value} must be at least 1")
+
+
 def check_probability(name: str, value: Any, *, open: bool = True) -> None:
     """Check that every entry is a probability.
 

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gujax.validation import check_count
+
 Build = Callable[[tuple[int, ...], nnx.Rngs], "VariationalBottleneck"]
 """Maps the shape of one example's features to a bottleneck that keeps it."""
 
@@ -81,7 +83,7 @@ def linear(latent: int = 256) -> Build:
     Raises:
         ValueError: if ``latent`` is below 1.
     """
-    _check_size("latent", latent)
+    check_count("latent", latent)
 
     def build(shape: tuple[int, ...], rngs: nnx.Rngs) -> VariationalBottleneck:
         if len(shape) != 1:
@@ -113,7 +115,7 @@ def convolutional(latent_channels: int | None = None) -> Build:
         ValueError: if ``latent_channels`` is below 1.
     """
     if latent_channels is not None:
-        _check_size("latent_channels", latent_channels)
+        check_count("latent_channels", latent_channels)
 
     def build(shape: tuple[int, ...], rngs: nnx.Rngs) -> VariationalBottleneck:
         if len(shape) != 3:
@@ -128,8 +130,3 @@ def convolutional(latent_channels: int | None = None) -> Build:
         return VariationalBottleneck(encoder, nnx.Conv(latent, channels, (1, 1), rngs=rngs))
 
     return build
-
-
-def _check_size(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name}={value} must be at least 1")

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gujax.gradients import MicrobatchedGrads, gram
-from gujax.gradients.factored import FactoredLeaf
+from gujax.gradients.algebra import named_leaves
 
 
 def layer_names(params: chex.ArrayTree) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def layer_names(params: chex.ArrayTree) -> tuple[str, ...]:
         Paths with "/" between their parts, ``"layers/0"`` for ``{"layers": {0: {"kernel": ...}}}``.
         A leaf at the top of the tree is a layer of its own.
     """
-    return tuple(dict.fromkeys(name.rpartition("/")[0] or name for name, _ in _named(params)))
+    return tuple(dict.fromkeys(name.rpartition("/")[0] or name for name, _ in named_leaves(params)))
 
 
 def split_layers(
@@ -47,7 +47,7 @@ def split_layers(
             "grads are microbatched and have no leaves: take per_example_grads without "
             "microbatch_size, of a block of examples at a time"
         )
-    named = _named(tree)
+    named = named_leaves(tree)
     names = layer_names(tree) if layers is None else tuple(layers)
     if not names:
         raise ValueError("layers is empty: name at least one, or pass None for all")
@@ -121,8 +121,3 @@ def as_matrix(representation: chex.ArrayTree) -> Float[np.ndarray, "examples fea
             "a representation has entries that are not finite; leave those examples out"
         )
     return matrix
-
-
-def _named(tree: chex.ArrayTree) -> list[tuple[str, Any]]:
-    leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda x: isinstance(x, FactoredLeaf))
-    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]

@@ -16,6 +16,7 @@ from scipy.linalg import subspace_angles
 
 from gujax.attacks.membership import Estimate
 from gujax.leakage.layers import as_matrix
+from gujax.validation import check_count
 
 
 class SubspaceDistance(NamedTuple):
@@ -76,8 +77,7 @@ def subspace_distance(
         raise ValueError(
             f"has_property is {has_property[0]} for every example; both kinds are needed"
         )
-    if num_shuffles < 1:
-        raise ValueError(f"num_shuffles={num_shuffles} must be at least 1")
+    check_count("num_shuffles", num_shuffles)
     _check_dimensions(ks, min(has_property.sum(), (~has_property).sum(), matrix.shape[1]))
     # Coordinates within the span of all examples: angles stay, and the shuffles become cheap.
     left, scales, _ = np.linalg.svd(matrix, full_matrices=False)

@@ -6,6 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree
 
 from gujax.models.model import Model, from_module
+from gujax.validation import check_count
 
 
 class Block(nnx.Module):
@@ -75,8 +76,7 @@ def gpt(context: int, vocabulary: int, width: int = 256, layers: int = 4, heads:
     """
     sizes = {"context": context, "vocabulary": vocabulary, "width": width, "layers": layers}
     for name, size in (sizes | {"heads": heads}).items():
-        if size < 1:
-            raise ValueError(f"{name}={size} must be at least 1")
+        check_count(name, size)
     if width % heads:
         raise ValueError(f"width={width} must be a multiple of heads={heads}")
 

@@ -7,6 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from gujax.models.model import Model, from_module
+from gujax.validation import check_count
 
 _CHANNELS_PER_GROUP = 8
 
@@ -106,8 +107,7 @@ def resnet(
         raise ValueError(
             f"channels={tuple(channels)} must be one or more multiples of {_CHANNELS_PER_GROUP}"
         )
-    if blocks < 1:
-        raise ValueError(f"blocks={blocks} must be at least 1")
+    check_count("blocks", blocks)
 
     def make(rngs: nnx.Rngs) -> ResNet:
         return ResNet(shape[2], num_classes, channels, blocks, rngs=rngs)
