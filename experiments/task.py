@@ -12,7 +12,7 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 from experiments.errors import as_user_error
 from gujax import data, models, training
 
-ModelName = Literal["mlp", "convnet"]
+ModelName = Literal["mlp", "convnet", "lenet", "vgg", "resnet"]
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,24 @@ def load_task(
     """
     with as_user_error(ValueError):
         loaded = data.load(dataset, train_size=train_size)
-        if model == "mlp":
-            built = models.mlp(loaded.feature_shape, loaded.num_classes, hidden)
-            name = "MLP " + "-".join(
-                map(str, (int(np.prod(loaded.feature_shape)), *hidden, loaded.num_classes))
-            )
-        else:
-            built = models.convnet(loaded.feature_shape, loaded.num_classes)
-            name = "convnet (GroupNorm)"
+        built, name = _build(model, hidden, loaded.feature_shape, loaded.num_classes)
     return Task(loaded, built, name, training.cross_entropy_loss(built))
+
+
+def _build(
+    model: ModelName, hidden: tuple[int, ...], shape: tuple[int, ...], num_classes: int
+) -> tuple[models.Model, str]:
+    """The model and its name in words."""
+    if model == "mlp":
+        sizes = (int(np.prod(shape)), *hidden, num_classes)
+        return models.mlp(shape, num_classes, hidden), "MLP " + "-".join(map(str, sizes))
+    if model == "convnet":
+        return models.convnet(shape, num_classes), "convnet (GroupNorm)"
+    if model == "lenet":
+        return models.lenet(shape, num_classes, "relu"), "LeNet (ReLU)"
+    if model == "vgg":
+        return models.vgg(shape, num_classes), "small VGG"
+    return models.resnet(shape, num_classes), "ResNet (GroupNorm)"
 
 
 def initial_params(task: Task, keys: PRNGKeyArray) -> PyTree:

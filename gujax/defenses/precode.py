@@ -7,15 +7,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jax.interpreters import partial_eval
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from gujax.attacks.inversion.gradients import GradientFn, LossFn
 from gujax.defenses.bottleneck import Build, VariationalBottleneck, linear
+from gujax.gradients.algebra import named_leaves
 from gujax.models import Model, from_module
-from gujax.validation import check_nonnegative
+from gujax.training.loss import GradientFn, LossFn, cross_entropy
+from gujax.validation import check_count, check_nonnegative
 
 Make = Callable[[nnx.Rngs], nnx.Module]
 Sample = Callable[
@@ -24,7 +24,7 @@ Sample = Callable[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BottleneckModel(Model):
     """A model with a variational bottleneck.
 
@@ -45,7 +45,7 @@ class BottleneckModel(Model):
 
 
 def insert_bottleneck(
-    make: Make, input_shape: tuple[int, ...], before: str = "head", bottleneck: Build | None = None
+    model: Model, before: str = "head", bottleneck: Build | None = None
 ) -> BottleneckModel:
     """Put a variational bottleneck before a layer of a model.
 
@@ -55,8 +55,8 @@ def insert_bottleneck(
     beside ``"head/bottleneck/encoder/kernel"`` and so on.
 
     Args:
-        make: builds the model's Flax NNX module, as in `gujax.models.from_module`.
-        input_shape: shape of one example.
+        model: a model of a Flax NNX module, such as those of `gujax.models`, or
+            `gujax.models.from_module` of your own.
         before: path of the layer, with "/" between its parts; it maps one array to another.
         bottleneck: `linear` or `convolutional`; ``linear()`` if None.
 
@@ -64,9 +64,14 @@ def insert_bottleneck(
         The model as pure functions.
 
     Raises:
-        ValueError: if there is no such layer, it is not called exactly once for an input, or the
-            bottleneck is not for inputs of its shape.
+        ValueError: if the model has no module or no such layer, the layer is not called exactly
+            once for an input, or the bottleneck is not for inputs of its shape.
     """
+    make, input_shape = model.make, model.input_shape
+    if make is None or input_shape is None:
+        raise ValueError(
+            "model has no module to put a bottleneck into; make it with gujax.models.from_module"
+        )
     build = bottleneck or linear()
     shape = _shape_before(make, input_shape, before)
 
@@ -84,9 +89,16 @@ def insert_bottleneck(
         logits = module(x[None])[0]
         return logits, place.divergence[0]
 
-    model = from_module(make_with_bottleneck, input_shape)
-    stochastic = _stochastic(model.init, sample, input_shape, f"{before}/bottleneck/")
-    return BottleneckModel(model.init, model.apply, sample, stochastic)
+    extended = from_module(make_with_bottleneck, input_shape)
+    stochastic = _stochastic(extended.init, sample, input_shape, f"{before}/bottleneck/")
+    return BottleneckModel(
+        extended.init,
+        extended.apply,
+        extended.make,
+        input_shape,
+        sample=sample,
+        stochastic=stochastic,
+    )
 
 
 @cache  # the same function for the same model, so that jit finds it again
@@ -112,8 +124,7 @@ def bottleneck_loss(model: BottleneckModel, beta: float = 1e-3) -> LossFn:
     def loss_fn(params: PyTree, example: tuple[Array, Array, PRNGKeyArray]) -> Float[Array, ""]:
         x, y, key = example
         logits, divergence = model.sample(params, x, key)
-        target = y if jnp.ndim(y) else jax.nn.one_hot(y, logits.shape[-1], dtype=logits.dtype)
-        return optax.softmax_cross_entropy(logits, target) + beta * divergence
+        return cross_entropy(logits, y) + beta * divergence
 
     return loss_fn
 
@@ -136,8 +147,7 @@ def noise_averaged(gradient_fn: GradientFn, key: PRNGKeyArray, num_samples: int 
     Raises:
         ValueError: if ``num_samples`` is below 1.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples={num_samples} must be at least 1")
+    check_count("num_samples", num_samples)
 
     def averaged(params: PyTree, examples: PyTree) -> PyTree:
         x, y = examples
@@ -222,8 +232,7 @@ def _stochastic(
     # The divergence depends on the encoder and on all that comes before it, and on nothing else.
     program = jax.make_jaxpr(lambda *args: sample(*args)[1])(params, x, key)
     _, needed = partial_eval.dce_jaxpr(program.jaxpr, [True])
-    leaves = jax.tree.leaves_with_path(params)
-    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    paths = [path for path, _ in named_leaves(params)]
     return tuple(
         path for path, before in zip(paths, needed) if not before or path.startswith(own_prefix)
     )

@@ -6,5 +6,6 @@ from gujax.models.lenet import lenet
 from gujax.models.mlp import mlp
 from gujax.models.model import Model, from_module
 from gujax.models.resnet import resnet
+from gujax.models.vgg import vgg
 
-__all__ = ["Model", "convnet", "from_module", "gpt", "lenet", "mlp", "resnet"]
+__all__ = ["Model", "convnet", "from_module", "gpt", "lenet", "mlp", "resnet", "vgg"]

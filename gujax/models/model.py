@@ -16,10 +16,15 @@ class Model:
         init: maps a PRNG key to parameters, a pytree of arrays.
         apply: maps ``(params, x)`` to logits. x is one example, of the input shape, or has any
             number of leading batch axes, which the logits keep: [..., *input] to [..., classes].
+        make: builds the module that the functions are of, so that a layer can be put into it; None
+            if there is none.
+        input_shape: shape of one example; None if unknown.
     """
 
     init: Callable[[PRNGKeyArray], PyTree]
     apply: Callable[[PyTree, Float[Array, "..."]], Float[Array, "... classes"]]
+    make: Callable[[nnx.Rngs], nnx.Module] | None = None
+    input_shape: tuple[int, ...] | None = None
 
 
 def from_module(make: Callable[[nnx.Rngs], nnx.Module], input_shape: tuple[int, ...]) -> Model:
@@ -48,4 +53,4 @@ def from_module(make: Callable[[nnx.Rngs], nnx.Module], input_shape: tuple[int, 
         logits = nnx.merge(structure, params)(x.reshape(math.prod(batch), *input_shape))
         return logits.reshape(*batch, -1)
 
-    return Model(init, apply)
+    return Model(init, apply, make, input_shape)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import gujax
-from gujax import defenses
+from gujax import defenses, models
 from gujax.attacks import inversion
 from gujax.models.convnet import ConvNet
 from gujax.models.lenet import LeNet
@@ -43,7 +43,9 @@ def own(before):
 
 @pytest.fixture(scope="module")
 def mlp():
-    model = defenses.insert_bottleneck(make_mlp, (6,), "layers/2", defenses.linear(7))
+    model = defenses.insert_bottleneck(
+        models.from_module(make_mlp, (6,)), "layers/2", defenses.linear(7)
+    )
     return model, jax.jit(model.init)(jax.random.key(0))
 
 
@@ -131,7 +133,7 @@ class TestStochasticLeaves:
 
     @pytest.mark.parametrize(("make", "shape", "before", "bottleneck", "expected"), CASES)
     def test_its_own_and_all_later_ones(self, make, shape, before, bottleneck, expected):
-        model = defenses.insert_bottleneck(make, shape, before, bottleneck)
+        model = defenses.insert_bottleneck(models.from_module(make, shape), before, bottleneck)
         assert set(model.stochastic) == expected
         params = jax.eval_shape(model.init, jax.random.key(0))
         leaves = jax.tree.leaves_with_path(params)
@@ -259,8 +261,15 @@ class TestNoiseAveraged:
     ],
 )
 def test_a_place_that_does_not_fit(arguments, message):
+    make, shape, *rest = arguments
     with pytest.raises(ValueError, match=message):
-        defenses.insert_bottleneck(*arguments)
+        defenses.insert_bottleneck(models.from_module(make, shape), *rest)
+
+
+def test_a_model_without_a_module():
+    model = models.Model(init=lambda key: (), apply=lambda params, x: x)
+    with pytest.raises(ValueError, match="model has no module"):
+        defenses.insert_bottleneck(model)
 
 
 def test_a_layer_that_is_called_twice():
@@ -269,7 +278,9 @@ def test_a_layer_that_is_called_twice():
             return super().__call__(super().__call__(x))
 
     with pytest.raises(ValueError, match="before='layers/0' is a layer that is called 2 times"):
-        defenses.insert_bottleneck(lambda rngs: Twice((6, 6), rngs=rngs), (6,), "layers/0")
+        defenses.insert_bottleneck(
+            models.from_module(lambda rngs: Twice((6, 6), rngs=rngs), (6,)), "layers/0"
+        )
 
 
 def test_numbers_out_of_range(mlp):

@@ -6,8 +6,8 @@ import pytest
 
 from gujax import gradients, models
 
-SHAPES = {"mlp": (5, 7), "convnet": (8, 12, 2), "resnet": (6, 4, 2)}
-OPTIONS = {"resnet": {"channels": (8,)}}
+SHAPES = {"mlp": (5, 7), "convnet": (8, 12, 2), "resnet": (6, 4, 2), "vgg": (4, 6, 2)}
+OPTIONS = {"resnet": {"channels": (8,)}, "vgg": {"channels": (3, 4), "hidden": 5}}
 
 
 def build(name):
@@ -185,3 +185,22 @@ class TestModel:
                 grads,
                 expected,
             )
+
+
+class TestVGG:
+    def test_number_of_parameters(self):
+        params = models.vgg((8, 12, 3), 10, (16, 32), 20).init(jax.random.key(0))
+        convolutions = [9 * 3 * 16, 9 * 16 * 16, 9 * 16 * 32, 9 * 32 * 32]
+        biases = [16, 16, 32, 32, 20, 10]
+        assert sizes(params) == sorted([*convolutions, *biases, 2 * 3 * 32 * 20, 20 * 10])
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (((64,), 10), r"input_shape=\(64,\).*use models.mlp"),
+            (((3, 8, 1), 10), "as many halvings"),
+        ],
+    )
+    def test_wrong_arguments(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            models.vgg(*arguments)
