@@ -1,0 +1,27 @@
+"""Figures of the reports: numbers in, matplotlib figure out. Nothing here computes a result."""
+
+from gujax.reporting.figures.auditing import histogram, training_curves
+from gujax.reporting.figures.comparison import (
+    Series,
+    attack_by_uniqueness,
+    class_accuracy,
+    predicted_against_measured,
+    privacy_utility,
+    roc_curves,
+)
+from gujax.reporting.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
+
+__all__ = [
+    "CostPanel",
+    "GrowthPanel",
+    "Series",
+    "attack_by_uniqueness",
+    "class_accuracy",
+    "cost_growth",
+    "histogram",
+    "method_costs",
+    "predicted_against_measured",
+    "privacy_utility",
+    "roc_curves",
+    "training_curves",
+]
