@@ -1,6 +1,5 @@
 """Job `audit`: train one model, watch what it discloses, and decide whether to release it."""
 
-import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,11 +16,12 @@ from experiments.auditing.monitor import monitor
 from experiments.auditing.policy import check_policy, parse_policy
 from experiments.cost import StepCost, measure_steps
 from experiments.defenses import Defense, Training, aggregation, prepare
-from experiments.errors import as_user_error, check_option
+from experiments.errors import check_option
+from experiments.job import run_directory
 from experiments.recipe import Recipe, load_recipes
 from experiments.task import ModelName, Task, load_task
 from gujax import training
-from gujax.reporting import RunDirectory, default_path, to_terminal
+from gujax.reporting import to_terminal
 from gujax.uniqueness import Ledger
 
 VIOLATED = 3
@@ -87,12 +87,7 @@ def run(options: Options) -> int:
     recipe = load_recipes(options.dataset, options.recipes).find(defense.family, defense.epsilon)
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
-    directory = RunDirectory(
-        options.out or default_path("audit"), dataclasses.asdict(options), options.overwrite
-    )
-    with as_user_error(FileExistsError, PermissionError, NotADirectoryError):
-        directory.create()
-    with directory:
+    with run_directory("audit", options) as directory:
         ready = prepare(
             defense,
             recipe,

@@ -1,6 +1,5 @@
 """Job `benchmark`: what a step costs in time and memory, beside plain steps and other libraries."""
 
-import dataclasses
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ from experiments.benchmarking import report
 from experiments.benchmarking.cases import Case, Family, chosen_cases
 from experiments.benchmarking.growth import Curve, Sweep, measure_growth, sweeps
 from experiments.benchmarking.measure import Effort, Result, disagreements, measure_case
-from experiments.errors import as_user_error, check_option
-from gujax.reporting import RunDirectory, default_path, progress, to_terminal
+from experiments.errors import check_option
+from experiments.job import run_directory
+from gujax.reporting import progress, to_terminal
 
 DISAGREEMENT = 3
 
@@ -61,13 +61,8 @@ def run(options: Options) -> int:
         f"--memory-gib {options.memory_gib} must be positive",
     )
     console = Console()
-    directory = RunDirectory(
-        options.out or default_path("benchmark"), dataclasses.asdict(options), options.overwrite
-    )
-    with as_user_error(FileExistsError, PermissionError, NotADirectoryError):
-        directory.create()
     effort = Effort(options.seconds, options.rounds, 1024 * _memory_gib(options))
-    with directory:
+    with run_directory("benchmark", options) as directory:
         builders = chosen_cases(_families(options), options.smoke)
         chosen = sweeps(options.smoke) if options.growth else []
         measured: dict[str, tuple[Case, list[Result]]] = {}

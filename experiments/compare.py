@@ -1,6 +1,5 @@
 """Job `compare`: defenses side by side, accuracy against privacy as attacks measure it."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +8,11 @@ from rich.console import Console
 from experiments.comparison import analysis, frames, report, runs
 from experiments.cost import reference_costs
 from experiments.defenses import Defense, Family
-from experiments.errors import as_user_error, check_option
+from experiments.errors import check_option
+from experiments.job import run_directory
 from experiments.recipe import load_recipes
 from experiments.task import ModelName, load_task
-from gujax.reporting import RunDirectory, default_path, progress, to_terminal
+from gujax.reporting import progress, to_terminal
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,7 @@ def run(options: Options) -> int:
     console = Console()
     task = load_task(options.dataset, options.model, options.hidden, options.train_size)
     book = load_recipes(options.dataset, options.recipes)
-    directory = RunDirectory(
-        options.out or default_path("compare"), dataclasses.asdict(options), options.overwrite
-    )
-    with as_user_error(FileExistsError, PermissionError, NotADirectoryError):
-        directory.create()
-    with directory:
+    with run_directory("compare", options) as directory:
         defenses = chosen_defenses(options)
         settings = runs.Settings(
             options.seeds,

@@ -18,11 +18,12 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 from rich.console import Console
 
 from experiments.defenses import Defense, account, aggregation
-from experiments.errors import as_user_error, check_option
+from experiments.errors import check_option
+from experiments.job import run_directory
 from experiments.recipe import OptimizerName, Recipe, descent, recipe_key
 from experiments.task import ModelName, Task, initial_params, load_task, logits_of_many
 from gujax import training, transforms
-from gujax.reporting import RunDirectory, Table, default_path, progress, to_terminal
+from gujax.reporting import Table, progress, to_terminal
 from gujax.training import random_halves
 
 
@@ -107,12 +108,7 @@ def run(options: Options) -> int:
         check_option(value >= 1, f"{flag} {value} must be at least 1")
     console = Console()
     task = load_task(options.dataset, options.model, options.hidden, options.train_size)
-    directory = RunDirectory(
-        options.out or default_path("tune"), dataclasses.asdict(options), options.overwrite
-    )
-    with as_user_error(FileExistsError, PermissionError, NotADirectoryError):
-        directory.create()
-    with directory:
+    with run_directory("tune", options) as directory:
         search = _try_all(console, task, list(all_trials(options)), options, "search")
         finals = _try_all(console, task, final_trials(search, options), options, "finals")
         record = search_record(options, search, finals)

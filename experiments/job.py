@@ -1,0 +1,39 @@
+"""What all jobs share: the directory that a run is written to."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from experiments.errors import as_user_error
+from gujax.reporting import RunDirectory, default_path
+
+
+class JobOptions(Protocol):
+    """Options of a job that writes a run directory: a dataclass with at least these fields."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def out(self) -> Path | None:
+        """The run directory; None for a default."""
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether to replace a completed run there."""
+
+
+def run_directory(job: str, options: JobOptions) -> RunDirectory:
+    """The directory of one run, made ready to write to before anything long begins.
+
+    Args:
+        job: Name of the job; written to `config.json`, so that results can be found again.
+        options: Its options; `out` is the directory, or None for `runs/<job>-<time>`.
+
+    Raises:
+        UserError: The directory holds something else already, or cannot be written to.
+    """
+    config = {"job": job, **dataclasses.asdict(options)}
+    directory = RunDirectory(options.out or default_path(job), config, options.overwrite)
+    with as_user_error(OSError):
+        directory.create()
+    return directory
