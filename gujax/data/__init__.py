@@ -1,6 +1,7 @@
 """Data sets as in-memory arrays with stable example ids."""
 
 from gujax.data.dataset import Dataset, Split
+from gujax.data.imbalance import GroupBy, group_labels, imbalance
 from gujax.data.load import load
 
-__all__ = ["Dataset", "Split", "load"]
+__all__ = ["Dataset", "GroupBy", "Split", "group_labels", "imbalance", "load"]
