@@ -92,7 +92,8 @@ def run(options: Options) -> int:
                 batch_size = results[0].recipe.batch_size
                 costs = reference_costs(task, batch_size, defenses, settings.relative_ridge)
             with steps.step("tables and figures"):
-                frames.write(directory, task, results, ridges)
+                frames.write(directory, task, results)
+                frames.write_ridges(directory, task, ridges)
                 summary = analysis.summarize(task, results, ridges, costs)
                 directory.write_json("summary.json", summary)
                 tables = report.write(directory, options, task, book, results, summary)

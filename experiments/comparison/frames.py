@@ -11,16 +11,8 @@ from experiments.task import Task
 from gujax.reporting import RunDirectory
 
 
-def write(
-    directory: RunDirectory,
-    task: Task,
-    results: Sequence[DefenseRun],
-    ridges: Mapping[float, SeedRun],
-) -> None:
-    """Writes scores, per-example totals, test answers and step metrics of all defenses.
-
-    Also what plain SGD disclosed under other ridges.
-    """
+def write(directory: RunDirectory, task: Task, results: Sequence[DefenseRun]) -> None:
+    """Writes scores, per-example totals, test answers and step metrics of all defenses."""
     tables = {
         "scores": _scores,
         "per_example": _per_example,
@@ -36,6 +28,10 @@ def write(
             for seed, run in enumerate(result.seeds)
         ]
         pl.concat(parts).write_parquet(directory.file(f"{name}.parquet"))
+
+
+def write_ridges(directory: RunDirectory, task: Task, ridges: Mapping[float, SeedRun]) -> None:
+    """Writes what plain SGD disclosed under several ridges."""
     of_ridges = [
         _scores(task, run)
         .select("model", "id", "member", "nats", "mu")

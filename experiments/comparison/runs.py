@@ -1,12 +1,12 @@
 """Trains and attacks every defense."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
 from experiments.defenses import Defense, Privacy, Training, most_disclosed, prepare
 from experiments.membership import Outputs, query
@@ -14,6 +14,7 @@ from experiments.recipe import Recipe, RecipeBook, fit
 from experiments.task import Task, initial_params
 from gujax import training
 from gujax.reporting import Steps
+from gujax.uniqueness import Ledger
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class SeedRun(NamedTuple):
 
     Attributes:
         members: examples handed to the trainer, [M, N].
-        removed: members that censoring took away before training, [M, N].
+        removed: what censoring took away before training, [M, N].
         nats: accumulated disclosure of each example, [M, N].
         mu: composed Gaussian-DP parameter, [M, N].
+        appearances: number of updates that each example took part in, [M, N].
         steps: metrics per step, each [M, epochs, steps].
         outputs: what the models answer.
     """
@@ -51,6 +53,7 @@ class SeedRun(NamedTuple):
     removed: Bool[np.ndarray, "models examples"]
     nats: Float[np.ndarray, "models examples"]
     mu: Float[np.ndarray, "models examples"]
+    appearances: Int[np.ndarray, "models examples"]
     steps: training.StepMetrics
     outputs: Outputs
 
@@ -99,8 +102,8 @@ def with_ridges(
     runs = {}
     for ridge in ridges:
         ready = prepare(plain.defense, plain.recipe, first.members, ridge, settings.delta)
-        nats, mu, _ = _train(task, plain.recipe, ready, first.members, 0)
-        runs[ridge] = first._replace(nats=nats, mu=mu)
+        ledger, _ = _train(task, plain.recipe, ready, first.members, jax.random.key(0))
+        runs[ridge] = first._replace(nats=np.asarray(ledger.nats), mu=np.sqrt(ledger.mu_squared))
     return runs
 
 
@@ -112,7 +115,7 @@ def _train_defense(
     plain: Sequence[SeedRun] | None,
     steps: Steps,
 ) -> DefenseRun:
-    members = [_halves(task, settings, seed) for seed in range(settings.seeds)]
+    members = [halves(task, settings.models, seed) for seed in range(settings.seeds)]
     removed = [np.zeros_like(given) for given in members]
     if defense.family == "censor":
         assert plain is not None
@@ -124,10 +127,46 @@ def _train_defense(
     seeds = []
     for seed in range(settings.seeds):
         with steps.step(f"{defense.label}, seed {seed}"):
-            nats, mu, trained = _train(task, recipe, ready, kept[seed], seed)
-            outputs = query(task, trained.params, members[seed])
-            seeds.append(SeedRun(members[seed], removed[seed], nats, mu, trained.steps, outputs))
+            key = jax.random.key(seed)
+            seeds.append(run_seed(task, recipe, ready, members[seed], removed[seed], key))
     return DefenseRun(defense, recipe, ready.privacy, seeds)
+
+
+def halves(task: Task, num_models: int, seed: int) -> Bool[np.ndarray, "models examples"]:
+    """The examples that are handed to the trainers of one seed's models, [M, N]."""
+    # Another stream than the models' own keys, which come from key(seed) too.
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    return np.asarray(training.random_halves(key, num_models, len(task.dataset.train)))
+
+
+def run_seed(
+    task: Task,
+    recipe: Recipe,
+    ready: Training,
+    members: Bool[np.ndarray, "models examples"],
+    removed: Bool[np.ndarray, "models examples"],
+    key: PRNGKeyArray,
+) -> SeedRun:
+    """Trains M models on what is left of their members, and attacks them.
+
+    Args:
+        task: Data and model.
+        recipe: How to train.
+        ready: The defense, prepared for as many examples.
+        members: Examples handed to the trainer of each model, [M, N]: what the attacks decide.
+        removed: Examples taken away before training, [M, N].
+        key: Initial parameters, batches and noise follow from it.
+    """
+    ledger, trained = _train(task, recipe, ready, members & ~removed, key)
+    return SeedRun(
+        members=members,
+        removed=removed,
+        nats=np.asarray(ledger.nats),
+        mu=np.sqrt(ledger.mu_squared),
+        appearances=np.asarray(ledger.steps),
+        steps=trained.steps,
+        outputs=query(task, trained.params, members),
+    )
 
 
 def _train(
@@ -135,14 +174,16 @@ def _train(
     recipe: Recipe,
     ready: Training,
     masks: Bool[np.ndarray, "models examples"],
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray, training.TrainResult]:
-    """Trains the models of one seed; returns their nats and μ, [M, N], and the models."""
-    keys = jax.random.split(jax.random.key(seed), len(masks))
+    key: PRNGKeyArray,
+) -> tuple[Ledger, training.TrainResult]:
+    """Trains models; returns their ledgers, each entry [M, N], and the models."""
+    keys = jax.random.split(key, len(masks))
+    train = task.dataset.train
     trained = training.train_many(
         task.loss_fn,
         initial_params(task, keys),
-        task.dataset.train,
+        # Ledgers count examples from 0, whatever their ids are.
+        replace(train, ids=np.arange(len(train), dtype=np.int32)),
         ready.make_optimizer,
         member_masks=masks,
         keys=keys,
@@ -153,10 +194,4 @@ def _train(
     )
     ledger = training.aggregation_state(trained.opt_state).ledger
     assert ledger is not None
-    return np.asarray(ledger.nats), np.sqrt(np.asarray(ledger.mu_squared)), trained
-
-
-def _halves(task: Task, settings: Settings, seed: int) -> Bool[np.ndarray, "models examples"]:
-    # Another stream than the models' own keys, which come from key(seed) too.
-    key = jax.random.fold_in(jax.random.key(seed), 1)
-    return np.asarray(training.random_halves(key, settings.models, len(task.dataset.train)))
+    return ledger, trained
