@@ -1,8 +1,8 @@
 """Defenses against the reconstruction of inputs from shared gradients.
 
-PRECODE and CVB change the model: `insert_bottleneck`, trained with `bottleneck_loss`. Perturbations
-change the gradient. `local_steps` shares an update of several steps. The transformations of
-`gujax.transforms` are defenses too.
+PRECODE and CVB change the model: `insert_bottleneck`, trained with `bottleneck_loss`; so does
+`insert_dropout`, trained with `randomized_loss`. Perturbations change the gradient. `local_steps`
+shares an update of several steps. The transformations of `gujax.transforms` are defenses too.
 
 A bottleneck is no defense without its adaptive attack beside it: one that matches only
 ``inversion.without(*model.stochastic)``, and one that averages over the noise, `noise_averaged`.
@@ -15,6 +15,7 @@ from gujax.defenses.bottleneck import (
     linear,
     reparameterize,
 )
+from gujax.defenses.dropout import insert_dropout
 from gujax.defenses.federated import local_steps
 from gujax.defenses.perturbation import (
     gaussian_noise,
@@ -23,21 +24,19 @@ from gujax.defenses.perturbation import (
     perturb,
     prune,
 )
-from gujax.defenses.precode import (
-    BottleneckModel,
-    bottleneck_loss,
-    insert_bottleneck,
-    noise_averaged,
-)
+from gujax.defenses.precode import BottleneckModel, bottleneck_loss, insert_bottleneck
+from gujax.defenses.randomized import RandomizedModel, noise_averaged, randomized_loss
 
 __all__ = [
     "BottleneckModel",
+    "RandomizedModel",
     "VariationalBottleneck",
     "bottleneck_loss",
     "convolutional",
     "divergence_bits",
     "gaussian_noise",
     "insert_bottleneck",
+    "insert_dropout",
     "laplacian_noise",
     "linear",
     "local_steps",
@@ -45,5 +44,6 @@ __all__ = [
     "partial_perturbation",
     "perturb",
     "prune",
+    "randomized_loss",
     "reparameterize",
 ]

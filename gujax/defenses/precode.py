@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,27 +10,18 @@ from jax.interpreters import partial_eval
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from gujax.defenses.bottleneck import Build, VariationalBottleneck, linear
+from gujax.defenses.insertion import parts_of, shape_before, submodules, wrap
+from gujax.defenses.randomized import RandomizedModel, Sample, randomized_loss
 from gujax.gradients.algebra import named_leaves
 from gujax.models import Model, from_module
-from gujax.training.loss import GradientFn, LossFn, cross_entropy
-from gujax.validation import check_count, check_nonnegative
-
-Make = Callable[[nnx.Rngs], nnx.Module]
-Sample = Callable[
-    [PyTree, Float[Array, "..."], PRNGKeyArray],
-    tuple[Float[Array, "classes"], Float[Array, ""]],
-]
+from gujax.training.loss import LossFn
 
 
 @dataclass(frozen=True, kw_only=True)
-class BottleneckModel(Model):
-    """A model with a variational bottleneck.
-
-    As a `Model`, it is evaluated: ``apply`` takes the code's mean and draws nothing.
+class BottleneckModel(RandomizedModel):
+    """A model with a variational bottleneck; as a `Model`, it takes the code's mean.
 
     Attributes:
-        sample: maps ``(params, x, key)`` of one example x [*input] to its logits [classes], with a
-            code drawn from the key, and its KL divergence in bits.
         stochastic: paths of the parameters whose gradient the bottleneck makes stochastic: its own
             and those of all later layers. ``inversion.without(*model.stochastic)`` are the leaves
             that the adaptive attack matches (Scheliga, Mäder, Seeland 2022, arXiv 2208.04767).
@@ -40,7 +29,6 @@ class BottleneckModel(Model):
             a layer's input, which the attack reads from them, does not.
     """
 
-    sample: Sample
     stochastic: tuple[str, ...]
 
 
@@ -67,16 +55,12 @@ def insert_bottleneck(
         ValueError: if the model has no module or no such layer, the layer is not called exactly
             once for an input, or the bottleneck is not for inputs of its shape.
     """
-    make, input_shape = model.make, model.input_shape
-    if make is None or input_shape is None:
-        raise ValueError(
-            "model has no module to put a bottleneck into; make it with gujax.models.from_module"
-        )
+    make, input_shape = parts_of(model)
     build = bottleneck or linear()
-    shape = _shape_before(make, input_shape, before)
+    shape = shape_before(model, before)
 
     def make_with_bottleneck(rngs: nnx.Rngs) -> nnx.Module:
-        return _wrap(make(rngs), before, lambda layer: _Bottlenecked(build(shape, rngs), layer))
+        return wrap(make(rngs), before, lambda layer: _Bottlenecked(build(shape, rngs), layer))
 
     structure = nnx.graphdef(nnx.eval_shape(lambda: make_with_bottleneck(nnx.Rngs(0))))
 
@@ -84,7 +68,7 @@ def insert_bottleneck(
         params: PyTree, x: Float[Array, "..."], key: PRNGKeyArray
     ) -> tuple[Float[Array, "classes"], Float[Array, ""]]:
         module = nnx.merge(structure, params)
-        place = _modules(module)[before]
+        place = submodules(module)[before]
         place.key = key
         logits = module(x[None])[0]
         return logits, place.divergence[0]
@@ -101,7 +85,6 @@ def insert_bottleneck(
     )
 
 
-@cache  # the same function for the same model, so that jit finds it again
 def bottleneck_loss(model: BottleneckModel, beta: float = 1e-3) -> LossFn:
     """Loss of one example in training: cross-entropy + beta · KL divergence.
 
@@ -109,53 +92,15 @@ def bottleneck_loss(model: BottleneckModel, beta: float = 1e-3) -> LossFn:
 
     Args:
         model: a model with a bottleneck.
-        beta: weight of the KL divergence.
+        beta: weight of the KL divergence; the paper's if not given.
 
     Returns:
-        ``loss_fn(params, (x, y, key))``, a scalar; y is an integer or a distribution over classes,
-        [classes]. The key is that of the example's noise, so that examples of a batch differ:
-        ``jax.random.split(key, batch_size)``, fresh in every step.
+        ``loss_fn(params, (x, y, key))``, see `randomized_loss`.
 
     Raises:
         ValueError: if ``beta`` is negative.
     """
-    check_nonnegative("beta", beta)
-
-    def loss_fn(params: PyTree, example: tuple[Array, Array, PRNGKeyArray]) -> Float[Array, ""]:
-        x, y, key = example
-        logits, divergence = model.sample(params, x, key)
-        return cross_entropy(logits, y) + beta * divergence
-
-    return loss_fn
-
-
-def noise_averaged(gradient_fn: GradientFn, key: PRNGKeyArray, num_samples: int = 1) -> GradientFn:
-    """The gradient averaged over the noise, as an attacker who cannot know it would model it.
-
-    The same draws are used in every call, so that a search has a fixed objective. With one draw
-    it is the attack that guesses the noise. Keep the function: every new one is compiled anew.
-
-    Args:
-        gradient_fn: ``gradient_fn(params, (x, y, keys))`` of a randomized loss, such as
-            ``batch_gradient(bottleneck_loss(model))``.
-        key: PRNG key of the draws.
-        num_samples: number of draws.
-
-    Returns:
-        ``gradient_fn(params, (x, y))``, to be given to `gujax.attacks.inversion.invert`.
-
-    Raises:
-        ValueError: if ``num_samples`` is below 1.
-    """
-    check_count("num_samples", num_samples)
-
-    def averaged(params: PyTree, examples: PyTree) -> PyTree:
-        x, y = examples
-        keys = jax.random.split(key, (num_samples, len(x)))
-        gradients = jax.vmap(lambda k: gradient_fn(params, (x, y, k)))(keys)
-        return jax.tree.map(lambda g: g.mean(axis=0), gradients)
-
-    return averaged
+    return randomized_loss(model, beta)
 
 
 class _Bottlenecked(nnx.Module):
@@ -170,53 +115,6 @@ class _Bottlenecked(nnx.Module):
     def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
         x, self.divergence = self.bottleneck(x, self.key)
         return self.layer(x)
-
-
-class _Probe(nnx.Module):
-    """A layer that reports the shapes of its inputs."""
-
-    def __init__(self, layer: nnx.Module, report: Callable[[tuple[int, ...]], None]):
-        self.layer = layer
-        self.report = report
-
-    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
-        self.report(x.shape[1:])
-        return self.layer(x)
-
-
-def _shape_before(make: Make, input_shape: tuple[int, ...], before: str) -> tuple[int, ...]:
-    """Shape of one example's features where they enter the layer; nothing is computed."""
-    shapes: list[tuple[int, ...]] = []
-
-    def probe(x: Float[Array, "1 ..."]) -> Float[Array, "1 ..."]:
-        return _wrap(make(nnx.Rngs(0)), before, lambda layer: _Probe(layer, shapes.append))(x)
-
-    jax.eval_shape(probe, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
-    if len(shapes) != 1:
-        raise ValueError(
-            f"before={before!r} is a layer that is called {len(shapes)} times for an input; a "
-            "bottleneck is placed before one that is called once"
-        )
-    return shapes[0]
-
-
-def _modules(module: nnx.Module) -> dict[str, Any]:
-    return {"/".join(map(str, path)): child for path, child in nnx.iter_modules(module)}
-
-
-def _wrap(module: nnx.Module, path: str, wrapper: Callable[[nnx.Module], nnx.Module]) -> nnx.Module:
-    """The module with the layer at ``path`` replaced, in place, by ``wrapper(layer)``."""
-    modules = _modules(module)
-    layers = [name for name, child in modules.items() if name and callable(child)]
-    if path not in layers:
-        raise ValueError(f"before={path!r} is no layer of the model; it has {', '.join(layers)}")
-    parent_path, _, name = path.rpartition("/")
-    parent = modules[parent_path]
-    if isinstance(parent, nnx.List):
-        parent[int(name)] = wrapper(modules[path])
-    else:
-        setattr(parent, name, wrapper(modules[path]))
-    return module
 
 
 def _stochastic(
