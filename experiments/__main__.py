@@ -14,6 +14,7 @@ JOBS = {
     "audit": "train one model, watch what it discloses, and decide whether to release it",
     "tune": "search the hyperparameters with which `compare` runs every defense",
     "benchmark": "time and memory of a step, beside plain steps and other libraries",
+    "claims": "what the latest runs say about every claim of the papers",
 }
 
 USER_ERROR = 2

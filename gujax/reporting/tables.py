@@ -55,3 +55,14 @@ def to_terminal(table: Table) -> rich.table.Table:
     for row in table.rows:
         drawn.add_row(*row)
     return drawn
+
+
+def to_markdown(table: Table) -> str:
+    """The table in Markdown, with its title before and its note after it."""
+    lines = [_row(table.columns), _row(["---"] * len(table.columns)), *map(_row, table.rows)]
+    parts = [f"**{table.title}**", "\n".join(lines), table.note]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

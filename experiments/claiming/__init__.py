@@ -1,0 +1,1 @@
+"""The parts of the `claims` job: what runs tested, what none tested, and the document."""
