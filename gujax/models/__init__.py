@@ -6,6 +6,17 @@ from gujax.models.lenet import lenet
 from gujax.models.mlp import mlp
 from gujax.models.model import Model, from_module
 from gujax.models.resnet import resnet
+from gujax.models.standardization import standardized
 from gujax.models.vgg import vgg
 
-__all__ = ["Model", "convnet", "from_module", "gpt", "lenet", "mlp", "resnet", "vgg"]
+__all__ = [
+    "Model",
+    "convnet",
+    "from_module",
+    "gpt",
+    "lenet",
+    "mlp",
+    "resnet",
+    "standardized",
+    "vgg",
+]

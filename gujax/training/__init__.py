@@ -1,5 +1,7 @@
 """One training loop, for one model or for many at once."""
 
+from gujax.training.augmentation import ShiftAndFlip, augmented_loss
+from gujax.training.averaging import AverageState, average_parameters, released_params
 from gujax.training.batches import BatchPlan, plan_batches
 from gujax.training.loop import train, train_many
 from gujax.training.loss import accuracy, batch_gradient, cross_entropy_loss, predict
@@ -7,17 +9,22 @@ from gujax.training.members import random_halves
 from gujax.training.result import EpochMetrics, StepMetrics, TrainResult, aggregation_state
 
 __all__ = [
+    "AverageState",
     "BatchPlan",
     "EpochMetrics",
+    "ShiftAndFlip",
     "StepMetrics",
     "TrainResult",
     "accuracy",
     "aggregation_state",
+    "augmented_loss",
+    "average_parameters",
     "batch_gradient",
     "cross_entropy_loss",
     "plan_batches",
     "predict",
     "random_halves",
+    "released_params",
     "train",
     "train_many",
 ]

@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from gujax.gradients import value_and_per_example_grads
+from gujax.training.averaging import released_params
 from gujax.training.batches import Batch, BatchPlan, epoch_batches
 from gujax.training.loss import Apply, LossFn, accuracy, predict
 from gujax.training.result import EpochMetrics, StepMetrics, aggregation_state
@@ -97,7 +98,8 @@ def train_epochs(
             batch_at = epoch_batches(program.plan, key, members)
             step = partial(_step, program, optimizer, data, key, batch_at)
             carry, steps = jax.lax.scan(step, carry, jnp.arange(program.plan.steps_per_epoch))
-            return carry, (steps, _evaluate(program.apply, carry[0], data, members))
+            released = released_params(*carry)
+            return carry, (steps, _evaluate(program.apply, released, data, members))
 
         carry, metrics = jax.lax.scan(epoch, (params, opt_state), epoch_keys)
         return *carry, metrics
