@@ -5,14 +5,14 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import optimize, stats
 
 from experiments.comparison.runs import DefenseRun, SeedRun
 from experiments.cost import StepCost
 from experiments.membership import ATTACKS, auc_per_example, measures
+from experiments.studies.seeds import over_seeds
 from experiments.task import Task
-from gujax.reporting import mean_interval
 from gujax.uniqueness import predicted_auc, predicted_tpr
 
 NUM_BINS = 10
@@ -70,23 +70,18 @@ def _summarize_defense(
         "recipe": asdict(result.recipe),
         "privacy": asdict(result.privacy) if result.privacy else None,
         "overflow": int(sum(run.steps.overflow.sum() for run in result.seeds)),
-        "test_accuracy": _over_seeds(accuracy),
-        "class_accuracy": [_over_seeds(by_class[:, c]) for c in range(by_class.shape[1])],
-        "worst_class_accuracy": _over_seeds(by_class.min(axis=1)),
-        "attacks": {
-            attack: _measures_over_seeds(result.seeds, attack, kept_only=False)
-            for attack in ATTACKS
-        },
+        "test_accuracy": over_seeds(accuracy),
+        "class_accuracy": [over_seeds(by_class[:, c]) for c in range(by_class.shape[1])],
+        "worst_class_accuracy": over_seeds(by_class.min(axis=1)),
+        "attacks": {attack: measures_over_seeds(result.seeds, attack) for attack in ATTACKS},
         "auc_by_bin": mean_over_bins([_auc(run) for run in result.seeds], bins),
         "prediction": predict_attack(result.seeds),
     }
     if result.defense.family == "censor":
-        summary["kept"] = _measures_over_seeds(result.seeds, "lira", kept_only=True)
+        kept = [~run.removed for run in result.seeds]
+        summary["kept"] = measures_over_seeds(result.seeds, "lira", kept)
         # The same points under the plain attack: the difference is what censoring did to them.
-        before = [
-            run._replace(outputs=first.outputs) for run, first in zip(result.seeds, plain.seeds)
-        ]
-        summary["kept_in_plain_sgd"] = _measures_over_seeds(before, "lira", kept_only=True)
+        summary["kept_in_plain_sgd"] = measures_over_seeds(plain.seeds, "lira", kept)
     return summary
 
 
@@ -117,7 +112,7 @@ def mean_over_bins(
         [of_seed[of_bin == b].mean() for b in range(NUM_BINS)]
         for of_seed, of_bin in zip(values, bins)
     ]
-    return [_over_seeds(column) for column in np.array(means).T]
+    return [over_seeds(column) for column in np.array(means).T]
 
 
 def predict_attack(seeds: Sequence[SeedRun]) -> dict[str, Any]:
@@ -168,17 +163,20 @@ def _matching_scale(mu: Float[np.ndarray, " examples"], auc: float) -> float | N
     return float(np.exp(optimize.brentq(excess, *ends)))
 
 
-def _measures_over_seeds(
-    seeds: Sequence[SeedRun], attack: str, kept_only: bool
+def measures_over_seeds(
+    seeds: Sequence[SeedRun],
+    attack: str,
+    include: Sequence[Bool[np.ndarray, "*models examples"] | None] | None = None,
 ) -> dict[str, dict[str, Any]]:
+    """What an attack reaches, see `experiments.membership.measures`, over seeds.
+
+    Args:
+        seeds: Runs of one defense.
+        attack: One of `ATTACKS`.
+        include: For each seed the examples to count, [N], or per model, [M, N]; all if None.
+    """
     per_seed = [
-        measures(
-            run.outputs.scores[attack], run.members, include=~run.removed if kept_only else None
-        )
-        for run in seeds
+        measures(run.outputs.scores[attack], run.members, include=counted)
+        for run, counted in zip(seeds, include or [None] * len(seeds))
     ]
-    return {name: _over_seeds([of_seed[name] for of_seed in per_seed]) for name in per_seed[0]}
-
-
-def _over_seeds(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
-    return {**mean_interval(np.asarray(values, float))._asdict(), "per_seed": list(values)}
+    return {name: over_seeds([of_seed[name] for of_seed in per_seed]) for name in per_seed[0]}

@@ -9,14 +9,13 @@ from scipy import stats
 from experiments.comparison.analysis import NUM_BINS, pooled_auc, pooled_mu, quantile_bins
 from experiments.comparison.runs import DefenseRun
 from experiments.recipe import RecipeBook
+from experiments.studies.seeds import interval, number, percent
 from experiments.task import Task
 from gujax.attacks.membership import evaluate_attack
 from gujax.reporting import (
-    Interval,
     RunDirectory,
     Table,
     figures,
-    format_interval,
     html,
     mean_interval,
     style,
@@ -131,11 +130,11 @@ def main_table(options: "Options", defenses: Mapping[str, Any]) -> Table:
         rows.append(
             [
                 label,
-                _percent(entry["test_accuracy"]),
-                _percent(entry["worst_class_accuracy"]),
-                _percent(lira["tpr_at_1pct"], 2),
-                _percent(lira["tpr_at_01pct"], 2),
-                _number(lira["auc"], 3),
+                percent(entry["test_accuracy"]),
+                percent(entry["worst_class_accuracy"]),
+                percent(lira["tpr_at_1pct"], 2),
+                percent(lira["tpr_at_01pct"], 2),
+                number(lira["auc"], 3),
             ]
         )
     return Table(
@@ -156,8 +155,8 @@ def attacks_table(defenses: Mapping[str, Any]) -> Table:
         cells = [label]
         for attack in ("lira", "rmia", "loss"):
             measured = entry["attacks"][attack]
-            cells += [_percent(measured["tpr_at_1pct"], 2), _number(measured["auc"], 3)]
-        cells.append(_percent(entry["attacks"]["lira"]["balanced_accuracy"], 1))
+            cells += [percent(measured["tpr_at_1pct"], 2), number(measured["auc"], 3)]
+        cells.append(percent(entry["attacks"]["lira"]["balanced_accuracy"], 1))
         rows.append(cells)
     return Table(
         "Three attacks: TPR at 1 % FPR (percent) and AUC",
@@ -185,12 +184,12 @@ def censored_table(defenses: Mapping[str, Any]) -> Table:
         rows.append(
             [
                 label,
-                _percent(counted["tpr_at_1pct"], 2),
-                _percent(kept["tpr_at_1pct"], 2),
-                _percent(before["tpr_at_1pct"], 2),
-                _number(counted["auc"], 3),
-                _number(kept["auc"], 3),
-                _number(before["auc"], 3),
+                percent(counted["tpr_at_1pct"], 2),
+                percent(kept["tpr_at_1pct"], 2),
+                percent(before["tpr_at_1pct"], 2),
+                number(counted["auc"], 3),
+                number(kept["auc"], 3),
+                number(before["auc"], 3),
             ]
         )
     return Table(
@@ -356,16 +355,16 @@ def _draw(
         path = style.save(figure, directory.file(f"figures/{name}"))
         return html.figure(path, alt, caption)
 
-    accuracy = [_interval(entry["test_accuracy"]) for entry in entries]
-    tpr = [_interval(entry["attacks"]["lira"]["tpr_at_1pct"]) for entry in entries]
+    accuracy = [interval(entry["test_accuracy"]) for entry in entries]
+    tpr = [interval(entry["attacks"]["lira"]["tpr_at_1pct"]) for entry in entries]
     positions = list(range(1, NUM_BINS + 1))
     lines = []
     for label, family, entry in zip(labels, families, entries):
-        intervals = [_interval(of_bin) for of_bin in entry["auc_by_bin"]]
+        intervals = [interval(of_bin) for of_bin in entry["auc_by_bin"]]
         mean, low, high = zip(*intervals)
         lines.append(figures.Series(label, family, positions, mean, low, high))
     curves = [_roc(result) for result in results]
-    classes = [[_interval(of_class) for of_class in entry["class_accuracy"]] for entry in entries]
+    classes = [[interval(of_class) for of_class in entry["class_accuracy"]] for entry in entries]
     return {
         "privacy_utility": inline(
             "privacy_utility",
@@ -537,8 +536,8 @@ def _worst_table(defenses: Mapping[str, Any], task: Task) -> Table:
         rows.append(
             [
                 label,
-                _percent(entry["test_accuracy"]),
-                _percent(entry["worst_class_accuracy"]),
+                percent(entry["test_accuracy"]),
+                percent(entry["worst_class_accuracy"]),
                 task.class_names[int(np.argmin(means))],
             ]
         )
@@ -608,18 +607,6 @@ _FILES = [
     "examples, largest GNQ.",
     "figures/: every figure as PNG and SVG.",
 ]
-
-
-def _interval(entry: Mapping[str, Any]) -> Interval:
-    return Interval(entry["mean"], entry["low"], entry["high"])
-
-
-def _percent(entry: Mapping[str, Any], digits: int = 1) -> str:
-    return format_interval(_interval(entry), percent=True, digits=digits)
-
-
-def _number(entry: Mapping[str, Any], digits: int) -> str:
-    return format_interval(_interval(entry), digits=digits)
 
 
 def _plain_number(value: float, digits: int) -> str:

@@ -1,0 +1,35 @@
+"""Numbers that were measured once per seed, as summaries hold them and tables show them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from gujax.reporting import Interval, format_interval, mean_interval
+
+
+def over_seeds(values: Sequence[float] | Float[np.ndarray, " seeds"]) -> dict[str, Any]:
+    """Mean, ends of its 95 % t-interval and the values themselves, as JSON types."""
+    values = np.asarray(values, float)
+    return {**mean_interval(values)._asdict(), "per_seed": values.tolist()}
+
+
+def differences(larger: Mapping[str, Any], smaller: Mapping[str, Any]) -> dict[str, Any]:
+    """The difference of two results of `over_seeds`, paired by seed."""
+    return over_seeds(np.subtract(larger["per_seed"], smaller["per_seed"]))
+
+
+def interval(entry: Mapping[str, Any]) -> Interval:
+    """Mean and interval of a result of `over_seeds`."""
+    return Interval(entry["mean"], entry["low"], entry["high"])
+
+
+def percent(entry: Mapping[str, Any], digits: int = 1) -> str:
+    """A result of `over_seeds` in percent, with its interval."""
+    return format_interval(interval(entry), percent=True, digits=digits)
+
+
+def number(entry: Mapping[str, Any], digits: int) -> str:
+    """A result of `over_seeds` with its interval."""
+    return format_interval(interval(entry), digits=digits)
