@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from rich.console import Console
 
 from experiments.defenses import Defense, account, aggregation
@@ -22,6 +22,7 @@ from experiments.errors import check_option
 from experiments.job import run_directory
 from experiments.recipe import OptimizerName, Recipe, descent, recipe_key
 from experiments.task import ModelName, Task, initial_params, load_task, logits_of_many
+from experiments.tuned import tuned_loss, tuned_optimizer, with_tuned
 from gujax import training, transforms
 from gujax.reporting import Table, progress, to_terminal
 from gujax.training import random_halves
@@ -205,16 +206,14 @@ def validation_accuracy(
     masks = np.tile(halves, (len(recipes), 1))
     keys = jax.random.split(jax.random.key(0), repeats)
     initial = initial_params(task, keys)
-    params = {
-        "model": jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(recipes)), initial),
-        "tuned": {
-            "learning_rate": _repeated([r.learning_rate for r in recipes], repeats),
-            "final_factor": _repeated([1.0 - r.cosine_decay for r in recipes], repeats),
-            "l2_norm_clip": _repeated([r.l2_norm_clip or 1.0 for r in recipes], repeats),
-        },
-    }
+    params = with_tuned(
+        jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(recipes)), initial),
+        learning_rate=_repeated([r.learning_rate for r in recipes], repeats),
+        final_factor=_repeated([1.0 - r.cosine_decay for r in recipes], repeats),
+        l2_norm_clip=_repeated([r.l2_norm_clip or 1.0 for r in recipes], repeats),
+    )
     result = training.train_many(
-        lambda params, example: task.loss_fn(params["model"], example),
+        tuned_loss(task.loss_fn),
         params,
         train,
         _tuned_optimizer(trial, masks, options),
@@ -234,10 +233,6 @@ def validation_accuracy(
 def _tuned_optimizer(
     trial: Trial, masks: Bool[np.ndarray, "models examples"], options: Options
 ) -> Callable[[PRNGKeyArray], optax.GradientTransformationExtraArgs]:
-    """An optimizer that reads its hyperparameters from `params["tuned"]`.
-
-    So models with different hyperparameters are one `vmap` and one compilation.
-    """
     family, recipe = trial.defense.family, trial.recipes[0]
     plan = training.plan_batches(
         masks, recipe.batch_size, recipe.epochs, "poisson" if family == "dp_sgd" else "shuffle"
@@ -260,19 +255,7 @@ def _tuned_optimizer(
         follow = descent(recipe.optimizer, tuned["learning_rate"], tuned["final_factor"], num_steps)
         return optax.chain(first, follow)
 
-    def make(key: PRNGKeyArray) -> optax.GradientTransformationExtraArgs:
-        def init(params: PyTree) -> PyTree:
-            return chain(params["tuned"], key).init(params)
-
-        def update(grads: PyTree, state: PyTree, params: PyTree, **extra: Any):
-            optimizer = optax.with_extra_args_support(chain(params["tuned"], key))
-            updates, state = optimizer.update(grads, state, params, **extra)
-            still = jax.tree.map(jnp.zeros_like, updates["tuned"])
-            return {**updates, "tuned": still}, state
-
-        return optax.GradientTransformationExtraArgs(init, update)
-
-    return make
+    return tuned_optimizer(chain)
 
 
 def search_record(options: Options, search: Sequence[Row], finals: Sequence[Row]) -> dict[str, Any]:
