@@ -1,0 +1,146 @@
+"""A defense of shared updates made ready: what the victim shares, and what attackers make of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from experiments.errors import UserError
+from gujax.attacks import inversion
+from gujax.attacks.inversion.leaves import LeafWeights
+from gujax.attacks.inversion.matching import MatchingLoss
+from gujax.models import Model
+from gujax.training.loss import GradientFn, LossFn
+
+Examples = tuple[Array, Array]
+"""Inputs [B, ...] and labels [B]."""
+
+Share = Callable[[PyTree, Examples, PRNGKeyArray], PyTree]
+
+
+def _labels(params: PyTree, examples: Examples) -> PyTree:
+    return examples[1]
+
+
+@dataclass(frozen=True)
+class View:
+    """What an attacker takes a shared update to be.
+
+    Attributes:
+        model_of_update: ``model_of_update(params, (inputs, told))``, the update that it would have
+            expected of a candidate.
+        leaf_weights: Which leaves it matches.
+        matching_loss: How it compares them.
+        told: ``told(params, examples)``, what it knows of the victim beside the update: the labels,
+            of a transformation of the core also the weight of every example.
+        smoothing: Factor on the weight of the total variation.
+    """
+
+    model_of_update: GradientFn
+    leaf_weights: LeafWeights = inversion.every_leaf
+    matching_loss: MatchingLoss = inversion.cosine_distance
+    told: Callable[[PyTree, Examples], PyTree] = _labels
+    smoothing: float = 1.0
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """A defense, with the attackers that it has to stand.
+
+    Attributes:
+        label: Its name in tables and figures.
+        family: Which method it is.
+        strength: The method's own setting; None if it has none.
+        model: The network, maybe with a bottleneck.
+        loss_fn: Loss of one example in training.
+        randomized: Whether the loss draws noise: ``loss_fn(params, (x, y, key))``.
+        num_classes: Number of classes.
+        last_layer: Path of the layer that gives the logits.
+        num_examples: Number of examples that one update is about.
+        share: ``share(params, examples, key)``, what the victim shares; all noise is the key's.
+        naive: The attacker who does not know of the defense.
+        adaptive: The attacker who does; None if no attacker could do better by knowing, because the
+            naive one's model of the update is what the victim computes.
+        averaged: The attacker who averages over a bottleneck's noise; None without one.
+        stochastic: Paths of the leaves that a bottleneck makes stochastic.
+    """
+
+    label: str
+    family: str
+    strength: float | None
+    model: Model
+    loss_fn: LossFn
+    randomized: bool
+    num_classes: int
+    last_layer: str
+    num_examples: int
+    share: Share
+    naive: View
+    adaptive: View | None = None
+    averaged: View | None = None
+    stochastic: tuple[str, ...] = ()
+
+
+class Victims(NamedTuple):
+    """Examples whose updates are attacked.
+
+    Attributes:
+        x: Inputs, [N, ...], standardized.
+        y: Labels, [N].
+        ids: Their ids in the data set, [N].
+    """
+
+    x: Float[np.ndarray, "examples ..."]
+    y: Int[np.ndarray, "examples"]
+    ids: Int[np.ndarray, "examples"]
+
+
+class Shared(NamedTuple):
+    """What V victims of B examples each shared.
+
+    Attributes:
+        sharing: How.
+        params: The parameters at which it was computed.
+        examples: What they computed it of, each [V, B, ...].
+        updates: The updates; every leaf is [V, ...].
+    """
+
+    sharing: Sharing
+    params: PyTree
+    examples: Examples
+    updates: PyTree
+
+
+def share(sharing: Sharing, params: PyTree, victims: Victims, key: PRNGKeyArray) -> Shared:
+    """The updates about N examples, as many to an update as the defense says.
+
+    Args:
+        sharing: The defense.
+        params: Parameters of ``sharing.model``.
+        victims: The examples; consecutive ones share an update.
+        key: PRNG key of the defense's noise.
+
+    Raises:
+        UserError: The updates do not divide the examples.
+    """
+    size = sharing.num_examples
+    count, left = divmod(len(victims.y), size)
+    if left or not count:
+        raise UserError(
+            f"--victims {len(victims.y)} must be a multiple of the {size} examples that an update "
+            f"of the defense '{sharing.label}' is about"
+        )
+    x = jnp.asarray(victims.x.reshape(count, size, *victims.x.shape[1:]))
+    y = jnp.asarray(victims.y.reshape(count, size))
+    updates = _share_many(sharing.share, params, (x, y), jax.random.split(key, count))
+    return Shared(sharing, params, (x, y), updates)
+
+
+@partial(jax.jit, static_argnums=0)
+def _share_many(share: Share, params: PyTree, examples: Examples, keys: PRNGKeyArray) -> PyTree:
+    return jax.vmap(share, (None, 0, 0))(params, examples, keys)
