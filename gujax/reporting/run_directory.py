@@ -1,5 +1,6 @@
 """Directories that hold one finished run, and never half of one."""
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -26,6 +27,12 @@ class RunDirectory:
     instead, with `status.json` saying "failed" and the traceback in `traceback.txt`. A process
     that is killed leaves the hidden sibling, whose status still says "running".
 
+    Attributes:
+        path: Where the completed run lies, absolute.
+        checkpoints: Where a long run may keep what it needs to go on after an interruption: a
+            hidden sibling that a later run of the same configuration to the same path finds. It is
+            made by whoever writes to it, and deleted when the run completes.
+
     Args:
         path: Where the completed run shall lie.
         config: The options of the run, written to `config.json` beside the versions in use.
@@ -39,6 +46,9 @@ class RunDirectory:
     def __init__(self, path: Path, config: Mapping[str, Any], overwrite: bool = False):
         self.path = Path(path).absolute()
         self._config = dict(config)
+        self.checkpoints = self.path.with_name(
+            f".{self.path.name}.{config_hash(config)}.checkpoints"
+        )
         self._overwrite = overwrite
         self._started = time.time()
         self._working: Path | None = None
@@ -89,8 +99,7 @@ class RunDirectory:
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes `content` as indented JSON, without NaN or infinities (they become null)."""
-        text = json.dumps(_plain(content), indent=2, allow_nan=False)
-        self.file(name).write_text(text + "\n")
+        self.file(name).write_text(to_json(content))
 
     def _write_status(self, status: str, **details: Any) -> None:
         seconds = round(time.time() - self._started, 1)
@@ -107,6 +116,7 @@ class RunDirectory:
         else:
             self._working.rename(self.path)
         self._working = None
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def _set_aside(self) -> None:
         assert self._working is not None
@@ -123,6 +133,21 @@ def is_complete(path: Path) -> bool:
         return json.loads((Path(path) / STATUS_FILE).read_text())["status"] == "complete"
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """A short name for a configuration: equal for equal ones, on every machine.
+
+    Where a run lies (`out`) and whether it replaces another (`overwrite`) are not part of it.
+    """
+    content = {name: value for name, value in config.items() if name not in ("out", "overwrite")}
+    text = json.dumps(_plain(content), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def to_json(content: Any) -> str:
+    """Indented JSON of containers, paths and arrays; NaN and infinities become null."""
+    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
 
 
 def default_path(job: str) -> Path:
