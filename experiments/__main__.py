@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from types import ModuleType
 
 import tyro
 from rich.console import Console
@@ -14,6 +15,7 @@ JOBS = {
     "audit": "train one model, watch what it discloses, and decide whether to release it",
     "tune": "search the hyperparameters with which `compare` runs every defense",
     "benchmark": "time and memory of a step, beside plain steps and other libraries",
+    "sweep": "run a job over a grid, a list or random draws of its options",
     "claims": "what the latest runs say about every claim of the papers",
 }
 
@@ -35,11 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(_usage())
         return 0 if arguments else USER_ERROR
     name, *rest = arguments
-    if name not in JOBS:
-        print(f"error: unknown job '{name}'; choose one of {', '.join(JOBS)}", file=sys.stderr)
-        return USER_ERROR
-    job = importlib.import_module(f"experiments.{name}")
     try:
+        job = load_job(name)
         options = tyro.cli(job.Options, args=rest, prog=f"python -m experiments {name}")
         return job.run(options)
     except UserError as error:
@@ -48,6 +47,28 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def load_job(name: str) -> ModuleType:
+    """The module of a job.
+
+    Args:
+        name: One of `JOBS`, or the dotted name of any module with `Options` and `run`.
+
+    Raises:
+        UserError: There is no such job.
+    """
+    if name in JOBS:
+        return importlib.import_module(f"experiments.{name}")
+    if "." not in name:
+        raise UserError(f"unknown job '{name}'; choose one of {', '.join(JOBS)}")
+    try:
+        job = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"unknown job '{name}': {error}") from error
+    if not hasattr(job, "Options") or not hasattr(job, "run"):
+        raise UserError(f"module {name} is not a job: it lacks Options or run")
+    return job
 
 
 def _usage() -> str:

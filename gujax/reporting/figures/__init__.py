@@ -10,14 +10,17 @@ from gujax.reporting.figures.comparison import (
     roc_curves,
 )
 from gujax.reporting.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
+from gujax.reporting.figures.sweeps import Line, facets
 
 __all__ = [
     "CostPanel",
     "GrowthPanel",
+    "Line",
     "Series",
     "attack_by_uniqueness",
     "class_accuracy",
     "cost_growth",
+    "facets",
     "histogram",
     "method_costs",
     "predicted_against_measured",
