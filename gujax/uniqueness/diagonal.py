@@ -39,9 +39,10 @@ def _leaf_uniqueness(leaf, epsilon, mask):
     squares = jnp.square(leaf.reshape(leaf.shape[0], -1))
     if mask is not None:
         squares = jnp.where(jnp.asarray(mask, bool)[:, None], squares, 0)
-    # Sums of those before and those after: the total minus one's own cancels where one dominates.
-    none = jnp.zeros_like(squares[:1])
-    before = jnp.concatenate([none, jnp.cumsum(squares, axis=0)[:-1]])
-    after = jnp.concatenate([jnp.cumsum(squares[::-1], axis=0)[-2::-1], none])
-    ratio = squares / (before + after + epsilon)
+    # The total minus one's own cancels where one dominates, which only the largest can: the others
+    # of the largest are summed without it.
+    largest = jnp.arange(len(squares))[:, None] == jnp.argmax(squares, axis=0)
+    rest = jnp.sum(jnp.where(largest, 0, squares), axis=0)
+    total = rest + jnp.max(squares, axis=0)
+    ratio = squares / (jnp.where(largest, rest, total - squares) + epsilon)
     return jnp.sum(jnp.where(squares > 0, ratio, squares), axis=1)  # no gradient, no share: not 0/0
