@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from sklearn.base import ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -51,6 +51,7 @@ def infer_attribute(
     attacker: ClassifierMixin | None = None,
     *,
     num_folds: int = 5,
+    folds: Int[np.ndarray, "examples"] | None = None,
     seed: int = 0,
 ) -> AttributeInference:
     """Attack every example with a classifier trained on the other folds.
@@ -62,6 +63,8 @@ def infer_attribute(
         attacker: a scikit-learn classifier with ``predict_proba``; logistic regression on
             standardized features if None.
         num_folds: of the cross-validation, at least 2.
+        folds: the fold of each example, [examples], in place of random ones of that number; as for
+            `gujax.leakage.v_information`.
         seed: of the folds and the bootstrap.
 
     Returns:
@@ -87,9 +90,12 @@ def infer_attribute(
         )
     if attacker is None:
         attacker = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    folds = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
+    if folds is None:
+        splitter = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
+    else:
+        splitter = PredefinedSplit(folds)
     probabilities = cross_val_predict(
-        clone(attacker), matrix, indices, cv=folds, method="predict_proba"
+        clone(attacker), matrix, indices, cv=splitter, method="predict_proba"
     )
     success = probabilities.argmax(axis=1) == indices
     scores = probabilities[:, 1] if len(classes) == 2 else probabilities

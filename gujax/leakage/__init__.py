@@ -4,18 +4,34 @@ A layer is a prefix of the parameter tree; `split_layers` of per-example gradien
 representation of each.
 """
 
-from gujax.leakage.layers import layer_names, principal_coordinates, split_layers
+from gujax.leakage.layers import (
+    coordinates_from_gram,
+    layer_names,
+    layers_by_use,
+    principal_coordinates,
+    split_layers,
+)
 from gujax.leakage.sensitivity import Sensitivity, input_sensitivity
 from gujax.leakage.subspace import SubspaceDistance, subspace_distance
-from gujax.leakage.v_information import Family, VInformation, linear, mlp, v_information
+from gujax.leakage.v_information import (
+    Family,
+    VInformation,
+    assign_folds,
+    linear,
+    mlp,
+    v_information,
+)
 
 __all__ = [
     "Family",
     "Sensitivity",
     "SubspaceDistance",
     "VInformation",
+    "assign_folds",
+    "coordinates_from_gram",
     "input_sensitivity",
     "layer_names",
+    "layers_by_use",
     "linear",
     "mlp",
     "principal_coordinates",

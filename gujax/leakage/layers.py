@@ -1,12 +1,13 @@
 """A layer is a prefix of the parameter tree."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
 import jax
 import numpy as np
-from jaxtyping import Float
+from jax.extend.core import Literal
+from jaxtyping import Array, Float
 
 from gujax.gradients import MicrobatchedGrads, gram
 from gujax.gradients.algebra import named_leaves
@@ -23,6 +24,41 @@ def layer_names(params: chex.ArrayTree) -> tuple[str, ...]:
         A leaf at the top of the tree is a layer of its own.
     """
     return tuple(dict.fromkeys(name.rpartition("/")[0] or name for name, _ in named_leaves(params)))
+
+
+def layers_by_use(
+    function: Callable[..., Any],
+    params: chex.ArrayTree,
+    *arguments: Any,
+    layers: Sequence[str] | None = None,
+) -> tuple[str, ...]:
+    """Layers from the input to the output, which the tree's (alphabetical) order does not tell.
+
+    Args:
+        function: called as ``function(params, *arguments)``, such as ``model.apply``; it is traced
+            and not run. Layers used inside of one jitted call keep their order.
+        params: parameters.
+        *arguments: the function's other arguments.
+        layers: prefixes of paths, see `split_layers`; all layers of `layer_names` if None.
+
+    Returns:
+        The layers in the order in which the function first uses a parameter of each.
+
+    Raises:
+        ValueError: as `split_layers`.
+    """
+    chosen = split_layers(params, layers)
+    program = jax.make_jaxpr(function)(params, *arguments).jaxpr
+    first_use: dict[Any, int] = {}
+    for position, equation in enumerate(program.eqns):
+        for variable in equation.invars:
+            if not isinstance(variable, Literal):
+                first_use.setdefault(variable, position)
+    used = {
+        path: first_use.get(variable, len(program.eqns))
+        for (path, _), variable in zip(named_leaves(params), program.invars)
+    }
+    return tuple(sorted(chosen, key=lambda name: min(used[path] for path in chosen[name])))
 
 
 def split_layers(
@@ -86,15 +122,36 @@ def principal_coordinates(
     Raises:
         ValueError: ``width`` is below 1, or not below the number of examples.
     """
-    gram_matrix = np.asarray(gram(grads))
+    return coordinates_from_gram(gram(grads), width)
+
+
+def coordinates_from_gram(
+    gram_matrix: Float[np.ndarray | Array, "examples examples"], width: int, *, center: bool = True
+) -> Float[np.ndarray, "examples {width}"]:
+    """Coordinates of gradients along their first principal directions, from their inner products.
+
+    Args:
+        gram_matrix: inner products, as `gujax.gram` gives them, [examples, examples].
+        width: as for `principal_coordinates`.
+        center: whether the mean gradient is subtracted first. If not, directions are the right
+            singular vectors, and the coordinates keep the angles that `subspace_distance` compares.
+
+    Returns:
+        As `principal_coordinates`; in descending order of the mean square if not centered.
+
+    Raises:
+        ValueError: ``width`` is below 1, or not below the number of examples.
+    """
+    gram_matrix = np.asarray(gram_matrix)
     products = gram_matrix.astype(np.float64)
     if not 1 <= width < len(products):
         raise ValueError(
             f"width={width} must be between 1 and {len(products) - 1}: {len(products)} centered "
             "examples span no more directions; take more examples or a smaller width"
         )
-    products -= products.mean(axis=0)
-    products -= products.mean(axis=1, keepdims=True)
+    if center:
+        products -= products.mean(axis=0)
+        products -= products.mean(axis=1, keepdims=True)
     variances, directions = np.linalg.eigh((products + products.T) / 2)
     variances, directions = variances[::-1][:width], directions[:, ::-1][:, :width]
     # Below the resolution of the Gram matrix an eigenvalue is rounding error, of either sign.

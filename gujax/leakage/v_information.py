@@ -118,6 +118,7 @@ def v_information(
     family: Family | None = None,
     *,
     num_folds: int = 5,
+    folds: Int[np.ndarray, "examples"] | None = None,
     seed: int = 0,
 ) -> dict[str, VInformation]:
     """V-information of every representation about one private attribute.
@@ -137,6 +138,9 @@ def v_information(
             [examples, dimensions]: continuous; informations of dimensions are summed.
         family: of predictors; `linear()` by default.
         num_folds: at least 3.
+        folds: the fold of each example, from 0, [examples], in place of random ones of that number.
+            Needed where examples are not independent, such as gradients of batches with members in
+            common: those belong in one fold. See `assign_folds`.
         seed: of the folds, the shuffle and the predictors' initialization.
 
     Returns:
@@ -144,16 +148,21 @@ def v_information(
 
     Raises:
         ValueError: before any training: the attribute is constant (or a dimension of it is), or
-            lengths disagree; a class has fewer than ``2 num_folds`` examples; or a representation
-            is wider than the examples of the training folds can support.
+            lengths disagree; a class has fewer than ``2 num_folds`` examples, or none in one of
+            ``folds``; or a representation is wider than the examples of the training folds can
+            support.
     """
     family = linear() if family is None else family
     matrices = {name: as_matrix(value) for name, value in representations.items()}
     attribute = checked_attribute(attribute)
+    num_folds = num_folds if folds is None else int(np.max(folds)) + 1
     _check_sizes(matrices, attribute, num_folds)
     loss, targets, log_scale = _targets(attribute)
     rng = np.random.default_rng(seed)
-    fold = _folds(attribute, num_folds, rng)
+    if folds is None:
+        fold = _folds(attribute, num_folds, rng)
+    else:
+        fold = _checked_folds(np.asarray(folds, np.int32), attribute, num_folds)
     # Shuffled together, so that in the control too every class is spread evenly over the folds.
     shuffled = rng.permutation(len(attribute))
     controls = np.stack([targets, targets[shuffled]]), np.stack([fold, fold[shuffled]])
@@ -171,6 +180,25 @@ def v_information(
                 bootstrap_mean(real, seed), bootstrap_mean(control, seed), entropy, real
             )
     return {name: results[name] for name in representations}
+
+
+def assign_folds(
+    attribute: np.ndarray | Array, num_folds: int = 5, *, seed: int = 0
+) -> Int[np.ndarray, "examples"]:
+    """Folds at random, with every class of the attribute spread evenly over them.
+
+    Args:
+        attribute: as for `v_information`.
+        num_folds: their number.
+        seed: of the assignment.
+
+    Returns:
+        The fold of each example, from 0, [examples].
+
+    Raises:
+        ValueError: the attribute is constant or not finite.
+    """
+    return _folds(checked_attribute(attribute), num_folds, np.random.default_rng(seed))
 
 
 def bootstrap_mean(values: Float[np.ndarray, "examples"], seed: int) -> Estimate:
@@ -260,6 +288,21 @@ def _folds(attribute: np.ndarray, num_folds: int, rng: np.random.Generator) -> n
     fold = np.empty(len(classes), np.int32)
     fold[order] = np.arange(len(classes)) % num_folds
     return fold
+
+
+def _checked_folds(folds: np.ndarray, attribute: np.ndarray, num_folds: int) -> np.ndarray:
+    classes = attribute if attribute.ndim == 1 else np.zeros(len(attribute), np.int32)
+    if folds.shape != classes.shape:
+        raise ValueError(f"folds has shape {folds.shape}, attribute {len(classes)} examples")
+    counts = np.zeros((num_folds, classes.max() + 1), np.int32)
+    np.add.at(counts, (folds, classes), 1)
+    if not counts.all():
+        fold, missing = np.argwhere(counts == 0)[0]
+        raise ValueError(
+            f"folds has no example of class {missing} in fold {fold}; every class must be in every "
+            "fold, see assign_folds"
+        )
+    return folds
 
 
 def _whitened(matrix: Float[np.ndarray, "examples width"]) -> Float[np.ndarray, "examples width"]:

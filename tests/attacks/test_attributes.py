@@ -53,6 +53,14 @@ def test_three_classes_and_another_attacker():
     assert not hasattr(forest, "estimators_")  # the attacker passed in stays untrained
 
 
+def test_given_folds_are_those_that_are_attacked():
+    # The attacker of each fold knows the other one only, where the sign means the opposite.
+    attribute, folds = np.arange(200) % 2, np.repeat([0, 1], 100)
+    rows = ((2 * attribute - 1) * np.where(folds, 1, -1))[:, None].astype(float)
+    assert infer_attribute(rows, attribute, folds=folds).accuracy.value == 0
+    assert infer_attribute(rows, attribute).accuracy.value > 0.3
+
+
 def test_bad_arguments():
     x = np.random.default_rng(0).normal(size=(20, 2))
     with pytest.raises(ValueError, match="attribute is constant"):

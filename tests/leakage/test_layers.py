@@ -3,8 +3,14 @@ import numpy as np
 import pytest
 
 import gujax
-from gujax.leakage import layer_names, principal_coordinates, split_layers
-from gujax.models import mlp
+from gujax.leakage import (
+    coordinates_from_gram,
+    layer_names,
+    layers_by_use,
+    principal_coordinates,
+    split_layers,
+)
+from gujax.models import lenet, mlp, resnet, vgg
 from gujax.training import cross_entropy_loss
 
 MODEL = mlp((6,), 3, hidden=(5,))
@@ -76,3 +82,29 @@ def test_a_width_beyond_the_examples(width):
     rows = np.ones((12, 20), np.float32)
     with pytest.raises(ValueError, match=f"width={width} must be between 1 and 11"):
         principal_coordinates({"bias": rows}, width)
+
+
+def test_uncentered_coordinates_are_those_of_dense_svd():
+    dense = split_layers(gradients("dense"))["layers/1"]
+    rows = np.concatenate([leaf.reshape(12, -1) for leaf in dense.values()], axis=1)
+    coordinates = coordinates_from_gram(rows @ rows.T, 4, center=False)
+    left, scales, _ = np.linalg.svd(rows, full_matrices=False)
+    np.testing.assert_allclose(np.abs(coordinates), np.abs(left * scales)[:, :4], atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [vgg((8, 8, 1), 10), lenet((8, 8, 1), 10), mlp((8, 8, 1), 10)])
+def test_layers_in_the_order_of_their_use(model):
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    names = layers_by_use(model.apply, params, np.zeros((8, 8, 1), np.float32))
+    hidden = ["hidden"] * ("hidden" in params)
+    head = ["head"] * ("head" in params)
+    lists = [name for name in layer_names(params) if "/" in name]
+    assert list(names) == [*lists, *hidden, *head]
+
+
+def test_chosen_layers_in_the_order_of_their_use():
+    model = resnet((8, 8, 1), 10)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    chosen = ["head", "blocks/1", "stem", "blocks/0/first", "blocks/0"]
+    names = layers_by_use(model.apply, params, np.zeros((8, 8, 1), np.float32), layers=chosen)
+    assert names == ("stem", "blocks/0/first", "blocks/0", "blocks/1", "head")

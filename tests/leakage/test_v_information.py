@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import gujax
-from gujax.leakage import linear, mlp, split_layers, v_information
+from gujax.leakage import assign_folds, linear, mlp, split_layers, v_information
 from gujax.leakage.v_information import bootstrap_mean
 from gujax.models import mlp as mlp_model
 from gujax.training import cross_entropy_loss
@@ -54,13 +54,14 @@ def test_unbalanced_attribute():
     assert result.entropy == pytest.approx(-0.2 * np.log(0.2) - 0.8 * np.log(0.8), abs=0.03)
 
 
-def test_continuous_attribute_of_jointly_gaussian_variables():
+@pytest.mark.parametrize("family", [linear(), mlp(16)], ids=["linear", "mlp"])
+def test_continuous_attribute_of_jointly_gaussian_variables(family):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2000, 5))
     noise = rng.normal(size=(2000, 2))
     attribute = 7 * (x[:, :2] * [2.0, 0.5] + noise) - 3  # two independent Gaussian channels
     truth = (np.log1p(4.0) + np.log1p(0.25)) / 2
-    result = v_information({"x": rotated(x)}, attribute)["x"]
+    result = v_information({"x": rotated(x)}, attribute, family)["x"]
     assert result.information.value == pytest.approx(truth, abs=0.05)
     assert result.control.low - 1e-3 < 0 < result.control.high + 1e-3
     entropy = np.log(2 * np.pi * np.e * 49 * np.sqrt(5.0 * 1.25))
@@ -134,6 +135,27 @@ def test_bootstrap_interval_covers_as_often_as_it_says():
         interval = bootstrap_mean(rng.exponential(size=100), seed)
         covered += interval.low <= 1 <= interval.high
     assert 0.89 < covered / 200 < 0.98  # five sigma would be 0.95 ± 0.08; skew costs about 2 %
+
+
+def test_examples_with_members_in_common_need_common_folds():
+    # Ten noisy copies of each of 40 points; the attribute of a point is a coin toss. Whoever has
+    # copies of a point on both sides of the split recognizes it and finds information in noise.
+    rng = np.random.default_rng(0)
+    points, tosses = rng.normal(size=(40, 30)), np.arange(40) % 2
+    x, y = (np.repeat(values, 10, axis=0) for values in (points, tosses))
+    x = {"x": x + 0.1 * rng.normal(size=x.shape)}
+    folds = np.repeat(assign_folds(tosses, seed=1), 10)
+    assert np.array_equal(np.bincount(folds), [80] * 5)
+    assert v_information(x, y)["x"].information.value > 0.2
+    assert v_information(x, y, folds=folds)["x"].information.value < 0.02
+
+
+def test_given_folds_that_do_not_fit():
+    x, y = np.random.default_rng(0).normal(size=(100, 4)), np.arange(100) % 2
+    with pytest.raises(ValueError, match=r"folds has shape \(99,\)"):
+        v_information({"x": x}, y, folds=np.arange(99) % 5)
+    with pytest.raises(ValueError, match="no example of class 1 in fold 0"):
+        v_information({"x": x}, y, folds=np.arange(100) % 4)
 
 
 def test_bad_arguments():
