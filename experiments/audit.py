@@ -11,6 +11,7 @@ import polars as pl
 from jax.typing import ArrayLike
 from rich.console import Console
 
+from experiments.adaptation import adapted
 from experiments.auditing import card
 from experiments.auditing.monitor import monitor
 from experiments.auditing.policy import check_policy, parse_policy
@@ -87,6 +88,7 @@ def run(options: Options) -> int:
     recipe = load_recipes(options.dataset, options.recipes).find(defense.family, defense.epsilon)
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
+    fitted = adapted(task, recipe)
     with run_directory("audit", options) as directory:
         ready = prepare(
             defense,
@@ -96,7 +98,7 @@ def run(options: Options) -> int:
             options.delta,
             options.audit_every,
         )
-        trained, history = _train(options, task, recipe, ready, console)
+        trained, history = _train(options, fitted, recipe, ready, console)
         history.write_parquet(directory.file("epochs.parquet"))
         totals = card.totals(task, _ledger(trained), options.audit_every)
         totals.write_parquet(directory.file("per_example.parquet"))
@@ -143,6 +145,7 @@ def _train(
             epochs=recipe.epochs,
             key=train_key,
             sampling=ready.sampling,
+            randomized=recipe.augments,
             apply=task.model.apply,
             test=task.dataset.test,
             callback=watch,

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, PRNGKeyArray
 from experiments.auditing.every import audit_every
 from experiments.recipe import Recipe, descent
 from gujax import transforms
-from gujax.training import BatchPlan, plan_batches
+from gujax.training import BatchPlan, average_parameters, plan_batches
 
 Family = Literal["sgd", "gate", "clip", "budget", "censor", "dp_sgd"]
 
@@ -97,6 +97,7 @@ def prepare(
     plan = plan_batches(member_masks, recipe.batch_size, recipe.epochs, sampling)
     num_steps = plan.steps_per_epoch * recipe.epochs
     follow = descent(recipe.optimizer, recipe.learning_rate, 1.0 - recipe.cosine_decay, num_steps)
+    averaging = [average_parameters(recipe.average_decay)] if recipe.average_decay else []
     privacy = None
     if defense.family == "dp_sgd":
         assert defense.epsilon is not None
@@ -120,7 +121,7 @@ def prepare(
         measured = aggregate(key, member_masks.shape[-1])
         if every > 1:
             measured = audit_every(every, aggregate(key, None), measured)
-        return optax.chain(measured, follow)
+        return optax.chain(measured, follow, *averaging)
 
     return Training(make_optimizer, sampling, privacy)
 

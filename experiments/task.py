@@ -39,7 +39,11 @@ class Task:
 
 
 def load_task(
-    dataset: str, model: ModelName, hidden: tuple[int, ...], train_size: int | None = None
+    dataset: str,
+    model: ModelName,
+    hidden: tuple[int, ...],
+    train_size: int | None = None,
+    channels: tuple[int, ...] = (16, 32),
 ) -> Task:
     """Loads a data set and builds a model that fits it.
 
@@ -48,25 +52,31 @@ def load_task(
         model: Architecture.
         hidden: Widths of the MLP's hidden layers.
         train_size: Number of training examples to keep; None for all.
+        channels: Widths of the convnet's stages.
 
     Raises:
         UserError: The data set cannot be loaded, or the model does not fit it.
     """
     with as_user_error(ValueError):
         loaded = data.load(dataset, train_size=train_size)
-        built, name = _build(model, hidden, loaded.feature_shape, loaded.num_classes)
+        built, name = _build(model, hidden, channels, loaded.feature_shape, loaded.num_classes)
     return Task(loaded, built, name, training.cross_entropy_loss(built))
 
 
 def _build(
-    model: ModelName, hidden: tuple[int, ...], shape: tuple[int, ...], num_classes: int
+    model: ModelName,
+    hidden: tuple[int, ...],
+    channels: tuple[int, ...],
+    shape: tuple[int, ...],
+    num_classes: int,
 ) -> tuple[models.Model, str]:
     """The model and its name in words."""
     if model == "mlp":
         sizes = (int(np.prod(shape)), *hidden, num_classes)
         return models.mlp(shape, num_classes, hidden), "MLP " + "-".join(map(str, sizes))
     if model == "convnet":
-        return models.convnet(shape, num_classes), "convnet (GroupNorm)"
+        name = f"convnet {'-'.join(map(str, channels))} (GroupNorm)"
+        return models.convnet(shape, num_classes, channels, by_patches=True), name
     if model == "lenet":
         return models.lenet(shape, num_classes, "relu"), "LeNet (ReLU)"
     if model == "vgg":

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
+from experiments.adaptation import adapted
 from experiments.defenses import Defense, Privacy, Training, most_disclosed, prepare
 from experiments.membership import Outputs, query
 from experiments.recipe import Recipe, RecipeBook, fit
@@ -102,7 +103,8 @@ def with_ridges(
     runs = {}
     for ridge in ridges:
         ready = prepare(plain.defense, plain.recipe, first.members, ridge, settings.delta)
-        ledger, _ = _train(task, plain.recipe, ready, first.members, jax.random.key(0))
+        fitted = adapted(task, plain.recipe)
+        ledger, _ = _train(fitted, plain.recipe, ready, first.members, jax.random.key(0))
         runs[ridge] = first._replace(nats=np.asarray(ledger.nats), mu=np.sqrt(ledger.mu_squared))
     return runs
 
@@ -157,7 +159,9 @@ def run_seed(
         removed: Examples taken away before training, [M, N].
         key: Initial parameters, batches and noise follow from it.
     """
+    task = adapted(task, recipe)
     ledger, trained = _train(task, recipe, ready, members & ~removed, key)
+    released = training.released_params(trained.params, trained.opt_state)
     return SeedRun(
         members=members,
         removed=removed,
@@ -165,7 +169,7 @@ def run_seed(
         mu=np.sqrt(ledger.mu_squared),
         appearances=np.asarray(ledger.steps),
         steps=trained.steps,
-        outputs=query(task, trained.params, members),
+        outputs=query(task, released, members),
     )
 
 
@@ -176,7 +180,7 @@ def _train(
     masks: Bool[np.ndarray, "models examples"],
     key: PRNGKeyArray,
 ) -> tuple[Ledger, training.TrainResult]:
-    """Trains models; returns their ledgers, each entry [M, N], and the models."""
+    """Trains models of an adapted task; returns their ledgers, each [M, N], and the models."""
     keys = jax.random.split(key, len(masks))
     train = task.dataset.train
     trained = training.train_many(
@@ -190,6 +194,7 @@ def _train(
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         sampling=ready.sampling,
+        randomized=recipe.augments,
         progress=False,
     )
     ledger = training.aggregation_state(trained.opt_state).ledger
