@@ -16,6 +16,7 @@ JOBS = {
     "tune": "search the hyperparameters with which `compare` runs every defense",
     "benchmark": "time and memory of a step, beside plain steps and other libraries",
     "sweep": "run a job over a grid, a list or random draws of its options",
+    "onion": "remove the most disclosing examples, and look who is exposed then",
     "claims": "what the latest runs say about every claim of the papers",
 }
 

@@ -9,6 +9,7 @@ from scipy import stats
 from experiments.comparison.analysis import NUM_BINS, pooled_auc, pooled_mu, quantile_bins
 from experiments.comparison.runs import DefenseRun
 from experiments.recipe import RecipeBook
+from experiments.studies import threat_models
 from experiments.studies.seeds import interval, number, percent
 from experiments.task import Task
 from gujax.attacks.membership import evaluate_attack
@@ -56,7 +57,11 @@ def write(
             html.table(attacks_table(defenses)),
             drawn["roc"],
         ),
-        html.section("Threat model", *_threat_model(options)),
+        html.section(
+            "Threat model",
+            html.paragraph(threat_models.of_attacks(options.shadow_models)),
+            html.paragraph(threat_models.of_predictions(options.relative_ridge)),
+        ),
     ]
     if any(entry["family"] == "censor" for entry in defenses.values()):
         sections.append(
@@ -456,32 +461,6 @@ def _reading(defenses: Mapping[str, Any]) -> str:
         f" Of the defenses that at least halve this ({', '.join(halved)}), {best} keeps the most "
         f"accuracy: {accuracy(best):.1f} %, at {tpr(best):.1f} % found."
     )
-
-
-def _threat_model(options: "Options") -> list[str]:
-    return [
-        html.paragraph(
-            "Attacker of the measured attacks. Wants to know whether one given example was handed "
-            "to the trainer. Has the trained model's outputs (logits) for any input, the example "
-            "with its label, the training algorithm with the defense and all its settings, and "
-            "the pool of examples from which a random half was drawn for training. Trains "
-            f"{options.shadow_models - 1} shadow models per target on other random halves of that "
-            "pool, with the same defense. Does not see the order of batches, intermediate models "
-            "or gradients. Prior of membership: 1/2. This is a strong attacker among those with "
-            "access to the final model, not the strongest possible: success measured here is a "
-            "lower bound of what can be achieved."
-        ),
-        html.paragraph(
-            "Attacker of the predictions (nats, μ). Sees every update, knows which examples may be "
-            "in which batch and all gradients, and asks whether one example's gradient is in the "
-            "sum (prior 1/2). Between the attacker and the sum stands Gaussian noise: DP-SGD's own "
-            "for DP-SGD, an assumed one for every other defense, of variance ridge × 1/4 per "
-            f"coordinate with ridge = {options.relative_ridge:g} × the mean squared gradient norm "
-            "of the batch. All numbers of this kind hold under the Gaussian approximation of the "
-            "other examples' sum. The choice of which gradients a gate, clip or budget changes is "
-            "itself not accounted for."
-        ),
-    ]
 
 
 def _prediction_text(options: "Options", defenses: Mapping[str, Any]) -> list[str]:

@@ -10,12 +10,14 @@ from gujax.reporting.figures.comparison import (
     roc_curves,
 )
 from gujax.reporting.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
+from gujax.reporting.figures.onion import OnionPanel, onion_bars, onion_lines
 from gujax.reporting.figures.sweeps import Line, facets
 
 __all__ = [
     "CostPanel",
     "GrowthPanel",
     "Line",
+    "OnionPanel",
     "Series",
     "attack_by_uniqueness",
     "class_accuracy",
@@ -23,6 +25,8 @@ __all__ = [
     "facets",
     "histogram",
     "method_costs",
+    "onion_bars",
+    "onion_lines",
     "predicted_against_measured",
     "privacy_utility",
     "roc_curves",

@@ -1,0 +1,1 @@
+"""The parts of the `onion` job: rounds of removal, analysis, claims, report."""
