@@ -18,6 +18,7 @@ JOBS = {
     "sweep": "run a job over a grid, a list or random draws of its options",
     "onion": "remove the most disclosing examples, and look who is exposed then",
     "claims": "what the latest runs say about every claim of the papers",
+    "monotone": "study: is an attack the more successful, the more unique a gradient is?",
 }
 
 USER_ERROR = 2

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import optimize, stats
 
 from experiments.comparison.runs import DefenseRun, SeedRun
@@ -98,10 +98,12 @@ def nats_per_example(run: SeedRun) -> Float[np.ndarray, " examples"]:
     return np.where(run.members, run.nats, 0).sum(axis=0) / run.members.sum(axis=0)
 
 
-def quantile_bins(values: Float[np.ndarray, " examples"]) -> np.ndarray:
+def quantile_bins(
+    values: Float[np.ndarray, " examples"], num_bins: int = NUM_BINS
+) -> Int[np.ndarray, " examples"]:
     """Index of each example's quantile bin, 0 for the least; bins are equally full."""
     ranks = stats.rankdata(values, method="ordinal") - 1
-    return (ranks * NUM_BINS // len(values)).astype(int)
+    return (ranks * num_bins // len(values)).astype(int)
 
 
 def mean_over_bins(

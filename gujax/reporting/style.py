@@ -17,6 +17,11 @@ COLORS = {
     "budget": "#CC79A7",
     "censor": "#D55E00",
     "dp_sgd": "#009E73",
+    # Measures of uniqueness.
+    "exact": "#0072B2",
+    "dataset": "#009E73",
+    "diagonal": "#D55E00",
+    "norm": "#222222",
 }
 _MARKERS = "osD^vP"
 
@@ -34,7 +39,7 @@ _RC: dict[Any, Any] = {
 
 
 def color(family: str) -> str:
-    """Colour of a defense family; grey for a name the palette does not know."""
+    """Colour of a family of defenses or measures; grey for one the palette does not know."""
     return COLORS.get(family, "#7a828c")
 
 

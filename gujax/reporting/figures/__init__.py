@@ -11,6 +11,7 @@ from gujax.reporting.figures.comparison import (
 )
 from gujax.reporting.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
 from gujax.reporting.figures.onion import OnionPanel, onion_bars, onion_lines
+from gujax.reporting.figures.strata import StrataPanel, curves_by_stratum
 from gujax.reporting.figures.sweeps import Line, facets
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "Line",
     "OnionPanel",
     "Series",
+    "StrataPanel",
     "attack_by_uniqueness",
     "class_accuracy",
     "cost_growth",
+    "curves_by_stratum",
     "facets",
     "histogram",
     "method_costs",

@@ -1,0 +1,140 @@
+"""The study of attack success over uniqueness, through the real command line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.isotonic import IsotonicRegression
+
+from experiments import monotone
+from experiments.errors import UserError
+from experiments.membership import auc_per_example
+from experiments.monotonicity.runs import checkpoint_epochs
+from experiments.monotonicity.shape import shape
+from gujax.reporting import is_complete
+from tests.experiments.test_compare import FAST_COMPILE
+
+SEEDS, MODELS, EXAMPLES = 2, 4, 120
+MAIN = "exact, per batch, ridge 0.1"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("monotone") / "run"
+    command = (
+        f"monotone --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
+        f"--hidden 8 --checkpoints 1 --other-ridges 1 --diagonal-ridges 0.1 --out {out}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", *command.split()],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "200"},
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_the_run_is_complete_and_has_every_file(run):
+    out, text = run
+    assert is_complete(out)
+    assert {path.name for path in out.iterdir()} == {
+        "config.json",
+        "status.json",
+        "summary.json",
+        "claims.json",
+        "report.html",
+        "scores.parquet",
+        "per_example.parquet",
+        "figures",
+    }
+    assert f"report: {out / 'report.html'}" in text
+    assert (out / "report.html").read_text().count("<img") == 2
+
+
+def test_success_and_measures_follow_from_the_score_table(run):
+    out, _ = run
+    summary = json.loads((out / "summary.json").read_text())
+    scores = pl.read_parquet(out / "scores.parquet")
+    assert len(scores) == SEEDS * MODELS * EXAMPLES
+    members = scores.filter(pl.col("seed") == 1).sort("model", "id")
+    held = members["member"].to_numpy().reshape(MODELS, EXAMPLES)
+    lira = members["lira"].to_numpy().reshape(MODELS, EXAMPLES)
+    gnq = members[MAIN].to_numpy().reshape(MODELS, EXAMPLES)
+    assert (gnq[~held] == 0).all()
+    assert (gnq[held] > 0).all()
+    order = np.argsort(np.where(held, gnq, 0).sum(0), kind="stable")
+    auc = auc_per_example(lira, held)[order]
+    bins = summary["estimators"][MAIN]["success"]["lira_auc"]["by_bin"]
+    expected = auc.reshape(10, EXAMPLES // 10).mean(axis=1)
+    np.testing.assert_allclose([of_bin["per_seed"][1] for of_bin in bins], expected, atol=1e-12)
+    # Every epoch holds each member once.
+    assert set(members.filter("member")["appearances"]) == {2}
+
+
+def test_a_larger_ridge_measures_less(run):
+    scores = pl.read_parquet(run[0] / "scores.parquet").filter("member")
+    assert (scores["exact, per batch, ridge 1"] < scores[MAIN]).all()
+    assert (scores["exact, data set, ridge 0.1"] > 0).all()
+
+
+def test_claims_have_a_verdict_and_an_interval(run):
+    claims = json.loads((run[0] / "claims.json").read_text())
+    assert len({claim["key"] for claim in claims}) == len(claims) == 6
+    assert all("±" in claim["measured"] for claim in claims)
+
+
+def test_shape_of_known_curves():
+    rising = np.tile(np.linspace(0.5, 0.8, 10), (3, 1))
+    found = shape(rising)
+    np.testing.assert_allclose(found.rise, 0.3)
+    np.testing.assert_allclose(found.isotonic, 1)
+    assert (found.left_arm < 0).all()
+    valley = np.tile([0.7, 0.6, 0.5, 0.6, 0.9], (3, 1))
+    found = shape(valley)
+    np.testing.assert_allclose(found.left_arm, 0.2)
+    np.testing.assert_allclose(found.right_arm, 0.4)
+    assert np.isnan(shape(valley[:1]).left_arm).all()
+
+
+def test_a_flat_noisy_curve_has_no_left_arm_on_average():
+    # The minimum of the same curve would lie 1.4 deviations below the first bin.
+    noise = np.random.default_rng(0).normal(size=(2000, 10))
+    arms = np.concatenate([shape(noise[i : i + 4]).left_arm for i in range(0, 2000, 4)])
+    assert abs(arms.mean()) < 4 * arms.std() / np.sqrt(len(arms))
+
+
+def test_isotonic_share_is_that_of_scikit_learn():
+    curve = np.random.default_rng(1).normal(size=10)
+    fitted = IsotonicRegression().fit_transform(np.arange(10), curve)
+    share = 1 - ((curve - fitted) ** 2).sum() / ((curve - curve.mean()) ** 2).sum()
+    np.testing.assert_allclose(shape(curve[None]).isotonic, share)
+
+
+def test_checkpoints_are_spread_and_include_the_last_epoch():
+    assert checkpoint_epochs(30, 3) == {9, 19, 29}
+    assert checkpoint_epochs(2, 5) == {0, 1}
+    assert checkpoint_epochs(4, 1) == {3}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seeds": 0}, "--seeds 0 must be at least 1"),
+        ({"shadow_models": 5}, "--shadow-models 5 must be even"),
+        ({"epochs": 0}, "--epochs 0 must be at least 1"),
+        ({"checkpoints": 0}, "--checkpoints 0 must be at least 1"),
+        ({"relative_ridge": 0.0}, "--relative-ridge 0.0 must be positive"),
+        ({"other_ridges": (-1.0,)}, "--other-ridges -1.0 must be positive"),
+        ({"diagonal_ridges": ()}, "--diagonal-ridges is empty"),
+        ({"train_size": 20}, "20 training examples are too few"),
+    ],
+)
+def test_wrong_options_are_told_before_training(wrong, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        monotone.run(monotone.Options(**wrong, out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
