@@ -27,8 +27,9 @@ class Recipe:
         batch_size: Examples per batch; expected number under Poisson sampling.
         epochs: Passes over the training data.
         l2_norm_clip: Clipping norm of DP-SGD; None for every other defense.
-        augmentation_multiplicity: Random copies of an image, whose mean loss is the example's.
-        shift: Their largest shift, in pixels; 0 for none.
+        augmentation_multiplicity: Random copies of an image, whose mean loss is the example's; 0
+            for the image itself.
+        shift: Their largest shift, in pixels.
         flip: Whether left and right of a copy may be exchanged.
         average_decay: Decay of the moving average of the parameters that is evaluated; 0 for the
             last parameters.
@@ -41,7 +42,7 @@ class Recipe:
     batch_size: int
     epochs: int
     l2_norm_clip: float | None = None
-    augmentation_multiplicity: int = 1
+    augmentation_multiplicity: int = 0
     shift: int = 0
     flip: bool = False
     average_decay: float = 0.0
@@ -50,7 +51,7 @@ class Recipe:
     @property
     def augments(self) -> bool:
         """Whether training sees random copies of an image instead of the image."""
-        return self.shift > 0 or self.flip
+        return self.augmentation_multiplicity > 0
 
 
 @dataclass(frozen=True)

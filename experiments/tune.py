@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 from rich.console import Console
 
+from experiments.adaptation import adapted
 from experiments.defenses import Defense, account, aggregation
 from experiments.errors import check_option
 from experiments.job import run_directory
@@ -41,6 +42,7 @@ class Options:
         dataset: Data set to search on.
         model: Architecture.
         hidden: Widths of the MLP's hidden layers.
+        channels: Widths of the convnet's stages.
         train_size: Keep only so many training examples; default: all.
         repeats: Random halves per configuration of the search.
         finalists: Configurations of each defense that go into the finals.
@@ -57,6 +59,15 @@ class Options:
         dp_clips: Clipping norms.
         dp_batch_sizes: Expected batch sizes of DP-SGD.
         dp_epochs: Passes over the data of DP-SGD.
+        multiplicities: Numbers of randomly shifted and flipped copies of an image that every method
+            tries as one example; 0 is the image itself.
+        dp_multiplicities: The same for DP-SGD.
+        shift: Largest shift of a copy, in pixels.
+        flip: Whether copies are flipped.
+        average_decay: If positive, every configuration is judged twice: by its last parameters and
+            by their moving average with this decay.
+        standardize_weights: Whether kernels of convolutions are standardized; every method tries
+            each value given.
         relative_ridge: Ridge of gate and clip.
         out: Run directory; default: runs/tune-<time>.
         overwrite: Replace a completed run in the run directory.
@@ -65,6 +76,7 @@ class Options:
     dataset: str = "digits"
     model: ModelName = "mlp"
     hidden: tuple[int, ...] = (128,)
+    channels: tuple[int, ...] = (16, 32)
     train_size: int | None = None
     repeats: int = 3
     finalists: int = 8
@@ -80,9 +92,24 @@ class Options:
     dp_clips: tuple[float, ...] = (0.3, 1.0, 3.0)
     dp_batch_sizes: tuple[int, ...] = (64, 128, 256)
     dp_epochs: tuple[int, ...] = (30, 60)
+    multiplicities: tuple[int, ...] = (0,)
+    dp_multiplicities: tuple[int, ...] = (0,)
+    shift: int = 2
+    flip: bool = False
+    average_decay: float = 0.0
+    standardize_weights: tuple[bool, ...] = (False,)
     relative_ridge: float = 0.1
     out: Path | None = None
     overwrite: bool = False
+
+
+# What one compilation may vary: numbers that travel with the parameters.
+_NUMBERS: dict[str, Any] = {
+    "learning_rate": 0.0,
+    "cosine_decay": False,
+    "l2_norm_clip": None,
+    "average_decay": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -107,12 +134,26 @@ def run(options: Options) -> int:
         value = getattr(options, name)
         flag = f"--{name.replace('_', '-')}"
         check_option(value >= 1, f"{flag} {value} must be at least 1")
+    check_option(
+        0 <= options.average_decay < 1,
+        f"--average-decay {options.average_decay} must be at least 0 and below 1",
+    )
+    for name in ("multiplicities", "dp_multiplicities"):
+        for value in getattr(options, name):
+            flag = f"--{name.replace('_', '-')}"
+            check_option(value >= 0, f"{flag} {value} must not be negative")
+    check_option(options.shift >= 0, f"--shift {options.shift} must not be negative")
     console = Console()
-    task = load_task(options.dataset, options.model, options.hidden, options.train_size)
+    task = load_task(
+        options.dataset, options.model, options.hidden, options.train_size, options.channels
+    )
+    trials = list(all_trials(options))
+    for trial in trials:
+        adapted(task, trial.recipes[0])  # says now what the data do not allow
     with run_directory("tune", options) as directory:
-        search = _try_all(console, task, list(all_trials(options)), options, "search")
+        search = _try_all(console, task, trials, options, "search")
         finals = _try_all(console, task, final_trials(search, options), options, "finals")
-        record = search_record(options, search, finals)
+        record = search_record(options, task.model_name, search, finals)
         directory.file("recipes.json").write_text(to_json(record))
     console.print(to_terminal(_table(record)))
     console.print(f"recipes: {directory.path / 'recipes.json'}", soft_wrap=True)
@@ -135,7 +176,7 @@ def _try_all(
             first, name = trial.recipes[0], trial.defense.label
             with steps.step(
                 f"{stage}, {name}: {first.optimizer}, batch {first.batch_size}, "
-                f"{first.epochs} epochs"
+                f"{first.epochs} epochs" + _in_words(first)
             ):
                 accuracy = validation_accuracy(task, trial, np.asarray(halves)[:repeats], options)
             rows += [Row(trial.defense, *pair) for pair in zip(trial.recipes, accuracy.tolist())]
@@ -148,7 +189,7 @@ def final_trials(search: Sequence[Row], options: Options) -> list[Trial]:
     for defense in dict.fromkeys(row.defense for row in search):
         tried = [row for row in search if row.defense == defense]
         for row in sorted(tried, key=lambda row: -row.accuracy)[: options.finalists]:
-            shared = (defense, row.recipe.optimizer, row.recipe.batch_size, row.recipe.epochs)
+            shared = defense, replace(row.recipe, **_NUMBERS)
             trials.setdefault(shared, Trial(defense, [])).recipes.append(row.recipe)
     return list(trials.values())
 
@@ -160,17 +201,35 @@ def all_trials(options: Options) -> Iterator[Trial]:
         Defense("gate", "gate", options.gate_quantile),
         Defense("clip", "clip", options.clip_cap),
     ]
-    for defense, optimizer in itertools.product(plain, get_args(OptimizerName)):
+    decays = (0.0, options.average_decay) if options.average_decay else (0.0,)
+    shared = itertools.product(
+        plain, get_args(OptimizerName), practices(options, options.multiplicities)
+    )
+    for defense, optimizer, practice in shared:
         scale = 0.01 if optimizer == "adam" else 1.0
         yield Trial(
             defense,
             [
-                Recipe(optimizer, scale * rate, decay, options.batch_size, options.epochs)
-                for rate, decay in itertools.product(options.learning_rates, (False, True))
+                Recipe(
+                    optimizer,
+                    scale * rate,
+                    cosine,
+                    options.batch_size,
+                    options.epochs,
+                    average_decay=decay,
+                    **practice,
+                )
+                for rate, cosine, decay in itertools.product(
+                    options.learning_rates, (False, True), decays
+                )
             ],
         )
-    for epsilon, optimizer, batch_size, epochs in itertools.product(
-        options.epsilons, get_args(OptimizerName), options.dp_batch_sizes, options.dp_epochs
+    for epsilon, optimizer, practice, batch_size, epochs in itertools.product(
+        options.epsilons,
+        get_args(OptimizerName),
+        practices(options, options.dp_multiplicities),
+        options.dp_batch_sizes,
+        options.dp_epochs,
     ):
         yield Trial(
             Defense(f"DP-SGD ε={epsilon:g}", "dp_sgd", epsilon),
@@ -179,16 +238,33 @@ def all_trials(options: Options) -> Iterator[Trial]:
                     optimizer,
                     # Adam's steps do not depend on the scale of the gradient.
                     0.01 * step if optimizer == "adam" else step / clip,
-                    decay,
+                    cosine,
                     batch_size,
                     epochs,
                     clip,
+                    average_decay=decay,
+                    **practice,
                 )
-                for step, clip, decay in itertools.product(
-                    options.dp_learning_rates, options.dp_clips, (False, True)
+                for step, clip, cosine, decay in itertools.product(
+                    options.dp_learning_rates, options.dp_clips, (False, True), decays
                 )
             ],
         )
+
+
+def practices(options: Options, multiplicities: Sequence[int]) -> list[dict[str, Any]]:
+    """What a method tries beside numbers: augmentation and standardized weights."""
+    copies = {"shift": options.shift, "flip": options.flip}
+    augmentations: list[dict[str, Any]] = [
+        {"augmentation_multiplicity": count, **(copies if count else {})}
+        for count in multiplicities
+    ]
+    return [
+        {**augmentation, "standardize_weights": standardize}
+        for augmentation, standardize in itertools.product(
+            augmentations, options.standardize_weights
+        )
+    ]
 
 
 def validation_accuracy(
@@ -202,15 +278,18 @@ def validation_accuracy(
         halves: Examples that each repeat trains on, [repeats, N].
         options: Strengths of the defenses.
     """
-    recipes, repeats, train = trial.recipes, len(halves), task.dataset.train
-    masks = np.tile(halves, (len(recipes), 1))
+    # Averaging changes no update: a recipe with it and one without share their models.
+    runs = list(dict.fromkeys(replace(recipe, average_decay=0.0) for recipe in trial.recipes))
+    first, repeats, train = trial.recipes[0], len(halves), task.dataset.train
+    task = adapted(task, first)
+    masks = np.tile(halves, (len(runs), 1))
     keys = jax.random.split(jax.random.key(0), repeats)
     initial = initial_params(task, keys)
     params = with_tuned(
-        jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(recipes)), initial),
-        learning_rate=_repeated([r.learning_rate for r in recipes], repeats),
-        final_factor=_repeated([1.0 - r.cosine_decay for r in recipes], repeats),
-        l2_norm_clip=_repeated([r.l2_norm_clip or 1.0 for r in recipes], repeats),
+        jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(runs)), initial),
+        learning_rate=_repeated([r.learning_rate for r in runs], repeats),
+        final_factor=_repeated([1.0 - r.cosine_decay for r in runs], repeats),
+        l2_norm_clip=_repeated([r.l2_norm_clip or 1.0 for r in runs], repeats),
     )
     result = training.train_many(
         tuned_loss(task.loss_fn),
@@ -219,15 +298,27 @@ def validation_accuracy(
         _tuned_optimizer(trial, masks, options),
         member_masks=masks,
         keys=jax.random.split(jax.random.key(1), len(masks)),
-        batch_size=recipes[0].batch_size,
-        epochs=recipes[0].epochs,
+        batch_size=first.batch_size,
+        epochs=first.epochs,
         sampling="poisson" if trial.defense.family == "dp_sgd" else "shuffle",
+        randomized=first.augments,
         progress=False,
     )
-    logits = logits_of_many(task, result.params["model"], train)
-    correct = np.where(masks, False, logits.argmax(-1) == train.y).sum(axis=1)
-    accuracy = correct / (~masks).sum(axis=1)
-    return accuracy.reshape(len(recipes), repeats).mean(axis=1)
+
+    def judge(params: PyTree) -> Float[np.ndarray, " runs"]:
+        logits = logits_of_many(task, params, train)
+        correct = np.where(masks, False, logits.argmax(-1) == train.y).sum(axis=1)
+        accuracy = correct / (~masks).sum(axis=1)
+        return accuracy.reshape(len(runs), repeats).mean(axis=1)
+
+    last = result.params["model"]
+    judged = {False: judge(last), True: judge(training.released_params(last, result.opt_state))}
+    return np.array(
+        [
+            judged[recipe.average_decay > 0][runs.index(replace(recipe, average_decay=0.0))]
+            for recipe in trial.recipes
+        ]
+    )
 
 
 def _tuned_optimizer(
@@ -238,6 +329,7 @@ def _tuned_optimizer(
         masks, recipe.batch_size, recipe.epochs, "poisson" if family == "dp_sgd" else "shuffle"
     )
     num_steps = plan.steps_per_epoch * recipe.epochs
+    average_decay = max(recipe.average_decay for recipe in trial.recipes)
     noise = 0.0
     if trial.defense.epsilon is not None:
         privacy = account(trial.defense.epsilon, options.delta, plan, num_steps, recipe)
@@ -253,12 +345,14 @@ def _tuned_optimizer(
                 trial.defense, options.relative_ridge, plan.physical_size, num_examples=None
             )
         follow = descent(recipe.optimizer, tuned["learning_rate"], tuned["final_factor"], num_steps)
-        return optax.chain(first, follow)
+        return optax.chain(first, follow, training.average_parameters(average_decay))
 
     return tuned_optimizer(chain)
 
 
-def search_record(options: Options, search: Sequence[Row], finals: Sequence[Row]) -> dict[str, Any]:
+def search_record(
+    options: Options, model_name: str, search: Sequence[Row], finals: Sequence[Row]
+) -> dict[str, Any]:
     """The best recipe of each defense, with the whole search and the finals."""
     best: dict[str, Row] = {}
     order = [(row.defense, row.recipe) for row in search]
@@ -268,6 +362,7 @@ def search_record(options: Options, search: Sequence[Row], finals: Sequence[Row]
         best[name] = max(best.get(name, row), row, key=lambda row: round(row.accuracy, 5))
     return {
         "dataset": options.dataset,
+        "model": model_name,
         "command": shlex.join(["python", "-m", "experiments", "tune", *sys.argv[2:]]),
         "selected_by": "highest mean accuracy on the half of the training split not trained on, "
         f"over {options.final_repeats} fresh halves, among the {options.finalists} best of a "
@@ -295,6 +390,11 @@ def _cells(rows: Sequence[Row]) -> list[list[Any]]:
     ]
 
 
+def _in_words(recipe: Recipe) -> str:
+    copies = f", {recipe.augmentation_multiplicity} copies" if recipe.augments else ""
+    return copies + (", standardized weights" if recipe.standardize_weights else "")
+
+
 def _repeated(values: Sequence[float], repeats: int) -> Float[Array, " models"]:
     return jnp.repeat(jnp.asarray(values, jnp.float32), repeats)
 
@@ -314,7 +414,21 @@ def _table(record: dict[str, Any]) -> Table:
     for name, recipe in record["recipes"].items():
         shown = [f"{recipe['learning_rate']:.4g}", "cosine" if recipe["cosine_decay"] else "–"]
         shown += [str(recipe["batch_size"]), str(recipe["epochs"]), str(recipe["l2_norm_clip"])]
+        shown += [str(recipe["augmentation_multiplicity"]), f"{recipe['average_decay']:g}"]
+        shown += ["yes" if recipe["standardize_weights"] else "–"]
         accuracy = f"{100 * record['accuracy'][name]:.1f}"
         rows.append([name, recipe["optimizer"], *shown, str(record["tried"][name]), accuracy])
-    columns = ("defense", "optimizer", "rate", "decay", "batch", "epochs", "clip", "tried")
+    columns = (
+        "defense",
+        "optimizer",
+        "rate",
+        "decay",
+        "batch",
+        "epochs",
+        "clip",
+        "copies",
+        "average",
+        "standardized",
+        "tried",
+    )
     return Table("Best configurations", (*columns, "validation accuracy (%)"), rows)

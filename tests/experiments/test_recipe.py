@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from importlib import resources
 
 import jax.numpy as jnp
@@ -22,8 +22,12 @@ def test_shipped_recipes_won_the_recorded_finals(file):
     record = json.loads(file.read_text())
     assert book.dataset == file.stem
     assert set(book.recipes) == {"sgd", "gate", "clip", "dp_sgd eps=2", "dp_sgd eps=8"}
+    defaults = {
+        field.name: field.default for field in fields(Recipe) if field.default is not MISSING
+    }
     stages = {
-        stage: [dict(zip(record["columns"], row)) for row in record[stage]]
+        # A record is older than the fields that it does not have.
+        stage: [{**defaults, **dict(zip(record["columns"], row))} for row in record[stage]]
         for stage in ("search", "finals")
     }
     for name, recipe in book.recipes.items():

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from experiments.__main__ import main
 from experiments.defenses import Defense
 from experiments.recipe import Recipe, load_recipes
 from experiments.task import load_task
@@ -14,6 +17,8 @@ from experiments.tune import (
     to_json,
     validation_accuracy,
 )
+
+SGD, GATE = Defense("SGD", "sgd"), Defense("gate", "gate", 0.9)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,48 @@ def test_models_tuned_together_are_as_accurate_as_alone(defense):
     assert together[0] > together[1] + 0.1
 
 
+def test_average_and_last_parameters_are_judged_on_the_same_models():
+    task = load_task("digits", "mlp", (8,), train_size=120)
+    halves = np.arange(120)[None] % 2 == 0
+    last = Recipe("momentum", 0.5, False, 10, 2)
+    average = replace(last, average_decay=0.99)
+    both = validation_accuracy(task, Trial(SGD, [average, last]), halves, Options())
+    alone = validation_accuracy(task, Trial(SGD, [last]), halves, Options())
+    assert both[1] == alone[0]
+    assert both[0] != both[1]
+
+
+def test_every_practice_is_a_trial_of_its_own():
+    options = Options(
+        multiplicities=(0, 1),
+        dp_multiplicities=(0, 4),
+        average_decay=0.9,
+        standardize_weights=(False, True),
+        flip=True,
+    )
+    for trial in all_trials(options):
+        kinds = {(r.augmentation_multiplicity, r.standardize_weights) for r in trial.recipes}
+        assert len(kinds) == 1
+        assert {r.average_decay for r in trial.recipes} == {0.0, 0.9}
+        assert all(r.flip == r.augments for r in trial.recipes)
+    dp = {r.augmentation_multiplicity for t in all_trials(options) for r in t.recipes}
+    assert dp == {0, 1, 4}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--average-decay", "1"], "--average-decay 1.0"),
+        (["--dp-multiplicities", "-1"], "--dp-multiplicities -1"),
+        (["--shift", "-1"], "--shift -1"),
+        (["--multiplicities", "1", "--dataset", "breast_cancer"], "shifts or flips images"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
+    assert main(["tune", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_the_search_gives_dp_sgd_the_largest_share():
     count: dict[str, int] = {}
     for trial in all_trials(Options()):
@@ -41,9 +88,6 @@ def test_the_search_gives_dp_sgd_the_largest_share():
         assert len({(r.optimizer, r.batch_size, r.epochs) for r in trial.recipes}) == 1
     assert count["SGD"] == count["gate"] == count["clip"]
     assert count["DP-SGD ε=2"] == count["DP-SGD ε=8"] > count["gate"]
-
-
-SGD, GATE = Defense("SGD", "sgd"), Defense("gate", "gate", 0.9)
 
 
 def test_the_best_of_the_search_go_into_the_finals_those_of_one_compilation_together():
@@ -69,7 +113,7 @@ def test_the_record_holds_the_winner_of_the_finals_and_can_be_loaded(tmp_path):
     search = [Row(SGD, recipe, value) for recipe, value in zip(recipes, (0.95, 0.9, 0.8))]
     finals = [Row(SGD, recipe, value) for recipe, value in zip(recipes, (0.85, 0.9))]
     path = tmp_path / "recipes.json"
-    record = search_record(Options(), search, finals)
+    record = search_record(Options(), "MLP", search, finals)
     path.write_text(to_json(record))
     assert load_recipes("digits", path).find("sgd") == recipes[1]
     assert record["tried"] == {"sgd": 3}
