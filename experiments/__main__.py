@@ -17,6 +17,7 @@ JOBS = {
     "benchmark": "time and memory of a step, beside plain steps and other libraries",
     "sweep": "run a job over a grid, a list or random draws of its options",
     "onion": "remove the most disclosing examples, and look who is exposed then",
+    "who_pays": "accuracy and exposure by class or subgroup, where some are rare",
     "claims": "what the latest runs say about every claim of the papers",
     "monotone": "study: is an attack the more successful, the more unique a gradient is?",
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from experiments import checks
 from experiments.comparison import analysis, frames, report, runs
 from experiments.cost import reference_costs
 from experiments.defenses import Defense, Family
@@ -125,26 +126,17 @@ def _check(options: Options) -> None:
         options.defenses[0] == "sgd",
         "--defenses must start with sgd: it is what the others are compared with",
     )
-    check_option(options.seeds >= 1, f"--seeds {options.seeds} must be at least 1")
-    check_option(
-        options.shadow_models >= 4 and options.shadow_models % 2 == 0,
-        f"--shadow-models {options.shadow_models} must be even and at least 4",
-    )
-    check_option(
-        options.epochs is None or options.epochs >= 1,
-        f"--epochs {options.epochs} must be at least 1",
-    )
+    checks.at_least_one(options, "seeds", "epochs")
+    checks.shadow_models(options)
     check_option(
         0 < options.gate_quantile <= 1,
         f"--gate-quantile {options.gate_quantile} must be in (0, 1]",
     )
-    for name in ("clip_cap", "budget_nats", "relative_ridge"):
-        value = getattr(options, name)
-        check_option(value > 0, f"--{name.replace('_', '-')} {value} must be positive")
+    checks.positive(options, "clip_cap", "budget_nats", "relative_ridge")
+    checks.fractions(options, "delta")
     for ridge in options.other_ridges:
         check_option(ridge > 0, f"--other-ridges {ridge} must be positive")
     for share in options.censor_fractions:
         check_option(0 < share < 1, f"--censor-fractions {share} must be between 0 and 1")
     for epsilon in options.epsilons:
         check_option(epsilon > 0, f"--epsilons {epsilon} must be positive")
-    check_option(0 < options.delta < 1, f"--delta {options.delta} must be between 0 and 1")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from experiments import checks
 from experiments.claim import write_claims
 from experiments.comparison import frames
 from experiments.errors import check_option
@@ -100,23 +101,12 @@ def run(options: Options) -> int:
 
 def _check(options: Options) -> None:
     check_option(len(options.scopes) > 0, "--scopes is empty; name model, data or both")
-    for name in ("rounds", "seeds"):
-        value = getattr(options, name)
-        check_option(value >= 1, f"--{name} {value} must be at least 1")
-    check_option(0 < options.fraction < 1, f"--fraction {options.fraction} must be between 0 and 1")
+    checks.at_least_one(options, "rounds", "seeds", "epochs")
+    checks.shadow_models(options)
+    checks.fractions(options, "fraction")
+    checks.positive(options, "relative_ridge")
     check_option(
         (1 - options.fraction) ** options.rounds >= 0.2,
         f"--rounds {options.rounds} of --fraction {options.fraction} leave less than a fifth of "
         "the examples; take fewer rounds or a smaller fraction",
-    )
-    check_option(
-        options.shadow_models >= 4 and options.shadow_models % 2 == 0,
-        f"--shadow-models {options.shadow_models} must be even and at least 4",
-    )
-    check_option(
-        options.epochs is None or options.epochs >= 1,
-        f"--epochs {options.epochs} must be at least 1",
-    )
-    check_option(
-        options.relative_ridge > 0, f"--relative-ridge {options.relative_ridge} must be positive"
     )

@@ -11,8 +11,17 @@ from experiments.task import Task
 from gujax.reporting import RunDirectory
 
 
-def write(directory: RunDirectory, task: Task, results: Sequence[DefenseRun]) -> None:
-    """Writes scores, per-example totals, test answers and step metrics of all defenses."""
+def write(
+    directory: RunDirectory, task: Task, results: Sequence[DefenseRun], folder: str = "."
+) -> None:
+    """Writes scores, per-example totals, test answers and step metrics of all defenses.
+
+    Args:
+        directory: The run directory.
+        task: Data and model.
+        results: All defenses.
+        folder: Where in the run directory.
+    """
     tables = {
         "scores": _scores,
         "per_example": _per_example,
@@ -27,7 +36,7 @@ def write(directory: RunDirectory, task: Task, results: Sequence[DefenseRun]) ->
             for result in results
             for seed, run in enumerate(result.seeds)
         ]
-        pl.concat(parts).write_parquet(directory.file(f"{name}.parquet"))
+        pl.concat(parts, how="diagonal").write_parquet(directory.file(f"{folder}/{name}.parquet"))
 
 
 def write_ridges(directory: RunDirectory, task: Task, ridges: Mapping[float, SeedRun]) -> None:

@@ -270,8 +270,12 @@ def _draw(directory: RunDirectory, scopes: Mapping[str, Any]) -> dict[str, str]:
         lines = [series(named, deciles, last["auc_by_bin"][key]) for key, named in arms]
         by_decile.append(figures.OnionPanel(title, "LiRA: AUC", lines))
         arms = (("nothing", _BEFORE), ("nats", _NATS), ("chance", _CHANCE))
-        bars = [series(named, deciles, last["uniqueness"][k]["top_origin"]) for k, named in arms]
-        origins.append(figures.OnionPanel(title, "share of the new top", bars, True))
+        bars = [
+            figures.Bars(label, style.color(family), [*map(interval, shares)])
+            for key, (label, family) in arms
+            for shares in [last["uniqueness"][key]["top_origin"]]
+        ]
+        origins.append(figures.BarPanel(title, "share of those with most nats now", bars, True))
     return {
         "rounds": inline(
             "rounds",
@@ -290,7 +294,11 @@ def _draw(directory: RunDirectory, scopes: Mapping[str, Any]) -> dict[str, str]:
         ),
         "origin": inline(
             "origin",
-            figures.onion_bars([origins], "decile of the nats in the models audited first"),
+            figures.bar_panels(
+                [origins],
+                [str(decile) for decile in deciles],
+                "decile of the nats in the models audited first",
+            ),
             "Where the examples with most nats after the last round come from",
             "After the last round: those who stay and have most nats now, by the decile of their "
             "nats in the models audited first, among those who stay.",

@@ -1,6 +1,7 @@
 """Figures of the reports: numbers in, matplotlib figure out. Nothing here computes a result."""
 
 from gujax.reporting.figures.auditing import histogram, training_curves
+from gujax.reporting.figures.bars import BarPanel, Bars, bar_panels
 from gujax.reporting.figures.comparison import (
     Series,
     attack_by_uniqueness,
@@ -10,11 +11,13 @@ from gujax.reporting.figures.comparison import (
     roc_curves,
 )
 from gujax.reporting.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
-from gujax.reporting.figures.onion import OnionPanel, onion_bars, onion_lines
+from gujax.reporting.figures.onion import OnionPanel, onion_lines
 from gujax.reporting.figures.strata import StrataPanel, curves_by_stratum
 from gujax.reporting.figures.sweeps import Line, facets
 
 __all__ = [
+    "BarPanel",
+    "Bars",
     "CostPanel",
     "GrowthPanel",
     "Line",
@@ -22,13 +25,13 @@ __all__ = [
     "Series",
     "StrataPanel",
     "attack_by_uniqueness",
+    "bar_panels",
     "class_accuracy",
     "cost_growth",
     "curves_by_stratum",
     "facets",
     "histogram",
     "method_costs",
-    "onion_bars",
     "onion_lines",
     "predicted_against_measured",
     "privacy_utility",

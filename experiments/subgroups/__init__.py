@@ -1,0 +1,1 @@
+"""The parts of the `who_pays` job: groups, analysis, claims, report."""

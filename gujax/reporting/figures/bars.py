@@ -1,0 +1,98 @@
+"""Bars side by side with their intervals, in a grid of panels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from gujax.reporting.intervals import Interval
+from gujax.reporting.style import new_figure
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar per category, all of one colour."""
+
+    label: str
+    tint: str
+    intervals: Sequence[Interval]
+
+
+@dataclass(frozen=True)
+class BarPanel:
+    """Several `Bars` over the same categories.
+
+    Attributes:
+        title: Above the panel.
+        y_label: What bars show; that of a row's first panel is drawn.
+        bars: Drawn side by side in each category.
+        in_percent: Whether values are shares.
+        reference: Height of a dotted line, such as what guessing reaches; where bars begin.
+    """
+
+    title: str
+    y_label: str
+    bars: Sequence[Bars]
+    in_percent: bool = False
+    reference: float = 0.0
+
+
+def bar_panels(
+    panels: Sequence[Sequence[BarPanel]],
+    categories: Sequence[str],
+    x_label: str = "",
+    share_y: bool = True,
+) -> Figure:
+    """A grid of panels; the legend of the first is that of all.
+
+    Args:
+        panels: Rows of panels.
+        categories: Names below the bars, the same in all panels.
+        x_label: What the categories are.
+        share_y: Whether the panels of a row have one scale.
+    """
+    rows, columns = len(panels), len(panels[0])
+    wide = max(3.7, 0.42 * len(categories))
+    figure, grid = new_figure(
+        wide * columns,
+        2.7 * rows + 0.7,
+        rows,
+        columns,
+        sharex=True,
+        sharey="row" if share_y else False,
+        squeeze=False,
+    )
+    for axes_row, panel_row in zip(grid, panels):
+        for axes, panel in zip(axes_row, panel_row):
+            _draw(axes, panel)
+            axes.set_title(panel.title, fontsize=10.5)
+            rotation = 0 if len("".join(categories)) < 14 * wide / columns else 90
+            axes.set_xticks(range(len(categories)), categories, rotation=rotation)
+        axes_row[0].set_ylabel(panel_row[0].y_label)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.supxlabel(x_label, fontsize=10)
+    return figure
+
+
+def _draw(axes, panel: BarPanel) -> None:
+    width = 0.8 / len(panel.bars)
+    axes.axhline(panel.reference, color="#7a828c", linestyle=":", linewidth=1)
+    for index, bars in enumerate(panel.bars):
+        mean, low, high = np.array(bars.intervals).T
+        shift = (index - (len(panel.bars) - 1) / 2) * width
+        axes.bar(
+            np.arange(len(mean)) + shift,
+            mean - panel.reference,
+            width,
+            bottom=panel.reference,
+            yerr=np.nan_to_num([mean - low, high - mean]),
+            color=bars.tint,
+            label=bars.label,
+            error_kw={"elinewidth": 0.9, "ecolor": "#555b63"},
+        )
+    axes.grid(axis="x", visible=False)
+    if panel.in_percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -1,0 +1,261 @@
+"""Who pays: groups and numbers on made-up runs, and a small study through the command line."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from experiments.__main__ import main
+from experiments.comparison.runs import DefenseRun, SeedRun
+from experiments.defenses import Defense
+from experiments.errors import UserError
+from experiments.recipe import Recipe
+from experiments.studies.seeds import over_seeds
+from experiments.subgroups.analysis import over_representation, taken_away
+from experiments.subgroups.claims import claims
+from experiments.subgroups.groups import groups_of, made_rare
+from experiments.task import load_task
+from gujax.reporting import is_complete
+
+FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+SEEDS, MODELS, EXAMPLES, KEEP = 2, 4, 200, 0.25
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_task("digits", "mlp", (8,))
+
+
+def test_groups_by_class(digits):
+    groups = groups_of(digits, (9, 8, 8), "class")
+    assert groups.rare == (8, 9)
+    rare_task, rare_groups = made_rare(digits, groups, 0.1, "class")
+    before, after = np.bincount(digits.dataset.train.y), np.bincount(rare_groups.train)
+    np.testing.assert_array_equal(after[:8], before[:8])
+    np.testing.assert_array_equal(after[8:], np.ceil(before[8:] / 10))
+    masks = rare_groups.masks()
+    assert list(masks) == [*"0123456789", "rare", "common"]
+    train, test = masks["rare"]
+    assert train.sum() == after[8:].sum()
+    assert test.sum() == np.isin(digits.dataset.test.y, (8, 9)).sum()
+    np.testing.assert_array_equal(masks["common"][0], ~train)
+    assert len(rare_task.dataset.train) == len(train)
+
+
+def test_groups_by_subgroup(digits):
+    def with_parity(split):
+        return replace(split, subgroups=split.y % 2)
+
+    dataset = digits.dataset
+    parity = replace(
+        digits,
+        dataset=replace(dataset, train=with_parity(dataset.train), test=with_parity(dataset.test)),
+    )
+    groups = groups_of(parity, (1,), "subgroup")
+    assert groups.names == ("0", "1")
+    _, rare = made_rare(parity, groups, 0.2, "subgroup")
+    odd = (dataset.train.y % 2).sum()
+    assert rare.masks()["1"][0].sum() == np.ceil(0.2 * odd)
+    with pytest.raises(UserError, match="leave at least one common"):
+        groups_of(parity, (0, 1), "subgroup")
+
+
+@settings(deadline=None, max_examples=40)
+@given(num_models=st.integers(1, 5), num_examples=st.integers(2, 30), seed=st.integers(0, 99))
+def test_over_representation_is_a_ratio_of_shares(num_models, num_examples, seed):
+    rng = np.random.default_rng(seed)
+    members = np.ones((num_models, num_examples), bool)
+    taken = rng.random(members.shape)
+    group = rng.random(num_examples) < 0.5
+    group[0], group[1] = True, False
+    ratios = [over_representation(taken, members, part) for part in (group, ~group)]
+    share = group.mean()
+    # Weighted by the shares of the groups, the ratios average to 1.
+    assert share * ratios[0] + (1 - share) * ratios[1] == pytest.approx(1)
+    everybody = over_representation(np.full_like(taken, 0.3), members, group)
+    assert everybody == pytest.approx(1)
+
+
+def test_what_is_taken_away_by_hand():
+    members = np.array([[True, True, True, False], [True, True, False, True]])
+    run = SeedRun(
+        members=members,
+        removed=np.array([[True, False, False, False], [True, False, False, False]]),
+        nats=np.zeros(members.shape),
+        mu=np.zeros(members.shape),
+        appearances=np.array([[1, 4, 3, 0], [2, 4, 0, 4]]),
+        steps=None,
+        outputs=None,
+    )
+    recipe = Recipe("adam", 0.1, False, 2, epochs=4)
+    first = np.array([True, False, False, False])
+
+    def of(family):
+        return taken_away(DefenseRun(Defense(family, family), recipe, None, [run]), run)
+
+    assert of("sgd") is None
+    assert of("dp_sgd") is None
+    # All that is removed is the first example, which is 2 of 6 members.
+    assert over_representation(of("censor"), members, first) == pytest.approx(1 / (2 / 6))
+    # It was dropped from 3/4 and 1/2 of the epochs, another one from 1/4.
+    np.testing.assert_array_equal(of("gate"), [[0.75, 0, 0.25, 0], [0.5, 0, 0, 0]])
+    assert over_representation(of("gate"), members, first) == pytest.approx(1.25 / 1.5 / (2 / 6))
+
+
+@pytest.mark.parametrize(
+    ("over_common", "by_rarity", "expected"),
+    [
+        (0.1, 0.1, "reproduced"),
+        (0.1, 0.0, "partly reproduced"),
+        (0.1, -0.1, "not reproduced"),
+        (-0.1, 0.1, "not reproduced"),
+    ],
+)
+def test_verdicts_need_both_contrasts(over_common, by_rarity, expected):
+    noise = np.array([-0.001, 0.0, 0.001])
+
+    def effect(base):
+        parts = {
+            "rare": base,
+            "common": base - over_common,
+            "rare_as_it_is": base - by_rarity,
+            "over_common": over_common,
+            "by_rarity": by_rarity,
+        }
+        return {name: over_seeds(value + noise) for name, value in parts.items()}
+
+    summary = {
+        "variants": {
+            "imbalanced": {"defenses": {"SGD": {"family": "sgd"}, "C": {"family": "censor"}}}
+        },
+        "effects": {
+            "cost": {"C": effect(0.2)},
+            "exposure": {"SGD": {"auc": effect(0.6), "tpr_at_1pct": effect(0.05)}},
+            "over_representation": {"C": effect(1 + over_common)},
+        },
+    }
+    found = {claim.key: claim.verdict for claim in claims(summary)}
+    assert found == dict.fromkeys(("pays_censor", "exposed", "taken_censor"), expected)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("who_pays") / "run"
+    command = (
+        f"who_pays --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 1 "
+        f"--hidden 8 --rare 3 --keep {KEEP} --defenses censor --censor-fraction 0.2 --out {out}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", *command.split()],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+@pytest.fixture(scope="module")
+def summary(study):
+    return json.loads((study[0] / "summary.json").read_text())
+
+
+def test_groups_have_the_sizes_that_were_asked_for(summary, digits):
+    labels = digits.dataset.train.y[:EXAMPLES]
+    whole, imbalanced = (summary["variants"][name]["sizes"] for name in ("as it is", "imbalanced"))
+    for digit in range(10):
+        count = int(np.sum(labels == digit))
+        assert whole[str(digit)]["train"] == count
+        kept = int(np.ceil(KEEP * count)) if digit == 3 else count
+        assert imbalanced[str(digit)]["train"] == kept
+        assert imbalanced[str(digit)]["test"] == int(np.sum(digits.dataset.test.y == digit))
+
+
+def test_the_numbers_follow_from_the_tables(study, summary):
+    for variant, folder in (("as it is", "as_it_is"), ("imbalanced", "imbalanced")):
+        labels = pl.read_parquet(study[0] / folder / "per_example.parquet")
+        scores = pl.read_parquet(study[0] / folder / "scores.parquet").join(
+            labels.select("defense", "seed", "id", "label"), on=["defense", "seed", "id"]
+        )
+        accuracy = pl.read_parquet(study[0] / folder / "test_accuracy.parquet")
+        for (label, seed), frame in scores.group_by("defense", "seed"):
+            entry = summary["variants"][variant]["defenses"][label]
+            by_class = {}
+            for digit in range(10):
+                group = entry["groups"][str(digit)]
+                of_group = frame.filter(pl.col("label") == digit)
+                auc = roc_auc_score(of_group["member"], of_group["lira"])
+                assert group["auc"]["per_seed"][seed] == pytest.approx(auc)
+                of_class = accuracy.filter(
+                    (pl.col("defense") == label)
+                    & (pl.col("seed") == seed)
+                    & (pl.col("class") == digit)
+                )
+                by_class[digit] = of_class["correct"].sum() / of_class["examples"].sum()
+                assert group["accuracy"]["per_seed"][seed] == pytest.approx(by_class[digit])
+                if label != "SGD":
+                    members = frame.filter("member")
+                    share = (members["label"] == digit).mean()
+                    taken = (members.filter("removed")["label"] == digit).mean()
+                    ratio = group["over_representation"]["per_seed"][seed]
+                    assert ratio == pytest.approx(taken / share)
+            worst = entry["worst"]["accuracy"]["per_seed"][seed]
+            assert worst == pytest.approx(min(by_class.values()))
+            assert entry["groups"]["rare"]["auc"] == entry["groups"]["3"]["auc"]
+
+
+def test_costs_are_paired_differences_from_plain_sgd(summary):
+    effect = summary["effects"]["cost"]["censor 20 %"]
+    of_variant = summary["variants"]["imbalanced"]["defenses"]
+    plain, censored = (
+        of_variant[label]["groups"]["rare"]["accuracy"]["per_seed"]
+        for label in ("SGD", "censor 20 %")
+    )
+    np.testing.assert_allclose(effect["rare"]["per_seed"], np.subtract(plain, censored))
+    np.testing.assert_allclose(
+        effect["over_common"]["per_seed"],
+        np.subtract(effect["rare"]["per_seed"], effect["common"]["per_seed"]),
+    )
+
+
+def test_the_run_is_complete_and_says_what_it_found(study):
+    out, text = study
+    assert is_complete(out)
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 2
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    found = json.loads((out / "claims.json").read_text())
+    assert [claim["key"] for claim in found] == ["pays_censor", "exposed", "taken_censor"]
+    for claim in found:
+        assert claim["statement"] in page
+    assert f"report: {out / 'report.html'}" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--rare 12", "--rare 12 is no class with training and test examples of digits; choose"),
+        ("--rare 0 1 2 3 4 5 6 7 8 9", "--rare names every group; leave at least one common"),
+        ("--keep 1", "--keep 1.0 must be between 0 and 1"),
+        ("--group-by subgroup", "no subgroup labels"),
+        ("--seeds 0", "--seeds 0 must be at least 1"),
+        ("--shadow-models 3", "--shadow-models 3 must be even and at least 4"),
+        ("--gate-quantile 1", "--gate-quantile 1.0 must be between 0 and 1"),
+        ("--epsilon -1", "--epsilon -1.0 must be positive"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(arguments, message, capsys, tmp_path):
+    assert main(["who_pays", *arguments.split(), "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
