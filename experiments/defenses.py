@@ -81,6 +81,7 @@ def prepare(
     relative_ridge: float,
     delta: float,
     every: int = 1,
+    measure: bool = True,
 ) -> Training:
     """The optax chain of a defense, with a ledger over the data set.
 
@@ -92,6 +93,8 @@ def prepare(
             takes the ridge of its noise instead.
         delta: δ of DP-SGD.
         every: Measure every so many steps only; for plain SGD and DP-SGD.
+        measure: Whether to keep the ledger. On small models measuring takes most of the time; the
+            budget cannot do without.
     """
     sampling: Literal["shuffle", "poisson"] = "poisson" if defense.family == "dp_sgd" else "shuffle"
     plan = plan_batches(member_masks, recipe.batch_size, recipe.epochs, sampling)
@@ -118,7 +121,8 @@ def prepare(
         )
 
     def make_optimizer(key: PRNGKeyArray) -> optax.GradientTransformation:
-        measured = aggregate(key, member_masks.shape[-1])
+        kept = measure or defense.family == "budget"
+        measured = aggregate(key, member_masks.shape[-1] if kept else None)
         if every > 1:
             measured = audit_every(every, aggregate(key, None), measured)
         return optax.chain(measured, follow, *averaging)

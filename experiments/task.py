@@ -59,8 +59,29 @@ def load_task(
     """
     with as_user_error(ValueError):
         loaded = data.load(dataset, train_size=train_size)
-        built, name = _build(model, hidden, channels, loaded.feature_shape, loaded.num_classes)
-    return Task(loaded, built, name, training.cross_entropy_loss(built))
+    return make_task(loaded, model, hidden, channels)
+
+
+def make_task(
+    dataset: data.Dataset,
+    model: ModelName,
+    hidden: tuple[int, ...],
+    channels: tuple[int, ...] = (16, 32),
+) -> Task:
+    """Builds a model that fits a data set.
+
+    Args:
+        dataset: The data.
+        model: Architecture.
+        hidden: Widths of the MLP's hidden layers.
+        channels: Widths of the convnet's stages.
+
+    Raises:
+        UserError: The model does not fit the data set.
+    """
+    with as_user_error(ValueError):
+        built, name = _build(model, hidden, channels, dataset.feature_shape, dataset.num_classes)
+    return Task(dataset, built, name, training.cross_entropy_loss(built))
 
 
 def _build(

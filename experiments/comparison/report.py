@@ -113,7 +113,12 @@ def write(
     cost = cost_table(summary)
     sections += [
         html.section("What auditing costs", html.table(cost)),
-        html.section("Training", *_training_text(task, book), html.table(_recipes_table(defenses))),
+        html.section(
+            "Training",
+            html.paragraph(OWN_RECIPES),
+            html.paragraph(searched(task, book)),
+            html.table(recipes_table(defenses)),
+        ),
         html.section("Files of this run", html.bullets(_FILES)),
     ]
     lead = (
@@ -529,27 +534,35 @@ def _worst_table(defenses: Mapping[str, Any], task: Task) -> Table:
     )
 
 
-def _training_text(task: Task, book: RecipeBook) -> list[str]:
-    texts = [
-        "Every defense has its own hyperparameters, found by a search on examples that the models "
-        f"were not trained on (the other half of the training split of {book.dataset}). Censoring "
-        "trains as plain SGD does."
-    ]
-    if command := book.search.get("command"):
-        texts.append(
-            f"Search: {command}. Configurations tried: "
-            + ", ".join(f"{key} {count}" for key, count in book.search["tried"].items())
-            + f". Selected by: {book.search['selected_by']}."
-        )
-    if book.dataset != task.dataset.name:
-        texts.append(
-            f"There is no search for {task.dataset.name}: these were tuned on {book.dataset}, and "
-            "accuracies may be below what each defense can reach."
-        )
-    return [html.paragraph(text) for text in texts]
+OWN_RECIPES = (
+    "Every defense has its own hyperparameters, found by a search on examples that the models were "
+    "not trained on: the other half of the training split. Censoring trains as plain SGD does."
+)
 
 
-def _recipes_table(defenses: Mapping[str, Any]) -> Table:
+def searched(task: Task, book: RecipeBook) -> str:
+    """Where the hyperparameters of a task come from, in sentences."""
+    search, name = book.search, task.dataset.name
+    text = "Hyperparameters were given without a record of their search."
+    if command := search.get("command"):
+        tried = ", ".join(f"{key} {count}" for key, count in search["tried"].items())
+        text = (
+            f"Search on {book.dataset}: {command}. Configurations tried: {tried}. Selected by: "
+            f"{search['selected_by']}."
+        )
+    elsewhere = [book.dataset] if book.dataset != name else []
+    if (model := search.get("model", task.model_name)) != task.model_name:
+        elsewhere.append(model)
+    if elsewhere:
+        text += (
+            f" There is no search for {name} with this model: these were tuned on "
+            f"{' with '.join(elsewhere)}, and accuracies may be below what each defense can reach."
+        )
+    return text
+
+
+def recipes_table(defenses: Mapping[str, Any]) -> Table:
+    """Hyperparameters of every defense."""
     rows = []
     for label, entry in defenses.items():
         recipe = entry["recipe"]
@@ -561,13 +574,29 @@ def _recipes_table(defenses: Mapping[str, Any]) -> Table:
                 "cosine" if recipe["cosine_decay"] else "constant",
                 str(recipe["batch_size"]),
                 str(recipe["epochs"]),
-                "–" if recipe["l2_norm_clip"] is None else f"{recipe['l2_norm_clip']:g}",
+                _or_dash(recipe["l2_norm_clip"]),
+                _or_dash(recipe["augmentation_multiplicity"]),
+                _or_dash(recipe["average_decay"]),
+                "yes" if recipe["standardize_weights"] else "–",
             ]
         )
     return Table(
         "Hyperparameters",
-        ("defense", "optimizer", "learning rate", "schedule", "batch size", "epochs", "L2 clip"),
+        (
+            "defense",
+            "optimizer",
+            "learning rate",
+            "schedule",
+            "batch size",
+            "epochs",
+            "L2 clip",
+            "copies",
+            "averaging",
+            "standardized weights",
+        ),
         rows,
+        "Copies: shifted and flipped ones whose mean loss is one example's. Averaging: decay of "
+        "the moving average of the parameters that is evaluated.",
     )
 
 
@@ -590,3 +619,7 @@ _FILES = [
 
 def _plain_number(value: float, digits: int) -> str:
     return "–" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def _or_dash(value: float | None) -> str:
+    return f"{value:g}" if value else "–"

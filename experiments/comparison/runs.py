@@ -15,7 +15,6 @@ from experiments.recipe import Recipe, RecipeBook, fit
 from experiments.task import Task, initial_params
 from gujax import training
 from gujax.reporting import Steps
-from gujax.uniqueness import Ledger
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,8 @@ class Settings:
         epochs: passes over the data, instead of those of the recipes.
         delta: δ of DP-SGD.
         relative_ridge: ridge of GNQ over the mean squared gradient norm of a batch.
+        measure_all: whether every defense keeps ledgers; else only plain SGD, whose ledgers
+            censoring needs, and the budget do.
     """
 
     seeds: int
@@ -35,6 +36,7 @@ class Settings:
     epochs: int | None
     delta: float
     relative_ridge: float
+    measure_all: bool = True
 
 
 class SeedRun(NamedTuple):
@@ -43,9 +45,9 @@ class SeedRun(NamedTuple):
     Attributes:
         members: examples handed to the trainer, [M, N].
         removed: what censoring took away before training, [M, N].
-        nats: accumulated disclosure of each example, [M, N].
-        mu: composed Gaussian-DP parameter, [M, N].
-        appearances: number of updates that each example took part in, [M, N].
+        nats: accumulated disclosure of each example, [M, N]; NaN if no ledger was kept.
+        mu: composed Gaussian-DP parameter, [M, N]; alike.
+        appearances: number of updates that each example took part in, [M, N]; alike.
         steps: metrics per step, each [M, epochs, steps].
         outputs: what the models answer.
     """
@@ -54,7 +56,7 @@ class SeedRun(NamedTuple):
     removed: Bool[np.ndarray, "models examples"]
     nats: Float[np.ndarray, "models examples"]
     mu: Float[np.ndarray, "models examples"]
-    appearances: Int[np.ndarray, "models examples"]
+    appearances: Int[np.ndarray, "models examples"] | Float[np.ndarray, "models examples"]
     steps: training.StepMetrics
     outputs: Outputs
 
@@ -104,8 +106,9 @@ def with_ridges(
     for ridge in ridges:
         ready = prepare(plain.defense, plain.recipe, first.members, ridge, settings.delta)
         fitted = adapted(task, plain.recipe)
-        ledger, _ = _train(fitted, plain.recipe, ready, first.members, jax.random.key(0))
-        runs[ridge] = first._replace(nats=np.asarray(ledger.nats), mu=np.sqrt(ledger.mu_squared))
+        trained = _train(fitted, plain.recipe, ready, first.members, jax.random.key(0))
+        nats, mu, _ = _disclosed(trained, first.members.shape)
+        runs[ridge] = first._replace(nats=nats, mu=mu)
     return runs
 
 
@@ -125,7 +128,14 @@ def _train_defense(
         removed = [most_disclosed(run.nats, run.members, defense.strength) for run in plain]
     kept = [given & ~taken for given, taken in zip(members, removed)]
     recipe = fit(recipe, int(np.sum(kept, axis=-1).min()), settings.epochs)
-    ready = prepare(defense, recipe, kept[0], settings.relative_ridge, settings.delta)
+    ready = prepare(
+        defense,
+        recipe,
+        kept[0],
+        settings.relative_ridge,
+        settings.delta,
+        measure=settings.measure_all or defense.family == "sgd",
+    )
     seeds = []
     for seed in range(settings.seeds):
         with steps.step(f"{defense.label}, seed {seed}"):
@@ -160,14 +170,15 @@ def run_seed(
         key: Initial parameters, batches and noise follow from it.
     """
     task = adapted(task, recipe)
-    ledger, trained = _train(task, recipe, ready, members & ~removed, key)
+    trained = _train(task, recipe, ready, members & ~removed, key)
+    nats, mu, appearances = _disclosed(trained, members.shape)
     released = training.released_params(trained.params, trained.opt_state)
     return SeedRun(
         members=members,
         removed=removed,
-        nats=np.asarray(ledger.nats),
-        mu=np.sqrt(ledger.mu_squared),
-        appearances=np.asarray(ledger.steps),
+        nats=nats,
+        mu=mu,
+        appearances=appearances,
         steps=trained.steps,
         outputs=query(task, released, members),
     )
@@ -179,11 +190,11 @@ def _train(
     ready: Training,
     masks: Bool[np.ndarray, "models examples"],
     key: PRNGKeyArray,
-) -> tuple[Ledger, training.TrainResult]:
-    """Trains models of an adapted task; returns their ledgers, each [M, N], and the models."""
+) -> training.TrainResult:
+    """Trains models of an adapted task."""
     keys = jax.random.split(key, len(masks))
     train = task.dataset.train
-    trained = training.train_many(
+    return training.train_many(
         task.loss_fn,
         initial_params(task, keys),
         # Ledgers count examples from 0, whatever their ids are.
@@ -197,6 +208,14 @@ def _train(
         randomized=recipe.augments,
         progress=False,
     )
+
+
+def _disclosed(
+    trained: training.TrainResult, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nats, μ and number of updates of every example in every model; NaN without a ledger."""
     ledger = training.aggregation_state(trained.opt_state).ledger
-    assert ledger is not None
-    return ledger, trained
+    if ledger is None:
+        unknown = np.full(shape, np.nan, np.float32)
+        return unknown, unknown, unknown
+    return np.asarray(ledger.nats), np.sqrt(ledger.mu_squared), np.asarray(ledger.steps)

@@ -12,6 +12,7 @@ def load(
     train_split: str = "train",
     test_split: str = "test",
     train_size: int | None = None,
+    at_most: bool = False,
 ) -> Dataset:
     """Load a data set into memory.
 
@@ -23,6 +24,7 @@ def load(
             such as ``"train[:80%]"``.
         test_split: split to test on, alike.
         train_size: if given, keep only the first ``train_size`` training examples.
+        at_most: whether a data set with fewer than ``train_size`` is taken as it is.
 
     Returns:
         Training and test arrays with example ids, and subgroup labels where the data has them.
@@ -49,13 +51,13 @@ def load(
         from gujax.data import tfds
 
         dataset = tfds.load(name, train_split, test_split, train_size)
-    return _with_train_size(dataset, train_size)
+    return _with_train_size(dataset, train_size, at_most)
 
 
-def _with_train_size(dataset: Dataset, train_size: int | None) -> Dataset:
+def _with_train_size(dataset: Dataset, train_size: int | None, at_most: bool) -> Dataset:
     if train_size is None:
         return dataset
-    if train_size > len(dataset.train):
+    if train_size > len(dataset.train) and not at_most:
         raise ValueError(
             f"train_size={train_size} but {dataset.name!r} has {len(dataset.train)} training "
             "examples; ask for at most that many"

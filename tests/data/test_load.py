@@ -70,6 +70,10 @@ class TestEmbedded:
         np.testing.assert_array_equal(part.train.ids, np.arange(100))
         np.testing.assert_array_equal(part.test.x, whole.test.x)
 
+    def test_at_most_takes_a_smaller_data_set_as_it_is(self):
+        assert len(data.load("digits", train_size=5000, at_most=True).train) == 1437
+        assert len(data.load("digits", train_size=100, at_most=True).train) == 100
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [

@@ -1,0 +1,124 @@
+"""Job `censoring`: remove and retrain against DP-SGD, on several data sets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments import checks
+from experiments.claim import write_claims
+from experiments.comparison import frames, runs
+from experiments.defenses import Defense
+from experiments.errors import check_option
+from experiments.job import run_directory
+from experiments.recipe import load_recipes
+from experiments.tradeoffs import censoring_claims, censoring_report
+from experiments.tradeoffs.against_dp import summarize
+from experiments.tradeoffs.cases import Kinds, Sizes, load_cases
+from gujax.reporting import progress, to_terminal
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare censoring with DP-SGD: accuracy against attacks that know the defense.
+
+    Censoring audits a model, removes the members that disclosed most and trains again. LiRA and
+    RMIA attack every model, the others, trained with the same defense, serving as its shadow
+    models. Colour images are learned by a convnet, everything else by an MLP.
+
+    Attributes:
+        datasets: Names as `compare` takes them; default: digits, mnist10k, bangkok_locations and
+            cifar10_jpeg, of which those that cannot be loaded are left out.
+        seeds: Independent repeats; intervals are over them.
+        shadow_models: Models per defense and seed (even): each is attacked with the others.
+        train_size: Keep at most so many training examples.
+        convnet_shadow_models: The same for the convnet, which trains more slowly.
+        convnet_train_size: The same for the convnet.
+        test_size: Keep at most so many test examples.
+        hidden: Widths of the MLP's hidden layers.
+        channels: Widths of the convnet's stages.
+        epochs: Passes over the data, for every defense; default: those of the recipes.
+        fractions: Shares of each model's members that censoring removes.
+        tested_fraction: The one of them that the claims are about.
+        epsilons: Values of ε for DP-SGD.
+        delta: δ of DP-SGD.
+        relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of the batch.
+        out: Run directory; default: runs/censoring-<time>.
+        overwrite: Replace a completed run in the run directory.
+    """
+
+    datasets: tuple[str, ...] | None = None
+    seeds: int = 5
+    shadow_models: int = 16
+    train_size: int = 2000
+    convnet_shadow_models: int = 8
+    convnet_train_size: int = 1000
+    test_size: int = 2000
+    hidden: tuple[int, ...] = (128,)
+    channels: tuple[int, ...] = (8, 16)
+    epochs: int | None = None
+    fractions: tuple[float, ...] = (0.01, 0.1, 0.2)
+    tested_fraction: float = 0.1
+    epsilons: tuple[float, ...] = (2.0, 8.0)
+    delta: float = 1e-5
+    relative_ridge: float = 0.1
+    out: Path | None = None
+    overwrite: bool = False
+
+
+def run(options: Options) -> int:
+    """Runs the study; returns the exit code."""
+    _check(options)
+    console = Console()
+    kinds = Kinds(
+        options.hidden,
+        options.channels,
+        Sizes(options.train_size, options.shadow_models),
+        Sizes(options.convnet_train_size, options.convnet_shadow_models),
+        options.test_size,
+    )
+    cases = load_cases(options.datasets, kinds, console)
+    books = {case.task.dataset.name: load_recipes(case.task.dataset.name) for case in cases}
+    defenses = [
+        Defense("SGD", "sgd"),
+        *(Defense(f"censor {100 * share:g} %", "censor", share) for share in options.fractions),
+        *(Defense(f"DP-SGD ε={epsilon:g}", "dp_sgd", epsilon) for epsilon in options.epsilons),
+    ]
+    with run_directory("censoring", options) as directory:
+        summary = {}
+        with progress(console, len(cases) * (len(defenses) * options.seeds + 1)) as steps:
+            for case in cases:
+                name = case.task.dataset.name
+                settings = runs.Settings(
+                    options.seeds,
+                    case.shadow_models,
+                    options.epochs,
+                    options.delta,
+                    options.relative_ridge,
+                    measure_all=False,
+                )
+                results = runs.train_all(case.task, defenses, books[name], settings, steps)
+                with steps.step(f"{name}: tables"):
+                    frames.write(directory, case.task, results, name)
+                    summary[name] = summarize(case, results)
+        directory.write_json("summary.json", summary)
+        found = censoring_claims.claims(summary, options.tested_fraction)
+        write_claims(directory, found)
+        tables = censoring_report.write(directory, options, cases, books, summary, found)
+    for table in tables:
+        console.print(to_terminal(table))
+    console.print(f"report: {directory.path / 'report.html'}", soft_wrap=True)
+    return 0
+
+
+def _check(options: Options) -> None:
+    check_option(options.datasets != (), "--datasets is empty; name at least one")
+    checks.at_least_one(options, "seeds", "epochs", "train_size", "convnet_train_size", "test_size")
+    checks.shadow_models(options, "shadow_models", "convnet_shadow_models")
+    checks.fractions(options, "fractions", "delta")
+    checks.positive(options, "epsilons", "relative_ridge")
+    check_option(
+        options.tested_fraction in options.fractions,
+        f"--tested-fraction {options.tested_fraction} must be one of --fractions",
+    )
+    check_option(len(options.epsilons) > 0, "--epsilons is empty; name at least one")

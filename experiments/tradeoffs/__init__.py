@@ -1,0 +1,1 @@
+"""The parts of the jobs `censoring` and `control`: accuracy against what attacks find."""
