@@ -17,6 +17,7 @@ COLORS = {
     "budget": "#CC79A7",
     "censor": "#D55E00",
     "dp_sgd": "#009E73",
+    "chance": "#0072B2",  # removal at random
     # Measures of uniqueness.
     "exact": "#0072B2",
     "dataset": "#009E73",

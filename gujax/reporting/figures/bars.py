@@ -72,7 +72,7 @@ def bar_panels(
             axes.set_xticks(range(len(categories)), categories, rotation=rotation)
         axes_row[0].set_ylabel(panel_row[0].y_label)
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     figure.supxlabel(x_label, fontsize=10)
     return figure
 

@@ -54,6 +54,6 @@ def onion_lines(panels: Sequence[Sequence[OnionPanel]], x_label: str) -> Figure:
             if panel.in_percent:
                 axes.yaxis.set_major_formatter(PercentFormatter(1))
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     figure.supxlabel(x_label, fontsize=10)
     return figure
