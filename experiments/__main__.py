@@ -16,6 +16,8 @@ JOBS = {
     "tune": "search the hyperparameters with which `compare` runs every defense",
     "benchmark": "time and memory of a step, beside plain steps and other libraries",
     "sweep": "run a job over a grid, a list or random draws of its options",
+    "censoring": "remove and retrain against DP-SGD, on several data sets",
+    "control": "gate, clip and budget against censoring, at equal accuracy",
     "onion": "remove the most disclosing examples, and look who is exposed then",
     "who_pays": "accuracy and exposure by class or subgroup, where some are rare",
     "claims": "what the latest runs say about every claim of the papers",

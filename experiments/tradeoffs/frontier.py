@@ -1,4 +1,4 @@
-"""What a method gives away at a given accuracy, between the strengths that were run."""
+"""What a method gives away at a given accuracy, between the settings that were run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.studies.seeds import over_seeds
-from experiments.tradeoffs.measured import find
+
+Point = Mapping[str, Any]  # accuracy and success of one setting, each as `over_seeds` gives it
 
 
 def interpolate(
@@ -32,35 +33,27 @@ def interpolate(
 
 
 def at_equal_accuracy(
-    defenses: Mapping[str, Any], drops: Sequence[float], rate: str
-) -> dict[str, list[dict[str, Any] | None]]:
-    """What every family gives away at the same loss of accuracy, seed by seed.
-
-    Each family's frontier goes through plain SGD, which is every defense not used.
+    plain: Point, settings: Sequence[Point], drops: Sequence[float]
+) -> list[dict[str, Any] | None]:
+    """What a method gives away where it costs a given accuracy, seed by seed.
 
     Args:
-        defenses: Summaries of `measured.describe`, plain SGD among them.
+        plain: Plain SGD: every method not used, so that each frontier goes through it.
+        settings: The settings of one method.
         drops: Accuracy given up against the same seed's plain SGD.
-        rate: True-positive rate to interpolate, one of `measured.RATES`.
 
     Returns:
-        For each family but plain SGD and each drop, the interpolated rate over seeds; None where
-        the family does not reach the drop in every seed.
+        For each drop the interpolated success over seeds; None where the settings do not reach it
+        in every seed.
     """
-    (plain,) = find(defenses, "sgd").values()
-    families = dict.fromkeys(entry["family"] for entry in defenses.values())
-    result: dict[str, list[dict[str, Any] | None]] = {}
-    for family in families:
-        if family == "sgd":
-            continue
-        points = [plain, *find(defenses, family).values()]
-        accuracy = np.array([point["test_accuracy"]["per_seed"] for point in points])
-        success = np.array([point["attacks"]["best"][rate]["per_seed"] for point in points])
-        result[family] = []
-        for drop in drops:
-            values = [
-                interpolate(accuracy[:, seed], success[:, seed], accuracy[0, seed] - drop)
-                for seed in range(accuracy.shape[1])
-            ]
-            result[family].append(None if np.isnan(values).any() else over_seeds(values))
-    return result
+    points = [plain, *settings]
+    accuracy = np.array([point["accuracy"]["per_seed"] for point in points])
+    success = np.array([point["success"]["per_seed"] for point in points])
+    found: list[dict[str, Any] | None] = []
+    for drop in drops:
+        values = [
+            interpolate(accuracy[:, seed], success[:, seed], accuracy[0, seed] - drop)
+            for seed in range(accuracy.shape[1])
+        ]
+        found.append(None if np.isnan(values).any() else over_seeds(values))
+    return found

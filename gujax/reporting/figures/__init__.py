@@ -14,27 +14,32 @@ from gujax.reporting.figures.costs import CostPanel, GrowthPanel, cost_growth, m
 from gujax.reporting.figures.onion import OnionPanel, onion_lines
 from gujax.reporting.figures.strata import StrataPanel, curves_by_stratum
 from gujax.reporting.figures.sweeps import Line, facets
+from gujax.reporting.figures.tradeoffs import FrontierLine, TradeoffPanel, frontiers, tradeoffs
 
 __all__ = [
     "BarPanel",
     "Bars",
     "CostPanel",
+    "FrontierLine",
     "GrowthPanel",
     "Line",
     "OnionPanel",
     "Series",
     "StrataPanel",
+    "TradeoffPanel",
     "attack_by_uniqueness",
     "bar_panels",
     "class_accuracy",
     "cost_growth",
     "curves_by_stratum",
     "facets",
+    "frontiers",
     "histogram",
     "method_costs",
     "onion_lines",
     "predicted_against_measured",
     "privacy_utility",
     "roc_curves",
+    "tradeoffs",
     "training_curves",
 ]

@@ -1,0 +1,152 @@
+"""Censoring against DP-SGD: the rule of the claim, and a tiny run of the command line."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from experiments.__main__ import main
+from experiments.membership import measures
+from experiments.studies.seeds import over_seeds
+from experiments.tradeoffs import cases
+from experiments.tradeoffs.cases import Kinds, Sizes, load_cases
+from experiments.tradeoffs.censoring_claims import MARGIN, SUBSTANTIAL, claims, effects
+from gujax.reporting import is_complete
+
+# Compiling quickly matters more here than running quickly.
+FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+SEEDS, MODELS, EXAMPLES = 2, 4, 120
+
+
+def of_dataset(censor_rates, dp_rates, censor_accuracy, dp_accuracy):
+    def entry(family, strength, rates, accuracy):
+        best = {"best": {"tpr_at_1pct": over_seeds(rates)}}
+        return {
+            "family": family,
+            "strength": strength,
+            "test_accuracy": over_seeds(accuracy),
+            "attacks": best,
+        }
+
+    defenses = {
+        "censor 10 %": entry("censor", 0.1, censor_rates, censor_accuracy),
+        "DP": entry("dp_sgd", 8.0, dp_rates, dp_accuracy),
+    }
+    kept = {"censor 10 %": {label: entry["attacks"] for label, entry in defenses.items()}}
+    return {"defenses": defenses, "on_kept": kept}
+
+
+def test_effects_are_the_rule_of_the_claim():
+    measured = of_dataset([0.02, 0.03], [0.015, 0.021], [0.95, 0.96], [0.9, 0.92])
+    privacy, accuracy = effects(measured, 0.1, "members")
+    assert privacy.mean == pytest.approx(MARGIN - (0.005 + 0.009) / 2)
+    assert accuracy.mean == pytest.approx((0.05 + 0.04) / 2 - SUBSTANTIAL)
+    # t interval of two values: half their difference times t(0.975, 1) = 12.7062.
+    assert privacy.high - privacy.mean == pytest.approx(0.002 * 12.7062, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rates", "accuracy", "verdict"),
+    [
+        ([0.020, 0.021, 0.022], [0.95, 0.951, 0.952], "reproduced"),
+        ([0.040, 0.041, 0.042], [0.95, 0.951, 0.952], "not reproduced"),
+        ([0.020, 0.030, 0.022], [0.95, 0.951, 0.952], "partly reproduced"),
+    ],
+)
+def test_verdicts(rates, accuracy, verdict):
+    summary = {"d": of_dataset(rates, [0.020, 0.021, 0.022], accuracy, [0.9, 0.901, 0.902])}
+    found = claims(summary, 0.1)
+    assert [claim.key for claim in found] == ["censoring_d_members", "censoring_d_kept"]
+    assert {claim.verdict for claim in found} == {verdict}
+
+
+KINDS = Kinds((8,), (8,), Sizes(100, 4), Sizes(50, 4), 30)
+
+
+def test_what_cannot_be_loaded_is_left_out_unless_it_was_named(monkeypatch, capsys):
+    monkeypatch.setattr(cases, "DEFAULT", ("digits", "no_such_data"))
+    (case,) = load_cases(None, KINDS, Console())
+    assert "left out: data set 'no_such_data' is unknown" in capsys.readouterr().out
+    assert (len(case.task.dataset.train), len(case.task.dataset.test)) == (100, 30)
+    assert main(["censoring", "--datasets", "no_such_data"]) == 2
+    assert "no_such_data" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("censoring") / "run"
+    command = (
+        f"censoring --datasets digits --seeds {SEEDS} --shadow-models {MODELS} "
+        f"--train-size {EXAMPLES} --test-size 90 --epochs 2 --hidden 16 --fractions 0.1 "
+        f"--epsilons 8 --out {out}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", *command.split()],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_the_run_is_complete_and_its_report_loads_nothing(run):
+    out, text = run
+    assert is_complete(out)
+    page = (out / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
+    assert [source.startswith("data:image/svg+xml;") for source in sources] == [True]
+    assert str(out / "report.html") in text
+    for words in ("censor 10 %", "DP-SGD ε=8", "Threat model", "left out"):
+        assert words in page
+
+
+def test_attacks_follow_from_the_scores_counted_both_ways(run):
+    out, _ = run
+    summary = json.loads((out / "summary.json").read_text())["digits"]
+    scores = pl.read_parquet(out / "digits" / "scores.parquet").sort("model", "id")
+
+    def matrix(label, seed, column):
+        frame = scores.filter((pl.col("defense") == label) & (pl.col("seed") == seed))
+        return frame[column].to_numpy().reshape(MODELS, EXAMPLES)
+
+    for seed in range(SEEDS):
+        removed = matrix("censor 10 %", seed, "removed")
+        assert removed.sum() == MODELS * EXAMPLES / 2 * 0.1
+        for label, entry in summary["defenses"].items():
+            members = matrix(label, seed, "member")
+            on_kept = summary["on_kept"]["censor 10 %"][label]
+            for attack in ("lira", "rmia"):
+                found = matrix(label, seed, attack)
+                for of_attack, include in ((entry["attacks"], None), (on_kept, ~removed)):
+                    expected = measures(found, members, include)["tpr_at_1pct"]
+                    shown = of_attack[attack]["tpr_at_1pct"]["per_seed"][seed]
+                    assert shown == pytest.approx(expected, abs=1e-12)
+
+
+def test_only_plain_sgd_is_audited(run):
+    scores = pl.read_parquet(run[0] / "digits" / "scores.parquet")
+    known = scores.group_by("defense").agg(pl.col("nats").is_not_nan().all())
+    assert dict(known.iter_rows()) == {"SGD": True, "censor 10 %": False, "DP-SGD ε=8": False}
+    assert scores.filter(pl.col("defense") != "SGD")["nats"].is_nan().all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--fractions", "0.1", "1"], "--fractions 1.0"),
+        (["--tested-fraction", "0.5"], "--tested-fraction 0.5 must be one of --fractions"),
+        (["--epsilons", "-1"], "--epsilons -1.0"),
+        (["--convnet-shadow-models", "5"], "--convnet-shadow-models 5"),
+        (["--test-size", "0"], "--test-size 0"),
+        (["--delta", "0"], "--delta 0.0"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
+    assert main(["censoring", *arguments]) == 2
+    assert says in capsys.readouterr().err
