@@ -99,7 +99,7 @@ def _build(
         name = f"convnet {'-'.join(map(str, channels))} (GroupNorm)"
         return models.convnet(shape, num_classes, channels, by_patches=True), name
     if model == "lenet":
-        return models.lenet(shape, num_classes, "relu"), "LeNet (ReLU)"
+        return models.lenet(shape, num_classes, "relu", by_patches=True), "LeNet (ReLU)"
     if model == "vgg":
         return models.vgg(shape, num_classes), "small VGG"
     return models.resnet(shape, num_classes), "ResNet (GroupNorm)"

@@ -18,7 +18,7 @@ from gujax.attacks.inversion.leaves import LeafWeights, weigh
 from gujax.training.loss import GradientFn, LossFn
 
 # Draws of a bottleneck's noise in the attackers' models of it; one is to guess it.
-_GUESSES, _DRAWS = 1, 4
+_GUESSES, DRAWS = 1, 4
 _SMOOTHING = 3.0  # of those who know that the update is noisy
 
 
@@ -132,7 +132,7 @@ def _cvb(task: Task, setting: Setting, strength: float) -> Sharing:
         task,
         replace(setting, beta=setting.early_beta),
         setting.early_before or second_layer(task),
-        defenses.convolutional(),
+        defenses.convolutional(by_patches=True),
     )
 
 
@@ -280,7 +280,7 @@ def _bottleneck(
     # Draws of the attacker's own: the victim's noise is nobody's to know.
     own = jax.random.key(0)
     guess = View(defenses.noise_averaged(gradient_fn, own, _GUESSES))
-    averaged = View(defenses.noise_averaged(gradient_fn, own, _DRAWS))
+    averaged = View(defenses.noise_averaged(gradient_fn, own, DRAWS))
     return Sharing(
         label="",
         family="",

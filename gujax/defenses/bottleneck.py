@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gujax.models.convolution import convolution_by_patches
 from gujax.validation import check_count
 
 Build = Callable[[tuple[int, ...], nnx.Rngs], "VariationalBottleneck"]
@@ -98,7 +100,7 @@ def linear(latent: int = 256) -> Build:
     return build
 
 
-def convolutional(latent_channels: int | None = None) -> Build:
+def convolutional(latent_channels: int | None = None, *, by_patches: bool = False) -> Build:
     """The convolutional variational bottleneck, CVB, to be placed early.
 
     Scheliga, Mäder, Seeland 2023 (arXiv 2309.04515). 3 × 3 convolution to the means and standard
@@ -107,6 +109,8 @@ def convolutional(latent_channels: int | None = None) -> Build:
 
     Args:
         latent_channels: channels of the code; None for half of the input's, and at least 8.
+        by_patches: whether to compute a convolution as one product of patches and kernel, as
+            `gujax.models.lenet` may.
 
     Returns:
         Builder for features of shape [H, W, C]. It raises `ValueError` for others.
@@ -116,6 +120,7 @@ def convolutional(latent_channels: int | None = None) -> Build:
     """
     if latent_channels is not None:
         check_count("latent_channels", latent_channels)
+    convolution = convolution_by_patches if by_patches else jax.lax.conv_general_dilated
 
     def build(shape: tuple[int, ...], rngs: nnx.Rngs) -> VariationalBottleneck:
         if len(shape) != 3:
@@ -126,7 +131,9 @@ def convolutional(latent_channels: int | None = None) -> Build:
             )
         channels = shape[2]
         latent = latent_channels or max(channels // 2, _LEAST_CHANNELS)
-        encoder = nnx.Conv(channels, 2 * latent, (3, 3), rngs=rngs)
-        return VariationalBottleneck(encoder, nnx.Conv(latent, channels, (1, 1), rngs=rngs))
+        conv = partial(nnx.Conv, conv_general_dilated=convolution, rngs=rngs)
+        return VariationalBottleneck(
+            conv(channels, 2 * latent, (3, 3)), conv(latent, channels, (1, 1))
+        )
 
     return build

@@ -7,6 +7,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gujax.models.convolution import convolution_by_patches
 from gujax.models.model import Model, from_module
 
 Activation = Literal["sigmoid", "relu"]
@@ -24,7 +25,12 @@ class LeNet(nnx.Module):
     """Three 5 × 5 convolutions of 12 channels, strides 2, 2 and 1; then a linear layer."""
 
     def __init__(
-        self, input_shape: Sequence[int], num_classes: int, activation: Activation, rngs: nnx.Rngs
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        activation: Activation,
+        rngs: nnx.Rngs,
+        convolution: Callable[..., Array] = jax.lax.conv_general_dilated,
     ):
         # With small weights the sigmoids are nearly linear and their gradients vanish, so the
         # paper draws all weights and biases wide.
@@ -43,6 +49,7 @@ class LeNet(nnx.Module):
                     padding=2,
                     kernel_init=kernel_init,
                     bias_init=bias_init,
+                    conv_general_dilated=convolution,
                     rngs=rngs,
                 )
                 for i, stride in enumerate(_STRIDES)
@@ -61,7 +68,11 @@ class LeNet(nnx.Module):
 
 
 def lenet(
-    input_shape: Sequence[int], num_classes: int, activation: Activation = "sigmoid"
+    input_shape: Sequence[int],
+    num_classes: int,
+    activation: Activation = "sigmoid",
+    *,
+    by_patches: bool = False,
 ) -> Model:
     """The LeNet of Zhu et al. 2019 (Deep Leakage from Gradients, arXiv 1906.08935).
 
@@ -73,6 +84,8 @@ def lenet(
         input_shape: (height, width, channels) of one image.
         num_classes: number of logits.
         activation: ``"sigmoid"`` or ``"relu"``.
+        by_patches: whether to compute a convolution as one product of patches and kernel: in a
+            loop on a CPU, as in `gujax.training`, many times faster.
 
     Returns:
         The model as pure functions.
@@ -87,4 +100,9 @@ def lenet(
         )
     if activation not in _ACTIVATIONS:
         raise ValueError(f"activation={activation!r} must be one of {', '.join(_ACTIVATIONS)}")
-    return from_module(lambda rngs: LeNet(shape, num_classes, activation, rngs), shape)
+    convolution = convolution_by_patches if by_patches else jax.lax.conv_general_dilated
+
+    def make(rngs: nnx.Rngs) -> LeNet:
+        return LeNet(shape, num_classes, activation, rngs, convolution)
+
+    return from_module(make, shape)

@@ -82,8 +82,10 @@ class TestModule:
         np.testing.assert_allclose(in_training, decode(mean + std * noise), rtol=1e-5, atol=1e-5)
         np.testing.assert_array_equal(same_bits, bits)
 
-    def test_convolutional_sees_three_by_three_positions(self):
-        module = defenses.convolutional(2)((6, 7, 3), nnx.Rngs(0))
+    @pytest.mark.parametrize("by_patches", [False, True])
+    def test_convolutional_sees_three_by_three_positions(self, by_patches):
+        build = defenses.convolutional(2, by_patches=by_patches)
+        module = build((6, 7, 3), nnx.Rngs(0))
         x = jnp.zeros((1, 6, 7, 3))
         changed = module(x.at[0, 2, 4, 1].set(1.0))[0] - module(x)[0]
         touched = np.zeros((6, 7), bool)

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -19,9 +21,12 @@ def test_is_the_convolution(padding, strides):
     np.testing.assert_allclose(made, expected, atol=1e-5)
 
 
-def test_a_convnet_by_patches_is_the_same_convnet():
-    plain, patches = (
-        models.convnet((7, 6, 3), 4, (8,), by_patches=by_patches) for by_patches in (False, True)
-    )
+@pytest.mark.parametrize(
+    "build",
+    [partial(models.convnet, channels=(8,)), partial(models.lenet, activation="relu")],
+    ids=["convnet", "lenet"],
+)
+def test_a_model_by_patches_is_the_same_model(build):
+    plain, patches = (build((7, 6, 3), 4, by_patches=by_patches) for by_patches in (False, True))
     params = plain.init(jax.random.key(0))
     np.testing.assert_allclose(patches.apply(params, X), plain.apply(params, X), atol=1e-5)
