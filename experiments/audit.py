@@ -7,18 +7,18 @@ from typing import Literal
 import jax
 import numpy as np
 import optax
-import polars as pl
 from jax.typing import ArrayLike
 from rich.console import Console
 
 from experiments.adaptation import adapted
 from experiments.auditing import card
+from experiments.auditing.history import History
 from experiments.auditing.monitor import monitor
 from experiments.auditing.policy import check_policy, parse_policy
 from experiments.cost import StepCost, measure_steps
 from experiments.defenses import Defense, Training, aggregation, prepare
 from experiments.errors import check_option
-from experiments.job import run_directory
+from experiments.job import HEADLINE, run_directory
 from experiments.recipe import Recipe, load_recipes
 from experiments.task import ModelName, Task, load_task
 from gujax import training
@@ -98,15 +98,19 @@ def run(options: Options) -> int:
             options.delta,
             options.audit_every,
         )
-        trained, history = _train(options, fitted, recipe, ready, console)
-        history.write_parquet(directory.file("epochs.parquet"))
+        history = History(directory.checkpoints / "history.json")
+        trained = _train(options, fitted, recipe, ready, history, console)
+        epochs = history.table()
+        epochs.write_parquet(directory.file("epochs.parquet"))
         totals = card.totals(task, _ledger(trained), options.audit_every)
         totals.write_parquet(directory.file("per_example.parquet"))
         measured = card.measure(totals)
+        headline = {"test_accuracy": epochs["test_accuracy"][-1], **measured}
+        directory.write_json("summary.json", {HEADLINE: headline})
         findings = check_policy(rules, measured)
         cost = _cost(options, task, recipe)
         tables = card.write(
-            directory, options, task, defense, ready.privacy, totals, history, findings, cost
+            directory, options, task, defense, ready.privacy, totals, epochs, findings, cost
         )
     for table in tables:
         console.print(to_terminal(table))
@@ -117,11 +121,15 @@ def run(options: Options) -> int:
 
 
 def _train(
-    options: Options, task: Task, recipe: Recipe, ready: Training, console: Console
-) -> tuple[training.TrainResult, pl.DataFrame]:
-    """Trains under the monitor; also returns what it showed, one row per epoch."""
+    options: Options,
+    task: Task,
+    recipe: Recipe,
+    ready: Training,
+    history: History,
+    console: Console,
+) -> training.TrainResult:
+    """Trains under the monitor, and writes down what it shows."""
     init_key, train_key = jax.random.split(jax.random.key(options.seed))
-    rows: list[dict[str, float]] = []
     with monitor(console, recipe.epochs) as view:
 
         def watch(epoch: int, result: training.TrainResult) -> None:
@@ -134,9 +142,9 @@ def _train(
             view.show(epoch, **shown, nats=nats)
             median, high, largest = np.quantile(nats, (0.5, 0.99, 1.0)).tolist()
             spread = {"median_nats": median, "p99_nats": high, "max_nats": largest}
-            rows.append({"epoch": epoch + 1, **shown, **spread})
+            history.add(epoch, {**shown, **spread})
 
-        trained = training.train(
+        return training.train(
             task.loss_fn,
             task.model.init(init_key),
             task.dataset.train,
@@ -151,7 +159,6 @@ def _train(
             callback=watch,
             progress=False,
         )
-    return trained, pl.DataFrame(rows)
 
 
 def _last(per_epoch: ArrayLike | None) -> float:

@@ -10,7 +10,7 @@ from experiments.comparison import analysis, frames, report, runs
 from experiments.cost import reference_costs
 from experiments.defenses import Defense, Family
 from experiments.errors import check_option
-from experiments.job import run_directory
+from experiments.job import HEADLINE, run_directory
 from experiments.recipe import load_recipes
 from experiments.task import ModelName, load_task
 from gujax.reporting import progress, to_terminal
@@ -96,7 +96,9 @@ def run(options: Options) -> int:
                 frames.write(directory, task, results)
                 frames.write_ridges(directory, task, ridges)
                 summary = analysis.summarize(task, results, ridges, costs)
-                directory.write_json("summary.json", summary)
+                directory.write_json(
+                    "summary.json", {HEADLINE: analysis.headline(summary), **summary}
+                )
                 tables = report.write(directory, options, task, book, results, summary)
     for table in tables:
         console.print(to_terminal(table))

@@ -1,11 +1,18 @@
-"""What all jobs share: the directory that a run is written to."""
+"""What all jobs share: the directory that a run is written to, and what it must hold."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from experiments.errors import as_user_error
 from gujax.reporting import RunDirectory, default_path
+from gujax.training import checkpointing
+
+# A job puts the few numbers by which its runs are compared, as sweeps do, under this key of
+# `summary.json`: names to numbers, or to their "mean", "low" and "high".
+HEADLINE = "headline"
 
 
 class JobOptions(Protocol):
@@ -22,8 +29,12 @@ class JobOptions(Protocol):
         """Whether to replace a completed run there."""
 
 
-def run_directory(job: str, options: JobOptions) -> RunDirectory:
+@contextmanager
+def run_directory(job: str, options: JobOptions) -> Iterator[RunDirectory]:
     """The directory of one run, made ready to write to before anything long begins.
+
+    Trainings inside the ``with`` block keep checkpoints beside it. A run with the same options and
+    `out` that was interrupted goes on from there.
 
     Args:
         job: Name of the job; written to `config.json`, so that results can be found again.
@@ -36,4 +47,5 @@ def run_directory(job: str, options: JobOptions) -> RunDirectory:
     directory = RunDirectory(options.out or default_path(job), config, options.overwrite)
     with as_user_error(OSError):
         directory.create()
-    return directory
+    with checkpointing(directory.checkpoints), directory:
+        yield directory

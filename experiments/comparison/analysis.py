@@ -59,6 +59,18 @@ def summarize(
     }
 
 
+def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers by which comparisons are compared: accuracy and attack of each defense."""
+    return {
+        f"{label}, {name}": {end: of_defense[end] for end in ("mean", "low", "high")}
+        for label, entry in summary["defenses"].items()
+        for name, of_defense in (
+            ("test accuracy", entry["test_accuracy"]),
+            ("LiRA TPR at 1 % FPR", entry["attacks"]["lira"]["tpr_at_1pct"]),
+        )
+    }
+
+
 def _summarize_defense(
     task: Task, result: DefenseRun, plain: DefenseRun, bins: Sequence[np.ndarray]
 ) -> dict[str, Any]:

@@ -2,22 +2,20 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from experiments.job import HEADLINE
 from experiments.sweeping.directory import SweepDirectory, config
 from experiments.sweeping.trial import Outcome, Trial
 from gujax.reporting import to_json
 
 TABLE = "trials.parquet"
 FAILURES = "failures.json"
-
-# A job puts the few numbers by which its runs are compared under this key of `summary.json`.
-HEADLINE = "headline"
 
 
 def gather(
@@ -56,7 +54,7 @@ def measures(table: pl.DataFrame, patterns: Sequence[str]) -> list[str]:
         patterns: Which ones, such as "defenses.*.test_accuracy"; if empty, the job's headline, or,
             of a job that names none, the single numbers that differ between trials.
     """
-    numeric = [name for name in table.columns if "." in name]
+    numeric = {name: None for name in table.columns if "." in name}
     bases = list(dict.fromkeys(_without_ending(name, numeric) for name in numeric))
     if patterns:
         return [name for name in bases if any(fnmatchcase(name, pattern) for pattern in patterns)]
@@ -77,7 +75,7 @@ def values_of(table: pl.DataFrame, measure: str) -> pl.DataFrame:
     return table.select(**{end: pl.col(f"{measure}.{end}") for end in ("mean", "low", "high")})
 
 
-def _without_ending(name: str, names: Sequence[str]) -> str:
+def _without_ending(name: str, names: Collection[str]) -> str:
     base, _, end = name.rpartition(".")
     whole = all(f"{base}.{other}" in names for other in ("mean", "low", "high"))
     return base if end in ("mean", "low", "high") and whole else name

@@ -16,7 +16,8 @@ from gujax.reporting import Interval, Table, figures, html, mean_interval, signi
 
 PAGE = "report.html"
 
-_MOST_MEASURES = 6
+_MOST_COLUMNS = 16
+_MOST_ROWS = 6  # of panels in a figure
 _FEW_VALUES = 6  # an option with more values is not facetted by, unless that is asked for
 _SEED = "seed"
 
@@ -42,14 +43,14 @@ def write(
         patterns: Which numbers to show, see `gather.measures`.
     """
     names = varied(trials)
-    shown = measures(table, patterns)[:_MOST_MEASURES]
+    shown = measures(table, patterns)[:_MOST_COLUMNS]
     groups = _groups(trials, table, tuple(name for name in names if name != _SEED), shown)
     tables = [_results(groups, shown, len(trials) - len(failed))]
     if failed:
         tables.append(_failures(failed, names))
     pictures = [
         html.figure(path, f"{x} in panels by {facet}", caption)
-        for path, x, facet, caption in _draw(directory, groups, shown, facets)
+        for path, x, facet, caption in _draw(directory, groups, shown[:_MOST_ROWS], facets)
     ]
     job = trials[0].job
     page = html.page(

@@ -3,6 +3,7 @@
 from gujax.training.augmentation import ShiftAndFlip, augmented_loss
 from gujax.training.averaging import AverageState, average_parameters, released_params
 from gujax.training.batches import BatchPlan, plan_batches
+from gujax.training.checkpoints import checkpointing
 from gujax.training.loop import train, train_many
 from gujax.training.loss import accuracy, batch_gradient, cross_entropy_loss, predict
 from gujax.training.members import random_halves
@@ -20,6 +21,7 @@ __all__ = [
     "augmented_loss",
     "average_parameters",
     "batch_gradient",
+    "checkpointing",
     "cross_entropy_loss",
     "plan_batches",
     "predict",

@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from gujax.data import Split
 from gujax.training.batches import Sampling, plan_batches
+from gujax.training.checkpoints import Checkpoint, Checkpoints
 from gujax.training.compiled import (
     Constant,
     Data,
@@ -196,10 +197,21 @@ def _run(
     optimizer_keys, epoch_keys = all_keys[..., 0], all_keys[..., 1:]
     opt_state = init_optimizer(program, params, optimizer_keys, many=many)
     chunk = 1 if callback else _chunk_size(epochs)
+    arrays = data, members, optimizer_keys, epoch_keys[..., :chunk], params, opt_state
+    shapes = jax.eval_shape(lambda *arrays: arrays, *arrays)  # keep no initial values alive
+    checkpoints = Checkpoints(
+        (data, members, all_keys, params, opt_state),
+        partial(train_epochs.lower, program, *shapes, many=many),
+    )
+    del arrays
     history: list[tuple[StepMetrics, EpochMetrics]] = []
+    done = 0
+    if (found := checkpoints.restore(params, opt_state)) is not None:
+        done, params, opt_state, history = *found[:3], [found.history]
     with Progress(transient=True, disable=not progress) as bar:
-        task = bar.add_task(f"training {len(members)} models" if many else "training", total=epochs)
-        for first in range(0, epochs, chunk):
+        what = f"training {len(members)} models" if many else "training"
+        task = bar.add_task(what, total=epochs, completed=done)
+        for first in range(done, epochs, chunk):
             params, opt_state, metrics = train_epochs(
                 program,
                 data,
@@ -214,6 +226,9 @@ def _run(
             bar.advance(task, chunk)
             if callback:
                 callback(first, _result(params, opt_state, history[-1:], program, many))
+            if checkpoints.is_due():
+                history = [_joined(history, many)]
+                checkpoints.save(Checkpoint(first + chunk, params, opt_state, *history))
     return _result(params, opt_state, history, program, many)
 
 
@@ -224,9 +239,14 @@ def _result(
     program: Program,
     many: bool,
 ) -> TrainResult:
-    axis = 1 if many else 0
-    steps, epochs = jax.tree.map(lambda *chunks: np.concatenate(chunks, axis), *history)
-    return TrainResult(params, opt_state, steps, epochs, program.plan)
+    return TrainResult(params, opt_state, *_joined(history, many), program.plan)
+
+
+def _joined(
+    history: list[tuple[StepMetrics, EpochMetrics]], many: bool
+) -> tuple[StepMetrics, EpochMetrics]:
+    """The metrics of consecutive epochs as one."""
+    return jax.tree.map(lambda *chunks: np.concatenate(chunks, 1 if many else 0), *history)
 
 
 def _chunk_size(epochs: int) -> int:

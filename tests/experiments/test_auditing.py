@@ -8,6 +8,7 @@ import pytest
 
 import gujax
 from experiments.auditing.every import audit_every
+from experiments.auditing.history import History
 from experiments.auditing.monitor import sparkline
 from experiments.auditing.policy import Rule, check_policy, parse_policy
 from experiments.errors import UserError
@@ -69,3 +70,14 @@ def test_every_kth_step_is_audited_and_updates_do_not_change():
     np.testing.assert_allclose(params, expected_params, rtol=1e-6)
     np.testing.assert_allclose(state.ledger.nats, nats, rtol=1e-5)
     np.testing.assert_array_equal(state.ledger.steps[:BATCH], 2)
+
+
+def test_the_history_of_an_interrupted_run_has_every_epoch_once(tmp_path):
+    path = tmp_path / "checkpoints" / "history.json"
+    history = History(path)
+    for epoch in range(4):
+        history.add(epoch, {"loss": 0.1 / (epoch + 1), "nats": float("nan")})
+    again = History(path)  # the last checkpoint was written after two epochs
+    again.add(2, {"loss": 0.1 / 3, "nats": 1.0})
+    assert again.table()["epoch"].to_list() == [1, 2, 3]
+    assert again.table()["loss"].to_list() == [0.1, 0.1 / 2, 0.1 / 3]

@@ -20,6 +20,7 @@ from experiments.__main__ import main
 from experiments.errors import UserError
 from experiments.sweeping import space
 from experiments.sweeping.directory import SweepDirectory
+from experiments.sweeping.gather import measures, values_of
 from experiments.sweeping.process import failure
 from experiments.sweeping.schema import Schema, to_arguments
 from experiments.sweeping.trial import Trial
@@ -193,6 +194,41 @@ class TestTrial:
         told, details = failure(code, log)
         assert reason in told
         assert "\n".join(details.splitlines()) in log
+
+
+class TestMeasures:
+    TABLE = pl.DataFrame(
+        {
+            "trial": ["a", "b"],
+            "x": [1.0, 2.0],
+            "score.mean": [1.0, 3.0],
+            "score.low": [0.0, 2.0],
+            "score.high": [2.0, 4.0],
+            "score.per_seed.0": [1.0, 3.0],
+            "summary.count": [5.0, None],
+            "summary.speed": [7.0, 8.0],
+        }
+    )
+
+    def test_without_a_headline_they_are_the_single_numbers_that_differ(self):
+        assert measures(self.TABLE, ()) == ["score", "summary.speed"]
+
+    def test_a_headline_comes_before(self):
+        assert measures(self.TABLE.with_columns(pl.lit(1.0).alias("headline.a")), ()) == [
+            "headline.a"
+        ]
+
+    def test_patterns_choose(self):
+        assert measures(self.TABLE, ["*.count", "score*"]) == [
+            "score",
+            "score.per_seed.0",
+            "summary.count",
+        ]
+
+    def test_an_interval_belongs_to_its_mean(self):
+        rows = list(values_of(self.TABLE, "score").iter_rows())
+        assert rows == [(1.0, 0.0, 2.0), (3.0, 2.0, 4.0)]
+        assert values_of(self.TABLE, "summary.speed").row(1) == (8.0, None, None)
 
 
 class TestRefusals:

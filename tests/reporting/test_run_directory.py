@@ -1,14 +1,16 @@
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gujax.reporting import RunDirectory, is_complete
+from gujax.reporting import RunDirectory, config_hash, is_complete
 
 
 def test_a_run_appears_under_its_name_only_when_it_is_complete(tmp_path):
@@ -102,3 +104,32 @@ def test_json_has_arrays_and_no_nan(tmp_path):
         run.write_json("a.json", {"x": np.float32(1.5), "y": np.array([1.0, np.nan]), 3: (True,)})
     content = json.loads((tmp_path / "run" / "a.json").read_text())
     assert content == {"x": 1.5, "y": [1.0, None], "3": [True]}
+
+
+def test_checkpoints_outlive_interruptions_and_go_when_the_run_completes(tmp_path):
+    config = {"job": "audit", "x": (1, 2), "out": tmp_path, "overwrite": False}
+    path = tmp_path / "run"
+    run = RunDirectory(path, config)
+    with pytest.raises(KeyboardInterrupt):
+        _be_interrupted(run)
+    again = RunDirectory(path, {**config, "out": None, "overwrite": True})
+    assert again.checkpoints == run.checkpoints
+    assert again.checkpoints.exists()
+    assert RunDirectory(path, {**config, "x": (1, 3)}).checkpoints != again.checkpoints
+    with again:
+        pass
+    assert not again.checkpoints.exists()
+
+
+def _be_interrupted(run):
+    with run:
+        run.checkpoints.mkdir()
+        raise KeyboardInterrupt
+
+
+def test_equal_configurations_have_equal_names():
+    name = config_hash({"a": 1.5, "b": ("x", None), "out": Path("here")})
+    text = '{"a": 1.5, "b": ["x", null]}'
+    assert name == hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert name == config_hash({"b": ["x", None], "a": np.float64(1.5), "overwrite": True})
+    assert name != config_hash({"a": 1.5, "b": ("x", "None")})
