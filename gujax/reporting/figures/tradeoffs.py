@@ -52,14 +52,13 @@ def tradeoffs(
                     label=label,
                 )
             axes.axvline(panel.false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
+            axes.set_xlabel(f"TPR at {100 * panel.false_positive_rate:g} % FPR")
             axes.set_xlim(left=0)  # no rate is negative, whatever the symmetric interval says
             axes.set_title(panel.title, fontsize=10.5)
             axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
             axes.xaxis.set_major_formatter(PercentFormatter(1))
             axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes_row[0].set_ylabel("test accuracy")
-        rate = panel_row[0].false_positive_rate
-        axes_row[columns // 2].set_xlabel(f"members found at {100 * rate:g} % false positives")
     handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
