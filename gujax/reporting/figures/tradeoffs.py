@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from gujax.reporting.intervals import Interval
 from gujax.reporting.style import color, markers, new_figure
+
+_PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}")  # the axis' label has the unit
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,13 @@ def tradeoffs(
                     label=label,
                 )
             axes.axvline(panel.false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
-            axes.set_xlabel(f"TPR at {100 * panel.false_positive_rate:g} % FPR")
+            axes.set_xlabel(f"TPR at {100 * panel.false_positive_rate:g} % FPR (%)")
             axes.set_xlim(left=0)  # no rate is negative, whatever the symmetric interval says
             axes.set_title(panel.title, fontsize=10.5)
             axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-            axes.xaxis.set_major_formatter(PercentFormatter(1))
-            axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes_row[0].set_ylabel("test accuracy")
+            axes.xaxis.set_major_formatter(_PERCENT)
+            axes.yaxis.set_major_formatter(_PERCENT)
+        axes_row[0].set_ylabel("test accuracy (%)")
     handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
@@ -112,9 +114,10 @@ def frontiers(lines: Sequence[FrontierLine], false_positive_rate: float) -> Figu
                 color=tint,
             )
         axes.set_title(line.label, color=tint, fontsize=10.5)
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_formatter(_PERCENT)
+        axes.yaxis.set_major_formatter(_PERCENT)
         axes.set_ylim(bottom=0)
-    grid[0, 0].set_ylabel(f"members found at {100 * false_positive_rate:g} % false positives")
-    figure.supxlabel("test accuracy given up against plain SGD (points)", fontsize=10)
+        axes.set_xmargin(0.14)
+    grid[0, 0].set_ylabel(f"TPR at {100 * false_positive_rate:g} % FPR (%)")
+    figure.supxlabel("points of test accuracy given up against plain SGD", fontsize=10)
     return figure
