@@ -140,8 +140,8 @@ def check_leaves(sharing: Sharing, effort: Effort) -> None:
 
 @_attack(
     "ig",
-    "Inverting Gradients",
-    "matches all leaves and does not know of the defense",
+    "IG",
+    "Inverting Gradients; matches all leaves and does not know of the defense",
     lambda sharing: True,
 )
 def _inverting_gradients(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
@@ -150,7 +150,7 @@ def _inverting_gradients(shared: Shared, effort: Effort, key: PRNGKeyArray) -> O
 
 @_attack(
     "adaptive",
-    "adaptive",
+    "IG adaptive",
     "Inverting Gradients by an attacker who knows the defense",
     lambda sharing: sharing.adaptive is not None,
 )
@@ -161,7 +161,7 @@ def _adaptive(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
 
 @_attack(
     "averaged",
-    "noise-averaged",
+    "IG averaged",
     "Inverting Gradients, averaging over a bottleneck's noise",
     lambda sharing: sharing.averaged is not None,
 )

@@ -144,8 +144,7 @@ def _ppp(task: Task, setting: Setting, strength: float) -> Sharing:
     def share(params: PyTree, examples: Examples, key: PRNGKeyArray) -> PyTree:
         inner, outer = jax.random.split(key)
         update = precode.share(params, examples, inner)
-        noise = _relative(defenses.gaussian_noise, strength, update, outer, perturbed)
-        return defenses.perturb(defenses.partial_perturbation(noise, perturbed), update)
+        return partially_perturbed(update, strength, perturbed, outer)
 
     assert precode.adaptive is not None
     return replace(precode, share=share, adaptive=replace(precode.adaptive, smoothing=_SMOOTHING))
@@ -218,6 +217,21 @@ def _dp_sgd(task: Task, setting: Setting, strength: float) -> Sharing:
     sharing = _transformed(task, setting, make)
     assert sharing.adaptive is not None
     return replace(sharing, adaptive=replace(sharing.adaptive, smoothing=_SMOOTHING))
+
+
+def partially_perturbed(
+    update: PyTree, strength: ArrayLike, leaf_weights: LeafWeights, key: PRNGKeyArray
+) -> PyTree:
+    """The update with Gaussian noise on some leaves.
+
+    Args:
+        update: What is shared otherwise.
+        strength: Standard deviation over the rms of these leaves' entries.
+        leaf_weights: Which leaves; those of positive weight.
+        key: PRNG key of the noise.
+    """
+    noise = _relative(defenses.gaussian_noise, strength, update, key, leaf_weights)
+    return defenses.perturb(defenses.partial_perturbation(noise, leaf_weights), update)
 
 
 def last_layer(task: Task) -> str:
@@ -318,7 +332,7 @@ def _noisy(
 
 def _relative(
     noise: Callable[[ArrayLike, PRNGKeyArray], optax.GradientTransformation],
-    strength: float,
+    strength: ArrayLike,
     update: PyTree,
     key: PRNGKeyArray,
     leaf_weights: LeafWeights = inversion.every_leaf,

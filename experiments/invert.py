@@ -1,0 +1,202 @@
+"""Job `invert`: what defenses of shared updates leave for inversion attacks to reconstruct."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments import checks
+from experiments.claim import write_claims
+from experiments.errors import check_option
+from experiments.inversion import (
+    Effort,
+    Setting,
+    Space,
+    build_sharings,
+    check_attacks,
+    check_leaves,
+    standardized,
+)
+from experiments.inverting import analysis, claims, report, runs
+from experiments.job import run_directory
+from experiments.task import ModelName, Task, load_task
+from gujax.reporting import progress, to_terminal
+
+
+@dataclass(frozen=True)
+class Options:
+    """Attack shared updates under every defense, and look at what comes back.
+
+    Every defense is attacked by someone who does not know of it and by someone who does.
+
+    Attributes:
+        dataset: "digits" and "breast_cancer" are embedded; any other name is loaded with
+            tensorflow_datasets from TFDS_DATA_DIR.
+        model: Architecture.
+        hidden: Widths of the MLP's hidden layers.
+        defenses: What to attack, each a name or "name:strength", such as gaussian:0.1; default: all
+            but Laplacian noise that fit the model.
+        attacks: With what: ig, adaptive, averaged, dlg, analytic, idlg, labels; "ig" always brings
+            "adaptive" along.
+        seeds: Independent repeats; intervals are over them.
+        victims: Examples attacked per seed.
+        batch_size: Examples of one update, where the defense does not say.
+        epochs: Train the networks for so many passes before; 0 attacks them at initialization.
+        train_size: Keep only so many training examples; default: all.
+        iterations: Steps of Inverting Gradients; default: what suits the model.
+        learning_rate: Its learning rate, in standardized units; default: what suits the model.
+        total_variation: Weight of its total variation; default: what suits the model.
+        restarts: Searches from different starts, of which the best match is kept.
+        dlg_iterations: Steps of DLG.
+        match: Match only gradients of parameters under these paths, such as convolutions/0.
+        bottleneck_before: Layer before which PRECODE is put; default: the last one.
+        early_bottleneck_before: Layer before which CVB is put; default: the second one.
+        ssim_threshold: SSIM above which an image counts as reconstructed.
+        reference: Examples beside the victims in the batch in which uniqueness is measured.
+        relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of that batch.
+        out: Run directory; default: runs/invert-<time>.
+        overwrite: Replace a completed run in the run directory.
+    """
+
+    dataset: str = "digits"
+    model: ModelName = "mlp"
+    hidden: tuple[int, ...] = (1024, 1024)
+    defenses: tuple[str, ...] | None = None
+    attacks: tuple[str, ...] = ("ig", "adaptive", "averaged", "analytic", "idlg", "labels")
+    seeds: int = 3
+    victims: int = 16
+    batch_size: int = 1
+    epochs: int = 0
+    train_size: int | None = None
+    iterations: int | None = None
+    learning_rate: float | None = None
+    total_variation: float | None = None
+    restarts: int = 1
+    dlg_iterations: int = 300
+    match: tuple[str, ...] = ()
+    bottleneck_before: str | None = None
+    early_bottleneck_before: str | None = None
+    ssim_threshold: float = 0.6
+    reference: int = 48
+    relative_ridge: float = 0.1
+    out: Path | None = None
+    overwrite: bool = False
+
+
+_DEFENSES = (
+    "none",
+    "precode",
+    "cvb",
+    "ppp",
+    "gaussian",
+    "prune",
+    "batch",
+    "local_steps",
+    "gate",
+    "clip",
+    "dp_sgd",
+)
+
+
+def run(options: Options) -> int:
+    """Runs the job; returns the exit code."""
+    _check(options)
+    console = Console()
+    task, space = standardized(
+        load_task(options.dataset, options.model, options.hidden, options.train_size)
+    )
+    plan = _plan(options, task, space)
+    total = options.seeds * len(plan.pairs) + 1
+    with run_directory("invert", options) as directory, progress(console, total) as steps:
+        results = runs.run(plan, steps)
+        with steps.step("tables and figures"):
+            results.frame.write_parquet(directory.file("examples.parquet"))
+            report.save_pictures(directory, results)
+            summary = analysis.summarize(plan, results)
+            directory.write_json("summary.json", summary)
+            found = claims.claims(summary, task.model_name)
+            write_claims(directory, found)
+            tables = report.write(directory, options, plan, results, summary, found)
+    for table in tables:
+        console.print(to_terminal(table))
+    console.print(f"report: {directory.path / 'report.html'}", soft_wrap=True)
+    return 0
+
+
+def _plan(options: Options, task: Task, space: Space) -> runs.Plan:
+    size = len(task.dataset.train)
+    check_option(
+        options.victims + options.reference <= size,
+        f"--victims {options.victims} and --reference {options.reference} are more than the "
+        f"{size} training examples; ask for fewer",
+    )
+    setting = Setting(
+        batch_size=options.batch_size,
+        before=options.bottleneck_before,
+        early_before=options.early_bottleneck_before,
+        relative_ridge=options.relative_ridge,
+    )
+    # Without convolutions there is nothing to put a convolutional bottleneck before.
+    fitting = [name for name in _DEFENSES if name != "cvb" or options.model != "mlp"]
+    sharings = build_sharings(task, options.defenses or fitting, setting)
+    for sharing in sharings:
+        check_option(
+            options.victims % sharing.num_examples == 0,
+            f"--victims {options.victims} must be a multiple of the {sharing.num_examples} "
+            f"examples that an update under '{sharing.label}' is about",
+        )
+    effort = _effort(options, space)
+    for sharing in sharings:
+        check_leaves(sharing, effort)
+    return runs.Plan(
+        task,
+        space,
+        sharings,
+        options.attacks,
+        effort,
+        options.seeds,
+        options.victims,
+        options.reference,
+        options.epochs,
+        options.relative_ridge,
+        options.ssim_threshold,
+    )
+
+
+def _effort(options: Options, space: Space) -> Effort:
+    """The search, with defaults that suit the model.
+
+    The gradient of an MLP alone determines its input: little smoothing is needed, and few steps.
+    """
+    iterations, rate, smoothing = (150, 0.1, 1e-2) if options.model == "mlp" else (300, 0.2, 3e-2)
+    return Effort(
+        space,
+        iterations if options.iterations is None else options.iterations,
+        rate if options.learning_rate is None else options.learning_rate,
+        smoothing if options.total_variation is None else options.total_variation,
+        options.restarts,
+        options.dlg_iterations,
+        options.match,
+    )
+
+
+def _check(options: Options) -> None:
+    check_option(options.defenses != (), "--defenses is empty; name at least one")
+    check_option(len(options.attacks) > 0, "--attacks is empty; name at least one")
+    check_attacks(options.attacks)
+    checks.at_least_one(
+        options, "seeds", "victims", "batch_size", "iterations", "restarts", "dlg_iterations"
+    )
+    check_option(options.epochs >= 0, f"--epochs {options.epochs} must be at least 0")
+    check_option(options.reference >= 0, f"--reference {options.reference} must be at least 0")
+    checks.positive(options, "relative_ridge")
+    if options.learning_rate is not None:
+        checks.positive(options, "learning_rate")
+    check_option(
+        options.total_variation is None or options.total_variation >= 0,
+        f"--total-variation {options.total_variation} must be at least 0",
+    )
+    check_option(
+        -1 <= options.ssim_threshold < 1,
+        f"--ssim-threshold {options.ssim_threshold} must be at least -1 and below 1",
+    )

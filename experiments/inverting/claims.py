@@ -1,0 +1,162 @@
+"""Claims of the literature that the job can test on what it was asked to run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.claim import Claim, verdict
+from experiments.inverting.analysis import strongest
+from experiments.studies.seeds import differences, interval, number, over_seeds, percent
+
+_ALWAYS = 0.99  # more than this share counts as always
+_BROKEN = 0.5  # more than this share of examples reconstructed counts as broken
+_SAFE = 0.05  # at most this share counts as protected
+
+_GEIPING = "Geiping et al. 2020 (arXiv 2003.14053), section 5"
+_ZHAO = "Zhao et al. 2020 (arXiv 2001.02610), section 3"
+_ZHU = "Zhu et al. 2019 (arXiv 1906.08935), section 5"
+_PRECODE = "Scheliga et al. 2022 (arXiv 2108.04725), section 5"
+_ADAPTIVE = "Scheliga et al. 2022 (arXiv 2208.04767)"
+_CVB = "Scheliga et al. 2023 (arXiv 2309.04515)"
+_MO = "Mo et al. 2021 (arXiv 2105.13929)"
+_UNIQUENESS = "arXiv 2510.10902 v1"
+
+
+def claims(summary: Mapping[str, Any], model_name: str) -> list[Claim]:
+    """Those claims whose defenses and attacks were run.
+
+    An effect is a difference of success rates, paired by seed; the success on a defense is that of
+    the strongest search made on it, unless the claim is about another.
+
+    Args:
+        summary: What `analysis.summarize` returned.
+        model_name: The network, in words.
+    """
+    defenses = summary["defenses"]
+    plain = defenses.get("no defense", {"attacks": {}})["attacks"]
+    found = _undefended(plain, model_name)
+    if "ig" not in plain:
+        return found
+    undefended = plain["ig"]["success"]
+    for label, entry in defenses.items():
+        if (best := strongest(entry)) is None:
+            continue
+        attacks = entry["attacks"]
+        drop = differences(undefended, attacks[best]["success"])
+        measured = (
+            f"{model_name}: success {percent(undefended)} % without, "
+            f"{percent(attacks[best]['success'])} % with {label} ({best})"
+        )
+        key, source, statement = _lowers(entry["family"])
+        if statement:
+            effects = [interval(drop)]
+            found.append(Claim(key, statement, source, measured, verdict(effects)))
+        if entry["family"] == "precode":
+            found += _precode(attacks, model_name)
+        if entry["family"] in ("ppp", "cvb"):
+            found.append(_holds(label, entry["family"], attacks[best], best, model_name))
+    if correlation := plain["ig"]["spearman"]:
+        found.append(
+            Claim(
+                "inversion_follows_uniqueness",
+                "The more unique an example's gradient, the better inversion reconstructs it.",
+                _UNIQUENESS,
+                f"{model_name}, no defense: Spearman {number(correlation, 2)}",
+                verdict([interval(correlation)]),
+            )
+        )
+    return found
+
+
+def _undefended(plain: Mapping[str, Any], model_name: str) -> list[Claim]:
+    found = []
+    if "ig" in plain:
+        success = plain["ig"]["success"]
+        found.append(
+            Claim(
+                "inversion_breaks_undefended",
+                "Inverting Gradients reconstructs the inputs of an undefended network (more than "
+                f"{100 * _BROKEN:.0f} % of them).",
+                _GEIPING,
+                f"{model_name}: success {percent(success)} %",
+                verdict([interval(over_seeds([x - _BROKEN for x in success["per_seed"]]))]),
+            )
+        )
+    if "dlg" in plain:
+        success = plain["dlg"]["success"]
+        found.append(
+            Claim(
+                "dlg_breaks_undefended",
+                "DLG reconstructs the inputs of an undefended network without being told labels "
+                f"(more than {100 * _BROKEN:.0f} % of them).",
+                _ZHU,
+                f"{model_name}: success {percent(success)} %",
+                verdict([interval(over_seeds([x - _BROKEN for x in success["per_seed"]]))]),
+            )
+        )
+    if "idlg" in plain:
+        recovered = plain["idlg"]["label_recovered"]
+        found.append(
+            Claim(
+                "idlg_labels",
+                f"iDLG's labels are always right (more than {100 * _ALWAYS:.0f} %).",
+                _ZHAO,
+                f"{model_name}, no defense: {percent(recovered)} % right",
+                verdict([interval(over_seeds([x - _ALWAYS for x in recovered["per_seed"]]))]),
+            )
+        )
+    return found
+
+
+def _lowers(family: str) -> tuple[str, str, str]:
+    """Key, source and statement of the claim that a defense lowers success; empty if none is."""
+    if family in ("gaussian", "laplacian"):
+        return f"{family}_lowers_success", _ZHU, f"{family.capitalize()} noise lowers success."
+    if family == "prune":
+        return "prune_lowers_success", _ZHU, "Gradient pruning lowers success."
+    if family == "batch":
+        return "batch_lowers_success", _MO, "Aggregation over a larger batch lowers success."
+    if family == "local_steps":
+        return "local_steps_lower_success", _MO, "Aggregation over local steps lowers success."
+    return "", "", ""
+
+
+def _precode(attacks: Mapping[str, Any], model_name: str) -> list[Claim]:
+    naive, adaptive = attacks["ig"], attacks["adaptive"]
+    gain = differences(adaptive["success"], naive["success"])
+    return [
+        Claim(
+            "precode_stops_inversion",
+            f"PRECODE lets Inverting Gradients succeed on at most {100 * _SAFE:.0f} % of examples.",
+            _PRECODE,
+            f"{model_name}: success {percent(naive['success'])} % (not adaptive)",
+            verdict([interval(_below(naive["success"], _SAFE))]),
+        ),
+        Claim(
+            "adaptive_attack_breaks_precode",
+            "An attack that ignores the stochastic gradients disables PRECODE: it reconstructs "
+            f"more than {100 * _BROKEN:.0f} %, and more than the attack that does not.",
+            _ADAPTIVE,
+            f"{model_name}: success {percent(adaptive['success'])} % adaptive, "
+            f"{percent(naive['success'])} % not",
+            verdict(
+                [
+                    interval(over_seeds([x - _BROKEN for x in adaptive["success"]["per_seed"]])),
+                    interval(gain),
+                ]
+            ),
+        ),
+    ]
+
+
+def _holds(label: str, family: str, attack: Mapping[str, Any], name: str, model_name: str) -> Claim:
+    return Claim(
+        f"{family}_holds",
+        f"{family.upper()} lets no attack succeed on more than {100 * _SAFE:.0f} % of examples.",
+        _ADAPTIVE if family == "ppp" else _CVB,
+        f"{model_name}, {label}: success {percent(attack['success'])} % ({name}, the strongest)",
+        verdict([interval(_below(attack["success"], _SAFE))]),
+    )
+
+
+def _below(entry: Mapping[str, Any], limit: float) -> dict[str, Any]:
+    return over_seeds([limit - x for x in entry["per_seed"]])
