@@ -20,6 +20,7 @@ JOBS = {
     "control": "gate, clip and budget against censoring, at equal accuracy",
     "onion": "remove the most disclosing examples, and look who is exposed then",
     "who_pays": "accuracy and exposure by class or subgroup, where some are rare",
+    "invert": "what inversion attacks reconstruct from shared updates, defense by defense",
     "claims": "what the latest runs say about every claim of the papers",
     "monotone": "study: is an attack the more successful, the more unique a gradient is?",
 }

@@ -12,7 +12,7 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 from experiments.errors import as_user_error
 from gujax import data, models, training
 
-ModelName = Literal["mlp", "convnet", "lenet", "vgg", "resnet"]
+ModelName = Literal["mlp", "convnet", "lenet", "lenet_sigmoid", "vgg", "resnet"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ def _build(
         return models.convnet(shape, num_classes, channels, by_patches=True), name
     if model == "lenet":
         return models.lenet(shape, num_classes, "relu", by_patches=True), "LeNet (ReLU)"
+    if model == "lenet_sigmoid":
+        return models.lenet(shape, num_classes, "sigmoid", by_patches=True), "LeNet (sigmoid)"
     if model == "vgg":
         return models.vgg(shape, num_classes), "small VGG"
     return models.resnet(shape, num_classes), "ResNet (GroupNorm)"

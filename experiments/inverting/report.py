@@ -130,7 +130,7 @@ def _draw(
             attacking.REGISTRY[name].label,
             tint,
             [
-                interval(entry["attacks"][name]["success"])
+                _within_range(interval(entry["attacks"][name]["success"]))
                 if name in entry["attacks"]
                 else _UNKNOWN
                 for entry in entries.values()
@@ -280,6 +280,11 @@ _FILES = [
     "pictures.npz: reconstructions of the first seed, by defense and attack.",
     "figures/: every figure as PNG and SVG.",
 ]
+
+
+def _within_range(share: Interval) -> Interval:
+    """The interval without what no share can be, whatever a symmetric interval says."""
+    return Interval(share.mean, max(share.low, 0.0), min(share.high, 1.0))
 
 
 def _number(entry: Mapping[str, Any] | None, digits: int) -> str:

@@ -12,6 +12,12 @@ from gujax.reporting.figures.comparison import (
 )
 from gujax.reporting.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
 from gujax.reporting.figures.onion import OnionPanel, onion_lines
+from gujax.reporting.figures.reconstructions import (
+    PictureRow,
+    QualityPanel,
+    quality_by_uniqueness,
+    reconstruction_grid,
+)
 from gujax.reporting.figures.strata import StrataPanel, curves_by_stratum
 from gujax.reporting.figures.sweeps import Line, facets
 from gujax.reporting.figures.tradeoffs import FrontierLine, TradeoffPanel, frontiers, tradeoffs
@@ -24,6 +30,8 @@ __all__ = [
     "GrowthPanel",
     "Line",
     "OnionPanel",
+    "PictureRow",
+    "QualityPanel",
     "Series",
     "StrataPanel",
     "TradeoffPanel",
@@ -39,6 +47,8 @@ __all__ = [
     "onion_lines",
     "predicted_against_measured",
     "privacy_utility",
+    "quality_by_uniqueness",
+    "reconstruction_grid",
     "roc_curves",
     "tradeoffs",
     "training_curves",

@@ -119,7 +119,7 @@ def quality_by_uniqueness(panels: Sequence[QualityPanel], threshold: float, y_la
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False)
     figure.supxlabel("gradient uniqueness of the example (log scale)", fontsize=10)
     figure.supylabel(y_label, fontsize=10)
     return figure
