@@ -18,12 +18,11 @@ from experiments.comparison.analysis import (
 from experiments.comparison.runs import SeedRun
 from experiments.defenses import most_disclosed
 from experiments.membership import measures
-from experiments.peeling.rounds import Arm, Peeled, Scope
+from experiments.peeling.rounds import Arm, Masks, Peeled, Scope
 from experiments.studies.seeds import differences, over_seeds
 
 MEASURES = ("auc", "tpr_at_1pct")
 
-Masks = Sequence[Bool[np.ndarray, "models examples"]]
 Vector = Float[np.ndarray, " survivors"]
 
 

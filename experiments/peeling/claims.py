@@ -58,10 +58,13 @@ def _of_scope(scope: str, last: Mapping[str, Any]) -> list[Claim]:
         f"{_signed(stayed['rise']['tpr_at_1pct'], True)} and "
         f"{_signed(stayed['against_chance']['tpr_at_1pct'], True)} points"
     )
-    shares = [percent(unique[arm]["new_in_top"]) for arm in ("nats", "nothing", "chance")]
+    arms = ("nats", "nothing", "chance")
+    shares = [percent(unique[arm]["new_in_top"]) for arm in arms]
+    means = [number(unique[arm]["mean_nats"], 2) for arm in arms]
     layers = (
         f"{removed}; of those with most nats {shares[0]} % are new, {shares[1]} % when nothing is "
-        f"removed, {shares[2]} % after random removal"
+        f"removed, {shares[2]} % after random removal; mean nats of those who stay {means[0]}, "
+        f"{means[1]} and {means[2]}"
     )
     where = f", removing from {_FROM[scope]}"
     return [

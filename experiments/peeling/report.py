@@ -325,7 +325,8 @@ _SURVIVORS = (
 _ATTACKER_KNOWS = (
     "Removal is part of the training algorithm: shadow models are made by the same rounds of audit "
     "and removal. Where examples are removed from each training set, the attacker's shadow models "
-    "that were given an example may have removed it, as the target may have."
+    "that were given an example may have removed it, as the target may have. Where they are "
+    "removed from the pool, new random halves of what is left are drawn, and attacked."
 )
 
 _RULE = (

@@ -6,16 +6,18 @@ from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from experiments.comparison.analysis import nats_per_example
 from experiments.comparison.runs import DefenseRun, SeedRun, halves, run_seed
 from experiments.defenses import Defense, Training, most_disclosed, prepare
 from experiments.recipe import Recipe, fit
 from experiments.task import Task
+from gujax import training
 from gujax.reporting import Steps
 
 Scope = Literal["model", "data"]
+Masks = Sequence[Bool[np.ndarray, "models examples"]]
 
 # Reference and rounds are trained with other randomness than the models that were audited first.
 # What is removed is chosen by what those models disclosed; were the same models, or models with
@@ -30,7 +32,7 @@ class Arm(NamedTuple):
 
     Attributes:
         scope: "model": each model's owner removes from its own training set. "data": examples
-            disappear from the pool from which all training sets are drawn, and from the attack.
+            disappear from the pool from which all training sets are drawn, anew after each removal.
         by: "nats": what the models disclosed most about, averaged over models for the scope
             "data". "chance": as many, at random.
     """
@@ -110,7 +112,7 @@ def peel(
     nothing = [np.zeros_like(given) for given in members]
     known: dict[tuple[int, ...], Training] = {}  # the same program is compiled once
 
-    def train(label: str, removed: Sequence[np.ndarray], stream: int | None) -> list[SeedRun]:
+    def train(label: str, members: Masks, removed: Masks, stream: int) -> list[SeedRun]:
         fewest = min(int((g & ~r).sum(axis=1).min()) for g, r in zip(members, removed))
         fitted = fit(recipe, fewest)
         masks = members[0] & ~removed[0]
@@ -120,13 +122,11 @@ def peel(
         runs = []
         for seed, (given, gone) in enumerate(zip(members, removed)):
             with steps.step(f"{label}, seed {seed}"):
-                key = jax.random.key(seed)
-                key = key if stream is None else jax.random.fold_in(key, stream)
-                runs.append(run_seed(task, fitted, known[sizes], given, gone, key))
+                runs.append(run_seed(task, fitted, known[sizes], given, gone, _key(seed, stream)))
         return runs
 
-    audited = train("audited first", nothing, None)
-    again = train("trained again", nothing, _FRESH)
+    audited = train("audited first", members, nothing, 0)
+    again = train("trained again", members, nothing, _FRESH)
     rounds: dict[Arm, list[list[SeedRun]]] = {}
     for arm in (Arm(scope, by) for scope in scopes for by in ("nats", "chance")):
         stages, last = [], audited
@@ -135,10 +135,36 @@ def peel(
                 run.removed | next_layer(arm, run, settings.fraction, (seed, number))
                 for seed, run in enumerate(last)
             ]
-            last = train(f"{arm.label}, round {number}", removed, _FRESH + number)
+            given = members
+            if arm.scope == "data":
+                given = [
+                    halves_of_pool(of_seed, ~gone[0], jax.random.fold_in(_key(seed, 1), number))
+                    for seed, (of_seed, gone) in enumerate(zip(members, removed))
+                ]
+            last = train(f"{arm.label}, round {number}", given, removed, _FRESH + number)
             stages.append(last)
         rounds[arm] = stages
     return Peeled(recipe, audited, again, rounds)
+
+
+def halves_of_pool(
+    members: Bool[np.ndarray, "models examples"],
+    pool: Bool[np.ndarray, " examples"],
+    key: PRNGKeyArray,
+) -> Bool[np.ndarray, "models examples"]:
+    """New random halves of what is left of the pool; who was given what else stays as it was.
+
+    All training sets are then equally large, whatever was removed.
+    """
+    drawn = members.copy()
+    drawn[:, pool] = training.random_halves(key, len(members), int(pool.sum()))
+    return drawn
+
+
+def _key(seed: int, stream: int) -> PRNGKeyArray:
+    """A key for one purpose: stream 1 is for halves, as in `halves`, all others for models."""
+    key = jax.random.key(seed)
+    return jax.random.fold_in(key, stream) if stream else key
 
 
 def num_stages(scopes: Sequence[Scope], rounds: int) -> int:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html import escape
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -19,7 +20,7 @@ from experiments.__main__ import main
 from experiments.comparison.runs import SeedRun
 from experiments.peeling.analysis import new_in_top, survivors, top_origin
 from experiments.peeling.claims import claims
-from experiments.peeling.rounds import Arm, next_layer
+from experiments.peeling.rounds import Arm, halves_of_pool, next_layer
 from experiments.studies.seeds import over_seeds
 from gujax.reporting import is_complete
 
@@ -99,6 +100,16 @@ def test_survivors_are_members_as_often_as_they_are_not(scope):
     assert (~stayed).sum() == (2 * run.removed.sum() if scope == "model" else run.removed.sum())
 
 
+def test_new_halves_of_the_pool_leave_the_rest_as_it_was():
+    run = made_up(6, 61)
+    pool = np.arange(61) % 3 > 0
+    drawn = halves_of_pool(run.members, pool, jax.random.key(1))
+    np.testing.assert_array_equal(drawn[:, ~pool], run.members[:, ~pool])
+    assert (drawn[:, pool] != run.members[:, pool]).any()
+    np.testing.assert_array_equal(drawn[:3], ~drawn[3:])
+    assert set(drawn[:, pool].sum(axis=1).tolist()) == {pool.sum() // 2, -(-pool.sum() // 2)}
+
+
 def test_the_new_top_is_found_where_it_was_put():
     before = np.arange(100.0)
     assert new_in_top(before, before, 0.1) == 0
@@ -134,7 +145,7 @@ def test_verdicts_follow_the_stated_rule(rise, against_chance, onion, protects):
             "against_chance": measured(against_chance),
         },
         "uniqueness": {
-            name: {"new_in_top": over_seeds(share + noise)}
+            name: {"new_in_top": over_seeds(share + noise), "mean_nats": over_seeds(noise)}
             for name, share in (("nats", 0.5), ("nothing", 0.3), ("chance", 0.6))
         },
     }
