@@ -23,6 +23,7 @@ JOBS = {
     "invert": "what inversion attacks reconstruct from shared updates, defense by defense",
     "claims": "what the latest runs say about every claim of the papers",
     "monotone": "study: is an attack the more successful, the more unique a gradient is?",
+    "calibration": "study: is the predicted attack the achieved one, and under which ridge?",
 }
 
 USER_ERROR = 2

@@ -25,6 +25,9 @@ SUCCESS = {
     "loss_found": "loss threshold: share of members found",
 }
 
+# Success that is calibrated to each example, not by one threshold for all.
+PER_EXAMPLE = ("lira_auc", "loss_auc")
+
 VARIABLES = {
     "gradient_norm": "squared gradient norm, summed over the run",
     "member_loss": "loss under models trained on it",
@@ -114,8 +117,11 @@ def _summarize_estimator(seeds: Sequence[Examples], estimator: Estimator) -> dic
         },
         "profile": {name: mean_over_bins(column, bins) for name, column in shown.items()},
         "strata": {
-            name: _stratified(values, [s.success["lira_auc"] for s in seeds], shown[name])
-            for name in VARIABLES
+            name: {
+                variable: _stratified(values, [s.success[name] for s in seeds], shown[variable])
+                for variable in VARIABLES
+            }
+            for name in PER_EXAMPLE
         },
     }
 
@@ -144,7 +150,7 @@ def _stratified(
         rows, ranks = [], []
         for stratum in range(NUM_STRATA):
             inside = strata == stratum
-            (by_bin,) = [mean_over_bins([reached[inside]], [quantile_bins(of_seed[inside])])]
+            by_bin = mean_over_bins([reached[inside]], [quantile_bins(of_seed[inside])])
             rows.append([of_bin["mean"] for of_bin in by_bin])
             ranks.append(stats.spearmanr(of_seed[inside], reached[inside]).statistic)
         curves.append(rows)

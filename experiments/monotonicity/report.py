@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.claim import Claim, claims_table
 from experiments.comparison.analysis import NUM_BINS
-from experiments.monotonicity.analysis import NUM_STRATA, SUCCESS, VARIABLES, explains, has_arms
+from experiments.monotonicity.analysis import (
+    NUM_STRATA,
+    PER_EXAMPLE,
+    SUCCESS,
+    VARIABLES,
+    explains,
+    has_arms,
+)
 from experiments.recipe import Recipe
 from experiments.studies.seeds import interval, number, percent
 from experiments.task import Task
@@ -14,6 +21,11 @@ from gujax.reporting import RunDirectory, Table, figures, html, significant, sty
 if TYPE_CHECKING:
     from experiments.monotone import Options
 
+_WORDS = {
+    "gradient_norm": "gradient norm",
+    "member_loss": "member loss",
+    "held_out_loss": "held-out loss",
+}
 _THIRDS = ("lowest third", "middle third", "highest third")
 
 
@@ -128,11 +140,11 @@ def strata_table(entries: Mapping[str, Any]) -> Table:
         curve = entry["success"]["lira_auc"]
         cells = [label, number(curve["left_arm"], 3), number(curve["spearman"], 2)]
         for name in VARIABLES:
-            stratified = entry["strata"][name]
+            stratified = entry["strata"]["lira_auc"][name]
             cells += [number(stratified["left_arm"], 3), number(stratified["spearman"], 2)]
         rows.append(cells)
     headings = [
-        f"{what} within thirds of {name.replace('_', ' ')}"
+        f"{what} within thirds of {_WORDS[name]}"
         for name in VARIABLES
         for what in ("left arm", "Spearman")
     ]
@@ -162,53 +174,54 @@ def profile_table(label: str, entry: Mapping[str, Any]) -> Table:
 
 
 def causes(summary: Mapping[str, Any]) -> list[str]:
-    """Where a U-curve appears in LiRA's AUC, and which variable removes it."""
-    low, high = summary["appearances"]
+    """Where a U-curve appears, and which variable removes it."""
+    entries = summary["estimators"]
     texts = []
-    for label, entry in summary["estimators"].items():
-        curve = entry["success"]["lira_auc"]
-        if not has_arms(curve):
-            continue
-        removing = [VARIABLES[n] for n, within in entry["strata"].items() if explains(within)]
-        unbiased = entry["success"]["loss_auc"]
-        arm = (
-            f"{label}: a U-curve, the left arm is {number(curve['left_arm'], 3)}. With the bare "
-            "loss as score, which has not LiRA's bias of few shadow models, it is "
-            f"{number(unbiased['left_arm'], 3)}"
-        )
-        arm += ". " if has_arms(unbiased) else ": the bias makes the U. "
-        if removing:
-            texts.append(
-                arm + "Among examples of about equal " + " or equal ".join(removing) + " it is not "
-                "told apart from 0."
-            )
-        else:
-            texts.append(arm + "It remains within strata of each variable below.")
-    if not texts:
-        texts.append(
+    for name in PER_EXAMPLE:
+        for label, entry in entries.items():
+            curve = entry["success"][name]
+            if has_arms(curve):
+                within = entry["strata"][name]
+                removing = [VARIABLES[other] for other in VARIABLES if explains(within[other])]
+                texts.append(
+                    f"{SUCCESS[name]}, over {label}: a U-curve, whose left arm is "
+                    f"{number(curve['left_arm'], 3)}. "
+                    + (
+                        "Among examples of about equal " + " or equal ".join(removing) + " it is "
+                        "not told apart from 0."
+                        if removing
+                        else "It remains within thirds of each variable below."
+                    )
+                )
+    if not any(has_arms(entry["success"]["lira_auc"]) for entry in entries.values()):
+        texts.insert(
+            0,
             "No measure shows a U-curve in LiRA's AUC per example: nowhere do both ends lie above "
-            "the lowest decile in between by their intervals."
+            "the lowest decile in between by their intervals.",
         )
-    others = sorted(
-        {
-            SUCCESS[name]
-            for entry in summary["estimators"].values()
-            for name, curve in entry["success"].items()
-            if name not in ("lira_auc", "loss_auc") and has_arms(curve)
-        }
-    )
+    if texts[1:]:
+        texts.append(
+            f"{len(entries) * len(PER_EXAMPLE)} curves were looked at. About one in 40 curves "
+            "without a U passes this test by chance."
+        )
+    others = [
+        SUCCESS[name]
+        for name in SUCCESS
+        if name not in PER_EXAMPLE
+        and any(has_arms(entry["success"][name]) for entry in entries.values())
+    ]
     if others:
         texts.append(
-            "What is called success matters: a U-curve appears in "
-            + " and ".join(others)
-            + " (see "
-            "the table above). With one threshold for all examples, easy examples, whose loss is "
-            "small under every model, are always taken for members: their members are found and "
+            "What is called success matters: a U-curve appears in " + " and ".join(others) + " "
+            "(see the table above). With one threshold for all examples, easy examples, whose loss "
+            "is small under every model, are always taken for members: their members are found and "
             "their non-members accused."
         )
+    low, high = summary["appearances"]
     texts.append(
-        f"How often an example was measured does not differ: {low:.1f} to {high:.1f} batches per "
-        "example and model on average, as every epoch of shuffled batches holds each member once."
+        f"How often an example was measured does not explain anything: {low:.1f} to {high:.1f} "
+        "batches per example and model on average, as every epoch of shuffled batches holds each "
+        "member once."
     )
     return texts
 
@@ -230,10 +243,12 @@ def _draw(directory: RunDirectory, entries: Mapping[str, Any]) -> tuple[str, str
     panels = [
         [
             figures.StrataPanel(
-                f"{label}\nby {name.replace('_', ' ')}",
+                f"{label}\nby {_WORDS[name]}",
                 [
                     _series(third, "", by_bin)
-                    for third, by_bin in zip(_THIRDS, entries[label]["strata"][name]["by_bin"])
+                    for third, by_bin in zip(
+                        _THIRDS, entries[label]["strata"]["lira_auc"][name]["by_bin"]
+                    )
                 ],
             )
             for name in VARIABLES

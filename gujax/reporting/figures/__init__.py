@@ -1,5 +1,6 @@
 """Figures of the reports: numbers in, matplotlib figure out. Nothing here computes a result."""
 
+from gujax.reporting.figures.agreement import Agreement, agreement
 from gujax.reporting.figures.auditing import histogram, training_curves
 from gujax.reporting.figures.bars import BarPanel, Bars, bar_panels
 from gujax.reporting.figures.comparison import (
@@ -23,6 +24,7 @@ from gujax.reporting.figures.sweeps import Line, facets
 from gujax.reporting.figures.tradeoffs import FrontierLine, TradeoffPanel, frontiers, tradeoffs
 
 __all__ = [
+    "Agreement",
     "BarPanel",
     "Bars",
     "CostPanel",
@@ -35,6 +37,7 @@ __all__ = [
     "Series",
     "StrataPanel",
     "TradeoffPanel",
+    "agreement",
     "attack_by_uniqueness",
     "bar_panels",
     "class_accuracy",

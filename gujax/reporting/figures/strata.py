@@ -66,7 +66,7 @@ def curves_by_stratum(
         handles,
         labels,
         title=legend_title,
-        loc="outside lower center",
+        loc="outside upper center",
         ncols=len(labels),
         frameon=False,
     )
