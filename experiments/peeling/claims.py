@@ -66,7 +66,7 @@ def _of_scope(scope: str, last: Mapping[str, Any]) -> list[Claim]:
         f"removed, {shares[2]} % after random removal; mean nats of those who stay {means[0]}, "
         f"{means[1]} and {means[2]}"
     )
-    where = f", removing from {_FROM[scope]}"
+    where = f" (removed from {_FROM[scope]})"
     return [
         Claim(
             f"onion_{scope}",
