@@ -176,7 +176,9 @@ def _try_all(
             first, name = trial.recipes[0], trial.defense.label
             with steps.step(
                 f"{stage}, {name}: {first.optimizer}, batch {first.batch_size}, "
-                f"{first.epochs} epochs" + _in_words(first)
+                f"{first.epochs} epochs"
+                + (f", {first.augmentation_multiplicity} copies" if first.augments else "")
+                + (", standardized weights" if first.standardize_weights else "")
             ):
                 accuracy = validation_accuracy(task, trial, np.asarray(halves)[:repeats], options)
             rows += [Row(trial.defense, *pair) for pair in zip(trial.recipes, accuracy.tolist())]
@@ -363,7 +365,7 @@ def search_record(
     return {
         "dataset": options.dataset,
         "model": model_name,
-        "command": shlex.join(["python", "-m", "experiments", "tune", *sys.argv[2:]]),
+        "command": _command(sys.argv[2:]),
         "selected_by": "highest mean accuracy on the half of the training split not trained on, "
         f"over {options.final_repeats} fresh halves, among the {options.finalists} best of a "
         f"search on {options.repeats} halves",
@@ -379,6 +381,16 @@ def search_record(
     }
 
 
+def _command(arguments: Sequence[str]) -> str:
+    """The command line of the search, without where its results went."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and argument not in ("--out", "--overwrite"):
+            kept.append(argument)
+        skip = argument == "--out"
+    return shlex.join(["python", "-m", "experiments", "tune", *kept])
+
+
 def _cells(rows: Sequence[Row]) -> list[list[Any]]:
     return [
         [
@@ -388,11 +400,6 @@ def _cells(rows: Sequence[Row]) -> list[list[Any]]:
         ]
         for row in rows
     ]
-
-
-def _in_words(recipe: Recipe) -> str:
-    copies = f", {recipe.augmentation_multiplicity} copies" if recipe.augments else ""
-    return copies + (", standardized weights" if recipe.standardize_weights else "")
 
 
 def _repeated(values: Sequence[float], repeats: int) -> Float[Array, " models"]:
@@ -414,21 +421,14 @@ def _table(record: dict[str, Any]) -> Table:
     for name, recipe in record["recipes"].items():
         shown = [f"{recipe['learning_rate']:.4g}", "cosine" if recipe["cosine_decay"] else "–"]
         shown += [str(recipe["batch_size"]), str(recipe["epochs"]), str(recipe["l2_norm_clip"])]
-        shown += [str(recipe["augmentation_multiplicity"]), f"{recipe['average_decay']:g}"]
-        shown += ["yes" if recipe["standardize_weights"] else "–"]
         accuracy = f"{100 * record['accuracy'][name]:.1f}"
         rows.append([name, recipe["optimizer"], *shown, str(record["tried"][name]), accuracy])
-    columns = (
-        "defense",
-        "optimizer",
-        "rate",
-        "decay",
-        "batch",
-        "epochs",
-        "clip",
-        "copies",
-        "average",
-        "standardized",
-        "tried",
-    )
-    return Table("Best configurations", (*columns, "validation accuracy (%)"), rows)
+        practices = {
+            "copies": recipe["augmentation_multiplicity"],
+            "average": recipe["average_decay"],
+            "standardized": recipe["standardize_weights"],
+        }
+        used = [f"{word} {value}" for word, value in practices.items() if value]
+        rows[-1].append(", ".join(used) or "–")
+    columns = ("defense", "optimizer", "rate", "decay", "batch", "epochs", "clip", "tried")
+    return Table("Best configurations", (*columns, "validation accuracy (%)", "practices"), rows)

@@ -72,7 +72,7 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("control") / "run"
     command = (
         "control --seeds 2 --shadow-models 4 --train-size 120 --epochs 2 --hidden 16 "
-        "--gate-quantiles 0.5 --clip-caps 0.01 --budgets-nats 0.2 --censor-fractions 0.3 "
+        "--gate-quantiles 0.5 --clip-caps --budgets-nats 0.2 --censor-fractions 0.3 "
         f"--drops 0.01 --out {out}"
     )
     done = subprocess.run(
@@ -92,16 +92,16 @@ def test_the_run_is_complete_and_its_report_loads_nothing(run):
     sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
     assert [source.startswith("data:image/svg+xml;") for source in sources] == [True]
     assert str(out / "report.html") in text
-    for label in ("SGD", "gate q=0.5", "clip 0.01", "budget 0.2", "censor 30 %"):
+    for label in ("SGD", "gate q=0.5", "budget 0.2", "censor 30 %"):
         assert label in page
 
 
 def test_every_method_has_a_frontier_and_a_claim(run):
     summary = json.loads((run[0] / "summary.json").read_text())
-    methods = {"gate", "clip", "budget", "censor", "censor, removed left out"}
+    methods = {"gate", "budget", "censor", "censor, removed left out"}
     assert set(summary["at_drops"]) == set(summary["frontiers"]) == methods
     keys = [claim["key"] for claim in json.loads((run[0] / "claims.json").read_text())]
-    assert keys == ["control_gate", "control_clip", "control_budget"]
+    assert keys == ["control_gate", "control_budget"]
     for entry in summary["defenses"].values():
         attacks = entry["attacks"]
         larger = np.maximum(

@@ -108,6 +108,14 @@ def test_the_best_of_the_search_go_into_the_finals_those_of_one_compilation_toge
     ]
 
 
+def test_the_record_says_what_was_searched_and_not_where(monkeypatch):
+    command = "tune --dataset digits --out some/where --overwrite --repeats 2"
+    monkeypatch.setattr("sys.argv", ["experiments", *command.split()])
+    recipe = Recipe("adam", 0.1, True, 64, 3)
+    record = search_record(Options(), "MLP", [Row(SGD, recipe, 0.9)], [Row(SGD, recipe, 0.8)])
+    assert record["command"] == "python -m experiments tune --dataset digits --repeats 2"
+
+
 def test_the_record_holds_the_winner_of_the_finals_and_can_be_loaded(tmp_path):
     recipes = [Recipe("adam", rate, True, 64, 3) for rate in (0.1, 0.2, 0.3)]
     search = [Row(SGD, recipe, value) for recipe, value in zip(recipes, (0.95, 0.9, 0.8))]
