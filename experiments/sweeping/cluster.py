@@ -8,31 +8,17 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from experiments.errors import UserError, check_option
-from experiments.sweeping.directory import SweepDirectory, sees
-from experiments.sweeping.process import failure, start
+from experiments.sweeping.directory import SweepDirectory
+from experiments.sweeping.node import Result, run_trial
+from experiments.sweeping.process import failure
 from experiments.sweeping.trial import Outcome, Tick, Trial
 
 _RETRIES = 5  # of a trial whose node died
 _WAIT_SECONDS = 0.5
 _REACH_SECONDS = 5.0
 _FORWARDED = ("JAX_", "XLA_", "TFDS_")  # variables of this machine that change what a trial does
-
-
-class Result(NamedTuple):
-    """What a node sends back.
-
-    Attributes:
-        code: Exit code of the trial's process.
-        log: All of its output.
-        archive: Its run directory as a tar file; None if it lies in place, or did not complete.
-    """
-
-    code: int
-    log: str
-    archive: bytes | None
 
 
 class Cluster:
@@ -77,12 +63,11 @@ class Cluster:
         ray = self._ray
         task = ray.remote(
             num_cpus=self._cpus, num_gpus=self._gpus, max_retries=_RETRIES, retry_exceptions=False
-        )(_run_trial)
+        )(run_trial)
         environment = {k: v for k, v in os.environ.items() if k.startswith(_FORWARDED)}
         pending = {}
         try:
             for trial in trials:
-                directory.clear(trial)
                 ticket = task.remote(
                     trial.command, directory.run(trial), directory.token, os.getcwd(), environment
                 )
@@ -103,7 +88,7 @@ class Cluster:
             return Outcome(trial, f"lost by Ray: {_line(error)}", str(error))
         directory.log(trial).write_text(result.log)
         if result.archive is not None:
-            _unpack(result.archive, directory.run(trial))
+            unpack(result.archive, directory.run(trial))
         if directory.is_done(trial):
             return Outcome(trial)
         return Outcome(trial, *failure(result.code, result.log))
@@ -129,36 +114,7 @@ class Cluster:
         )
 
 
-def _run_trial(
-    command: Sequence[str], out: Path, token: str, folder: str, environment: dict[str, str]
-) -> Result:
-    """Runs on a node."""
-    if sees(out.parents[1], token):
-        return Result(*_execute(command, out, folder, environment), None)
-    with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch) / out.name
-        code, log = _execute(command, place, folder, environment)
-        return Result(code, log, _pack(place) if place.is_dir() else None)
-
-
-def _execute(
-    command: Sequence[str], out: Path, folder: str, environment: dict[str, str]
-) -> tuple[int, str]:
-    """Exit code and output of a trial."""
-    with tempfile.TemporaryDirectory() as scratch:
-        log = Path(scratch) / "log"
-        process = start(command, out, log, environment, folder if Path(folder).is_dir() else None)
-        return process.wait(), log.read_text(errors="replace")
-
-
-def _pack(run: Path) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        archive.add(run, arcname=".")
-    return buffer.getvalue()
-
-
-def _unpack(content: bytes, run: Path) -> None:
+def unpack(content: bytes, run: Path) -> None:
     """Puts a run directory in its place, as a whole or not at all."""
     partial = Path(tempfile.mkdtemp(prefix=f".{run.name}.", suffix=".partial", dir=run.parent))
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:

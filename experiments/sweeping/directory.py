@@ -5,20 +5,19 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from experiments.errors import UserError, as_user_error, check_option
+from experiments.sweeping.node import TOKEN_FILE
 from experiments.sweeping.schema import Schema
 from experiments.sweeping.trial import Trial
 from gujax.reporting import is_complete, to_json
 
 SPECIFICATION = "sweep.json"
 _LOCK = ".lock"
-_TOKEN = ".token"
 _PROBE_BYTES = 2**20
 
 
@@ -46,12 +45,6 @@ class SweepDirectory:
         """Whether the trial's run completed."""
         return is_complete(self.run(trial))
 
-    def clear(self, trial: Trial) -> None:
-        """Removes what interrupted and failed attempts at a trial left; checkpoints stay."""
-        for pattern in (f".{trial.id}.*.partial", f"{trial.id}.failed-*"):
-            for left in self.run(trial).parent.glob(pattern):
-                shutil.rmtree(left, ignore_errors=True)
-
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Makes the directory and keeps other sweeps out of it.
@@ -71,7 +64,7 @@ class SweepDirectory:
                     f"a sweep is at work in '{self.path}'; wait for it, or choose another --out"
                 ) from None
             self._check_space()
-            self.write(_TOKEN, self.token)
+            self.write(TOKEN_FILE, self.token)
             yield
 
     def recorded(self) -> list[Trial] | None:
@@ -130,14 +123,6 @@ class SweepDirectory:
         except OSError as error:
             raise UserError(f"cannot write to '{self.path}': {error.strerror}") from error
         check_option(written == _PROBE_BYTES, f"no space is left where '{self.path}' lies")
-
-
-def sees(path: Path, token: str) -> bool:
-    """Whether `path` is, on this machine too, the directory of the sweep with this token."""
-    try:
-        return (path / _TOKEN).read_text() == token
-    except OSError:
-        return False
 
 
 def config(trial: Trial) -> dict:

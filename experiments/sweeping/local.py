@@ -22,7 +22,6 @@ def run_locally(trials: Sequence[Trial], directory: SweepDirectory, workers: int
         while waiting or running:
             while waiting and len(running) < workers:
                 trial = waiting.popleft()
-                directory.clear(trial)
                 out, log = directory.run(trial), directory.log(trial)
                 running.append((trial, start(trial.command, out, log)))
             ended = [pair for pair in running if pair[1].poll() is not None]

@@ -6,6 +6,7 @@ except that it ends with the process that started it.
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def start(
     environment: Mapping[str, str] | None = None,
     folder: str | None = None,
 ) -> subprocess.Popen:
-    """Starts a trial.
+    """Starts a trial, in place of earlier attempts at it.
 
     Args:
         command: Job and options.
@@ -34,6 +35,7 @@ def start(
         environment: Variables to set for it.
         folder: Its working directory; default: this process's.
     """
+    _clear(out)
     with log.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", __name__, *command, "--out", str(out)],
@@ -68,6 +70,13 @@ def failure(code: int, log: str) -> tuple[str, str]:
     if code == 0:
         return f"ended without a completed run directory: {last}", details
     return f"exit code {code}: {last}", details
+
+
+def _clear(out: Path) -> None:
+    """Removes what interrupted and failed attempts at a run left; its checkpoints stay."""
+    for pattern in (f".{out.name}.*.partial", f"{out.name}.failed-*"):
+        for left in out.parent.glob(pattern):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _end_with_parent() -> None:

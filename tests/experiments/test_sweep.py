@@ -19,11 +19,14 @@ import pytest
 from experiments.__main__ import main
 from experiments.errors import UserError
 from experiments.sweeping import space
+from experiments.sweeping.cluster import unpack
 from experiments.sweeping.directory import SweepDirectory
-from experiments.sweeping.gather import measures, values_of
+from experiments.sweeping.gather import measures, numbers, values_of
+from experiments.sweeping.node import TOKEN_FILE, run_trial
 from experiments.sweeping.process import failure
 from experiments.sweeping.schema import Schema, to_arguments
 from experiments.sweeping.trial import Trial
+from gujax.reporting import is_complete
 
 STUB = "tests.experiments.stub_job"
 ROOT = Path(__file__).parents[2]
@@ -382,6 +385,22 @@ class TestKilled:
 
 
 class TestRay:
+    def test_a_node_that_does_not_see_the_directory_sends_the_run_back(self, tmp_path):
+        out = tmp_path / "sweep" / "trials" / "run"
+        out.parent.mkdir(parents=True)
+        (tmp_path / "sweep" / TOKEN_FILE).write_text("of another sweep")
+        command = [STUB, "--x", "3", "--loud", "--mode"]
+        code, log, archive = run_trial([*command, "fancy"], out, "token", str(ROOT), {})
+        assert (code, log) == (0, "working\n")
+        assert list(out.parent.iterdir()) == []
+        unpack(archive, out)
+        assert is_complete(out)
+        assert numbers(out)["headline.square"] == 9
+        assert [path.name for path in out.parent.iterdir()] == ["run"]
+        code, log, archive = run_trial([*command, "other"], out, "token", str(ROOT), {})
+        assert (code, archive) == (2, None)
+        assert "invalid choice 'other'" in log
+
     def test_a_sweep_completes_although_one_of_two_nodes_is_killed(self, tmp_path):
         cluster_utils = pytest.importorskip("ray.cluster_utils")
         out = tmp_path / "sweep"
