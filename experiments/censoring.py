@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -10,11 +11,12 @@ from experiments.claim import write_claims
 from experiments.comparison import frames, runs
 from experiments.defenses import Defense
 from experiments.errors import check_option
-from experiments.job import run_directory
+from experiments.job import HEADLINE, run_directory
 from experiments.recipe import load_recipes
 from experiments.tradeoffs import censoring_claims, censoring_report
 from experiments.tradeoffs.against_dp import summarize
 from experiments.tradeoffs.cases import Kinds, Sizes, load_cases
+from experiments.tradeoffs.measured import headline
 from gujax.reporting import progress, to_terminal
 
 
@@ -95,13 +97,16 @@ def run(options: Options) -> int:
                     options.epochs,
                     options.delta,
                     options.relative_ridge,
-                    measure_all=False,
+                    measured=("sgd",),
                 )
                 results = runs.train_all(case.task, defenses, books[name], settings, steps)
                 with steps.step(f"{name}: tables"):
                     frames.write(directory, case.task, results, name)
                     summary[name] = summarize(case, results)
-        directory.write_json("summary.json", summary)
+        numbers: dict[str, Any] = {}
+        for name, of_dataset in summary.items():
+            numbers |= headline(of_dataset["defenses"], f"{name}, ")
+        directory.write_json("summary.json", {HEADLINE: numbers, **summary})
         found = censoring_claims.claims(summary, options.tested_fraction)
         write_claims(directory, found)
         tables = censoring_report.write(directory, options, cases, books, summary, found)

@@ -10,12 +10,13 @@ from experiments.claim import write_claims
 from experiments.comparison import frames, runs
 from experiments.defenses import Defense
 from experiments.errors import check_option
-from experiments.job import run_directory
+from experiments.job import HEADLINE, run_directory
 from experiments.recipe import load_recipes
 from experiments.task import ModelName, load_task
 from experiments.tradeoffs import control_report
 from experiments.tradeoffs.at_equal_accuracy import summarize
 from experiments.tradeoffs.control_claims import claims
+from experiments.tradeoffs.measured import headline
 from gujax.reporting import progress, to_terminal
 
 _NO_DELTA = 0.5  # nothing here has a δ
@@ -83,7 +84,7 @@ def run(options: Options) -> int:
         options.epochs,
         _NO_DELTA,
         options.relative_ridge,
-        measure_all=False,
+        measured=("sgd",),
     )
     total = len(defenses) * options.seeds + 1
     with run_directory("control", options) as directory, progress(console, total) as steps:
@@ -91,7 +92,8 @@ def run(options: Options) -> int:
         with steps.step("tables and figures"):
             frames.write(directory, task, results)
             summary = summarize(results, options.drops)
-            directory.write_json("summary.json", summary)
+            numbers = headline(summary["defenses"])
+            directory.write_json("summary.json", {HEADLINE: numbers, **summary})
             found = claims(summary)
             write_claims(directory, found)
             tables = control_report.write(directory, options, task, book, summary, found)

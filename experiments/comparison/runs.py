@@ -1,6 +1,6 @@
 """Trains and attacks every defense."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
 from experiments.adaptation import adapted
-from experiments.defenses import Defense, Privacy, Training, most_disclosed, prepare
+from experiments.defenses import Defense, Family, Privacy, Training, most_disclosed, prepare
 from experiments.membership import Outputs, query
 from experiments.recipe import Recipe, RecipeBook, fit
 from experiments.task import Task, initial_params
@@ -27,8 +27,8 @@ class Settings:
         epochs: passes over the data, instead of those of the recipes.
         delta: δ of DP-SGD.
         relative_ridge: ridge of GNQ over the mean squared gradient norm of a batch.
-        measure_all: whether every defense keeps ledgers; else only plain SGD, whose ledgers
-            censoring needs, and the budget do.
+        measured: families whose runs keep ledgers, None for all; censoring needs those of plain
+            SGD, and the budget always keeps its own.
     """
 
     seeds: int
@@ -36,7 +36,7 @@ class Settings:
     epochs: int | None
     delta: float
     relative_ridge: float
-    measure_all: bool = True
+    measured: Collection[Family] | None = None
 
 
 class SeedRun(NamedTuple):
@@ -134,7 +134,7 @@ def _train_defense(
         kept[0],
         settings.relative_ridge,
         settings.delta,
-        measure=settings.measure_all or defense.family == "sgd",
+        measure=settings.measured is None or defense.family in settings.measured,
     )
     seeds = []
     for seed in range(settings.seeds):

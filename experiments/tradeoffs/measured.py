@@ -52,3 +52,15 @@ def attacks(result: DefenseRun, include: Include | None = None) -> dict[str, dic
 def find(defenses: Mapping[str, Any], family: str) -> dict[str, Any]:
     """The defenses of one family, by label."""
     return {label: entry for label, entry in defenses.items() if entry["family"] == family}
+
+
+def headline(defenses: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The numbers by which runs are compared: accuracy and the better attack of each defense."""
+    return {
+        f"{prefix}{label}, {name}": {end: measured[end] for end in ("mean", "low", "high")}
+        for label, entry in defenses.items()
+        for name, measured in (
+            ("test accuracy", entry["test_accuracy"]),
+            ("TPR at 1 % FPR", entry["attacks"]["best"]["tpr_at_1pct"]),
+        )
+    }
