@@ -1,14 +1,15 @@
 """Models that draw noise in training: their loss, and their gradient averaged over the noise."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from gujax.models import Model
-from gujax.training.loss import GradientFn, LossFn, cross_entropy
+from gujax.training.loss import BatchGradient, GradientFn, LossFn, cross_entropy
 from gujax.validation import check_count, check_nonnegative
 
 Sample = Callable[
@@ -77,6 +78,15 @@ def noise_averaged(gradient_fn: GradientFn, key: PRNGKeyArray, num_samples: int 
         ValueError: if ``num_samples`` is below 1.
     """
     check_count("num_samples", num_samples)
+    if isinstance(gradient_fn, BatchGradient):
+
+        def draws(examples: PyTree) -> PyTree:
+            x, y = examples
+            keys = jax.random.split(key, (num_samples, len(x)))
+            x, y = (jnp.tile(a, (num_samples, *(1,) * (a.ndim - 1))) for a in (x, y))
+            return x, y, keys.reshape(-1)
+
+        return replace(gradient_fn, draws=draws)
 
     def averaged(params: PyTree, examples: PyTree) -> PyTree:
         x, y = examples

@@ -1,6 +1,7 @@
 """Losses and predictions of classifiers."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 
 import jax
@@ -45,8 +46,33 @@ def cross_entropy(logits: Float[Array, "classes"], y: Array) -> Float[Array, ""]
     return optax.softmax_cross_entropy(logits, y)
 
 
-@cache  # the same function for the same loss, so that jit finds it again
-def batch_gradient(loss_fn: LossFn) -> GradientFn:
+@dataclass(frozen=True)
+class BatchGradient:
+    """Gradient of the mean loss of a batch; called, it gives a pytree like the parameters.
+
+    Attributes:
+        loss_fn: loss of one example, ``loss_fn(params, example)``.
+        draws: maps the examples that it is given to those whose mean loss is meant, as when noise
+            is averaged over; None for the same.
+    """
+
+    loss_fn: LossFn
+    draws: Callable[[PyTree], PyTree] | None = None
+
+    def examples(self, given: PyTree) -> PyTree:
+        """The examples whose mean loss is meant."""
+        return given if self.draws is None else self.draws(given)
+
+    def __call__(self, params: PyTree, examples: PyTree) -> PyTree:
+        examples = self.examples(examples)
+
+        def mean_loss(params: PyTree) -> Float[Array, ""]:
+            return jnp.mean(jax.vmap(self.loss_fn, (None, 0))(params, examples))
+
+        return jax.grad(mean_loss)(params)
+
+
+def batch_gradient(loss_fn: LossFn) -> BatchGradient:
     """Gradient of the mean loss of a batch: a plain step's, and what an honest client shares.
 
     Args:
@@ -54,16 +80,9 @@ def batch_gradient(loss_fn: LossFn) -> GradientFn:
 
     Returns:
         ``gradient_fn(params, examples)``: a pytree like ``params``; every leaf of ``examples`` has
-        a leading axis B.
+        a leading axis B. It equals every other of the same loss, so that jit finds it again.
     """
-
-    def gradient_fn(params: PyTree, examples: PyTree) -> PyTree:
-        def mean_loss(params: PyTree) -> Float[Array, ""]:
-            return jnp.mean(jax.vmap(loss_fn, (None, 0))(params, examples))
-
-        return jax.grad(mean_loss)(params)
-
-    return gradient_fn
+    return BatchGradient(loss_fn)
 
 
 def predict(

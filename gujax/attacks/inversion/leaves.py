@@ -1,6 +1,7 @@
 """Which leaves of the shared gradient an attack matches, and with which weight."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -37,17 +38,15 @@ def without(*prefixes: str) -> LeafWeights:
     return lambda paths: [float(not under) for under in _under(prefixes, paths, "without")]
 
 
-def weigh(leaf_weights: LeafWeights, update: PyTree) -> list[Array]:
-    """The matched leaves, each multiplied by the square root of its weight.
-
-    Squared distances and inner products of the result are the weighted ones of ``update``.
+def chosen(leaf_weights: LeafWeights, update: PyTree) -> list[tuple[Any, float]]:
+    """The matched leaves, each with its weight.
 
     Args:
         leaf_weights: weight of each leaf.
-        update: a shared gradient.
+        update: a shared gradient, or per-example gradients.
 
     Returns:
-        The leaves of positive weight.
+        The leaves of positive weight, factored ones whole.
 
     Raises:
         ValueError: if weights do not fit the leaves, or all are 0.
@@ -63,10 +62,27 @@ def weigh(leaf_weights: LeafWeights, update: PyTree) -> list[Array]:
         raise ValueError(
             f"leaf_weights matches no leaf of the gradient; it has {', '.join(paths) or 'none'}"
         )
+    return [(leaf, weight) for (_, leaf), weight in zip(leaves, weights) if weight]
+
+
+def weigh(leaf_weights: LeafWeights, update: PyTree) -> list[Array]:
+    """The matched leaves, each multiplied by the square root of its weight.
+
+    Squared distances and inner products of the result are the weighted ones of ``update``.
+
+    Args:
+        leaf_weights: weight of each leaf.
+        update: a shared gradient.
+
+    Returns:
+        The leaves of positive weight.
+
+    Raises:
+        ValueError: as `chosen`.
+    """
     return [
         leaf if weight == 1 else leaf * jnp.asarray(weight**0.5, leaf.dtype)
-        for (_, leaf), weight in zip(leaves, weights)
-        if weight
+        for leaf, weight in chosen(leaf_weights, update)
     ]
 
 

@@ -37,11 +37,21 @@ def cosine_distance(candidate: Sequence[Array], observed: Sequence[Array]) -> Fl
         1 - ⟨candidate, observed⟩ / (‖candidate‖ ‖observed‖), between 0 and 2.
     """
     product = sum((jnp.vdot(a, b) for a, b in zip(candidate, observed)), jnp.zeros(()))
-    return 1 - product * _reciprocal_norm(candidate) * _reciprocal_norm(observed)
+    return cosine_distance_of(product, _squared_norm(candidate), _squared_norm(observed))
 
 
-def _reciprocal_norm(leaves: Sequence[Array]) -> Float[Array, ""]:
-    squared = sum((jnp.vdot(a, a) for a in leaves), jnp.zeros(()))
+def cosine_distance_of(
+    product: Float[Array, ""], squared: Float[Array, ""], other: Float[Array, ""]
+) -> Float[Array, ""]:
+    """Cosine distance from the inner product of two vectors and their squared norms."""
+    return 1 - product * _reciprocal_root(squared) * _reciprocal_root(other)
+
+
+def _squared_norm(leaves: Sequence[Array]) -> Float[Array, ""]:
+    return sum((jnp.vdot(a, a) for a in leaves), jnp.zeros(()))
+
+
+def _reciprocal_root(squared: Float[Array, ""]) -> Float[Array, ""]:
     # Anything larger than max^(-2/3): there the derivative, the power -3/2, overflows.
     floor = float(jnp.finfo(squared.dtype).max) ** -0.6
     return jax.lax.rsqrt(jnp.maximum(squared, floor))

@@ -10,7 +10,9 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from gujax.attacks.inversion.attack import GradientMatching
+from gujax.attacks.inversion.factors import factored_cosine_distance, pays
 from gujax.attacks.inversion.leaves import weigh
+from gujax.attacks.inversion.matching import cosine_distance
 from gujax.training.loss import GradientFn
 
 
@@ -136,7 +138,12 @@ def matching_loss(
     target = weigh(attack.leaf_weights, observed)
 
     def loss(candidate: Candidate) -> Float[Array, ""]:
-        gradient = gradient_fn(params, candidate.examples(labels))
+        examples = candidate.examples(labels)
+        if attack.matching_loss is cosine_distance and pays(gradient_fn, params, examples):
+            return factored_cosine_distance(
+                gradient_fn, params, examples, attack.leaf_weights, target
+            )
+        gradient = gradient_fn(params, examples)
         return attack.matching_loss(weigh(attack.leaf_weights, gradient), target)
 
     return loss
