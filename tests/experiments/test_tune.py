@@ -7,16 +7,10 @@ from experiments.__main__ import main
 from experiments.defenses import Defense
 from experiments.recipe import Recipe, load_recipes
 from experiments.task import load_task
-from experiments.tune import (
-    Options,
-    Row,
-    Trial,
-    all_trials,
-    final_trials,
-    search_record,
-    to_json,
-    validation_accuracy,
-)
+from experiments.tune import Options
+from experiments.tuning.judging import validation_accuracy
+from experiments.tuning.record import search_record, to_json
+from experiments.tuning.trials import Row, Trial, all_trials, final_trials
 
 SGD, GATE = Defense("SGD", "sgd"), Defense("gate", "gate", 0.9)
 
