@@ -100,6 +100,7 @@ def run(options: Options) -> int:
             options.epochs,
             options.delta,
             options.relative_ridge,
+            measured=("sgd", "gate"),
         )
         results = {}
         with progress(console, len(variants) * len(defenses) * options.seeds + 1) as steps:

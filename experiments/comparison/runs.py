@@ -1,6 +1,6 @@
 """Trains and attacks every defense."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ class Settings:
     epochs: int | None
     delta: float
     relative_ridge: float
-    measured: Collection[Family] | None = None
+    measured: tuple[Family, ...] | None = None
 
 
 class SeedRun(NamedTuple):
