@@ -54,7 +54,10 @@ def bar_panels(
         share_y: Whether the panels of a row have one scale.
     """
     rows, columns = len(panels), len(panels[0])
-    wide = max(3.7, 0.42 * len(categories))
+    # Names stay upright where the panel need not grow too wide for it.
+    longest = 0.1 * max(map(len, categories))
+    upright = len(categories) * longest < 6
+    wide = max(3.7, len(categories) * max(0.42, longest if upright else 0))
     figure, grid = new_figure(
         wide * columns,
         2.7 * rows + 0.7,
@@ -68,8 +71,7 @@ def bar_panels(
         for axes, panel in zip(axes_row, panel_row):
             _draw(axes, panel)
             axes.set_title(panel.title, fontsize=10.5)
-            rotation = 0 if len("".join(categories)) < 14 * wide / columns else 90
-            axes.set_xticks(range(len(categories)), categories, rotation=rotation)
+            axes.set_xticks(range(len(categories)), categories, rotation=0 if upright else 90)
         axes_row[0].set_ylabel(panel_row[0].y_label)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
