@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -59,7 +60,7 @@ class Options:
         overwrite: Put another sweep into the directory; trials that both have are not repeated.
     """
 
-    job: tyro.conf.Positional[str | None] = None
+    job: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="JOB")]] = None
     grid: tuple[str, ...] = ()
     sample: tuple[str, ...] = ()
     num_samples: int = 20

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from experiments.errors import UserError, as_user_error, check_option
+from experiments.errors import UserError, check_option
 from experiments.sweeping.node import TOKEN_FILE
 from experiments.sweeping.schema import Schema
 from experiments.sweeping.trial import Trial
@@ -52,7 +52,7 @@ class SweepDirectory:
         Raises:
             UserError: It cannot be written to, or a sweep is at work in it.
         """
-        with as_user_error(OSError):
+        with self._writing():
             for folder in ("trials", "logs"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             lock = (self.path / _LOCK).open("a+")
@@ -63,8 +63,9 @@ class SweepDirectory:
                 raise UserError(
                     f"a sweep is at work in '{self.path}'; wait for it, or choose another --out"
                 ) from None
-            self._check_space()
-            self.write(TOKEN_FILE, self.token)
+            with self._writing():
+                self._probe()
+                self.write(TOKEN_FILE, self.token)
             yield
 
     def recorded(self) -> list[Trial] | None:
@@ -114,15 +115,21 @@ class SweepDirectory:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(temporary, path)
 
-    def _check_space(self) -> None:
-        """A small write: a full disk is better found now than by every trial."""
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            with tempfile.TemporaryFile(dir=self.path / "trials", buffering=0) as probe:
-                written = probe.write(bytes(_PROBE_BYTES))
-                os.fsync(probe.fileno())
+            yield
         except OSError as error:
-            raise UserError(f"cannot write to '{self.path}': {error.strerror}") from error
-        check_option(written == _PROBE_BYTES, f"no space is left where '{self.path}' lies")
+            raise UserError(
+                f"cannot write to '{self.path}': {error.strerror}; choose another --out"
+            ) from error
+
+    def _probe(self) -> None:
+        """A small write: a full disk is better found now than by every trial."""
+        with tempfile.TemporaryFile(dir=self.path / "trials") as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
 
 
 def config(trial: Trial) -> dict:

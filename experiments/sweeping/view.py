@@ -33,10 +33,12 @@ class View:
         self._done = 0
         self._bar = bar
         self._task = bar.add_task("", total=total, completed=skipped) if bar else None
-        self._start = time.monotonic()
+        self._start = self._last = time.monotonic()
 
     def show(self, tick: Tick) -> None:
         """Counts what ended and draws how things stand."""
+        if tick.outcomes:
+            self._last = time.monotonic()
         for outcome in tick.outcomes:
             if outcome.reason is None:
                 self._done += 1
@@ -62,12 +64,10 @@ class View:
             parts.append(f"{len(self.failed)} failed")
         if self._skipped:
             parts.append(f"{self._skipped} skipped")
-        ended = self._done + len(self.failed)
-        if ended:
-            # What running trials have done so far is not known, so a tick may be off by a trial.
-            left = self._total - self._skipped - ended
-            seconds = left * (time.monotonic() - self._start) / ended
-            parts.append(f"{_duration(seconds)} left")
+        if ended := self._done + len(self.failed):
+            waiting = self._total - self._skipped - ended
+            end = self._last + waiting * (self._last - self._start) / ended
+            parts.append(f"{_duration(max(0, end - time.monotonic()))} left")
         return ", ".join(parts)
 
 
