@@ -12,6 +12,15 @@ from gujax.reporting.figures.comparison import (
     roc_curves,
 )
 from gujax.reporting.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
+from gujax.reporting.figures.layers import (
+    LayerPanel,
+    ScatterPanel,
+    SubspacePanel,
+    correlation_intervals,
+    layer_profiles,
+    layer_scatter,
+    subspace_distances,
+)
 from gujax.reporting.figures.onion import OnionPanel, onion_lines
 from gujax.reporting.figures.reconstructions import (
     PictureRow,
@@ -30,22 +39,28 @@ __all__ = [
     "CostPanel",
     "FrontierLine",
     "GrowthPanel",
+    "LayerPanel",
     "Line",
     "OnionPanel",
     "PictureRow",
     "QualityPanel",
+    "ScatterPanel",
     "Series",
     "StrataPanel",
+    "SubspacePanel",
     "TradeoffPanel",
     "agreement",
     "attack_by_uniqueness",
     "bar_panels",
     "class_accuracy",
+    "correlation_intervals",
     "cost_growth",
     "curves_by_stratum",
     "facets",
     "frontiers",
     "histogram",
+    "layer_profiles",
+    "layer_scatter",
     "method_costs",
     "onion_lines",
     "predicted_against_measured",
@@ -53,6 +68,7 @@ __all__ = [
     "quality_by_uniqueness",
     "reconstruction_grid",
     "roc_curves",
+    "subspace_distances",
     "tradeoffs",
     "training_curves",
 ]

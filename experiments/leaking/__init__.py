@@ -1,0 +1,1 @@
+"""The parts of the `leakage` job: attributes, conditions, measurements, recovery, report."""

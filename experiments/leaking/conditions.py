@@ -1,0 +1,93 @@
+"""Under which conditions gradients are looked at: what is varied, one thing at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a shared gradient came about.
+
+    Attributes:
+        epoch: Epochs that the network was trained before.
+        batch_size: Examples that the gradient is the mean of.
+        alike: Whether all of them share the attribute of the first, or are drawn at random.
+        noise: Standard deviation of Gaussian noise on every entry, over the median norm of the
+            gradient of one example.
+        dropout: Rate at which features are dropped, in training and for this gradient.
+    """
+
+    epoch: int
+    batch_size: int = 1
+    alike: bool = True
+    noise: float = 0.0
+    dropout: float = 0.0
+
+
+class Sweep(NamedTuple):
+    """One thing varied, all else as in the reference.
+
+    Attributes:
+        name: What is varied.
+        title: The same in words.
+        unit: What the levels are, as a format of one of them.
+        conditions: One for each level; the reference is the first, but for training.
+        levels: What the levels are.
+    """
+
+    name: str
+    title: str
+    unit: str
+    conditions: tuple[Condition, ...]
+    levels: tuple[float, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """The levels in words."""
+        return [self.unit.format(level) for level in self.levels]
+
+
+def make_sweeps(
+    epochs: Sequence[int],
+    reference_epoch: int,
+    batch_sizes: Sequence[int],
+    dropout: Sequence[float],
+    noise: Sequence[float],
+) -> list[Sweep]:
+    """All sweeps. What is not varied has batch size 1, no dropout, no noise, the reference epoch.
+
+    Args:
+        epochs: Trained epochs to look at.
+        reference_epoch: Where the other things are varied.
+        batch_sizes: Beside 1.
+        dropout: Rates beside 0.
+        noise: Levels beside 0.
+    """
+    reference = Condition(reference_epoch)
+
+    def vary(name: str, title: str, unit: str, levels: Sequence[float], **fixed: Any) -> Sweep:
+        field = name.partition(",")[0]
+        changes: list[dict[str, Any]] = [{**fixed, field: level} for level in levels]
+        conditions = (replace(reference, **change) for change in changes)
+        return Sweep(
+            name, title, unit, (reference, *conditions), (getattr(reference, field), *levels)
+        )
+
+    training = Sweep(
+        "epoch",
+        "training progress",
+        "epoch {:g}",
+        tuple(replace(reference, epoch=epoch) for epoch in epochs),
+        tuple(epochs),
+    )
+    together = "batches that share the attribute"
+    mixed = "batches of which one example is the victim's"
+    found = [
+        training,
+        vary("batch_size", together, "{:g} examples", batch_sizes),
+        vary("batch_size,mixed", mixed, "{:g} examples", batch_sizes, alike=False),
+        vary("dropout", "dropout", "rate {:g}", dropout),
+        vary("noise", "noise", "noise {:g}", noise),
+    ]
+    return [sweep for sweep in found if len(sweep.levels) > 1 or sweep is training]

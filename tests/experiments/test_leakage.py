@@ -1,0 +1,297 @@
+"""A small run of the job `leakage` through the real command line, and its parts by hand."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from experiments.__main__ import main
+from experiments.errors import UserError
+from experiments.leaking.attributes import find, stroke_thickness
+from experiments.leaking.conditions import Condition, make_sweeps
+from experiments.leaking.observing import WHOLE, LayerGradients, companions, draw_pool, observe
+from experiments.leaking.structure import default_layers, fully_connected_layers
+from gujax import data, models
+from gujax.leakage import coordinates_from_gram
+from gujax.reporting import is_complete
+
+# Compiling quickly matters more here than running quickly.
+FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+SEEDS, EXAMPLES, VICTIMS = 2, 130, 4
+LAYERS = ("layers/0", "layers/1")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("leakage") / "run"
+    command = (
+        f"leakage --model mlp --hidden 8 --attribute parity --seeds {SEEDS} --train-size 200 "
+        f"--examples {EXAMPLES} --epochs 0 1 --batch-sizes 4 --noise 1 --width 4 --folds 3 "
+        f"--input-components 2 --subspace-dimensions 1 3 --sensitivity-examples 5 --probes 2 "
+        f"--victims {VICTIMS} --iterations 3 --out {out}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", *command.split()],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+@pytest.fixture(scope="module")
+def summary(run):
+    return json.loads((run[0] / "summary.json").read_text())
+
+
+def test_the_run_is_complete_and_has_every_file(run):
+    out, text = run
+    assert is_complete(out)
+    assert {path.name for path in out.iterdir()} == {
+        "config.json",
+        "status.json",
+        "summary.json",
+        "claims.json",
+        "report.html",
+        "layers.parquet",
+        "subspaces.parquet",
+        "examples.parquet",
+        "networks.parquet",
+        "figures",
+    }
+    assert str(out / "report.html") in text
+
+
+def test_every_condition_and_layer_is_measured_once(run):
+    table = pl.read_parquet(run[0] / "layers.parquet")
+    conditions = 2 + 1 + 1 + 1 + 1  # epochs, two kinds of batches, dropout, noise
+    assert len(table) == SEEDS * conditions * (len(LAYERS) + 1)
+    keys = ["seed", "epoch", "batch_size", "alike", "noise", "dropout", "layer"]
+    assert table.select(keys).is_unique().all()
+    assert set(table["layer"]) == {*LAYERS, WHOLE}
+    # Logits minus one-hot label are the last bias's gradient: parity of the label is in it.
+    last = table.filter((pl.col("layer") == LAYERS[1]) & (pl.col("noise") == 0))
+    assert last["auc"].mean() > 0.7
+    noisy = table.filter(pl.col("noise") == 1)
+    assert (noisy["auc"] < 0.75).all()
+    counts = pl.read_parquet(run[0] / "examples.parquet").group_by("seed", "epoch", "layer").len()
+    assert (counts["len"] == EXAMPLES).all()
+
+
+def test_the_summary_follows_from_the_tables(run, summary):
+    table = pl.read_parquet(run[0] / "layers.parquet")
+    noise = summary["sweeps"]["noise"]
+    assert noise["levels"] == [0, 1]
+    for column in ("auc", "input_mlp", "sensitivity"):
+        for level, entry in zip((0.0, 1.0), noise["measures"][column][LAYERS[0]]):
+            rows = table.filter(
+                (pl.col("noise") == level)
+                & (pl.col("epoch") == 1)
+                & (pl.col("batch_size") == 1)
+                & (pl.col("dropout") == 0)
+                & (pl.col("layer") == LAYERS[0])
+            ).sort("seed")
+            assert entry["per_seed"] == pytest.approx(rows[column].to_list())
+            assert entry["mean"] == pytest.approx(rows[column].mean())
+    fall = summary["falls"]["noise"]["auc"]
+    means = [np.mean([noise["measures"]["auc"][x][i]["mean"] for x in LAYERS]) for i in (0, 1)]
+    assert fall["mean"] == pytest.approx(means[0] - means[1])
+    leading = summary["leading"]
+    assert leading["latent"] == {}  # no convolutions, so no layers after them
+    training = summary["sweeps"]["epoch"]["measures"]["sensitivity"]
+    gaps = [
+        np.log10(np.divide(training[LAYERS[0]][i]["per_seed"], training[LAYERS[1]][i]["per_seed"]))
+        for i in (0, 1)
+    ]
+    assert leading["original"]["sensitivity"]["per_seed"] == pytest.approx(np.mean(gaps, axis=0))
+
+
+def test_correlations_follow_from_the_table_of_examples(run, summary):
+    table = pl.read_parquet(run[0] / "examples.parquet").filter(
+        (pl.col("layer") == WHOLE) & (pl.col("epoch") == 0)
+    )
+    (entry,) = [
+        entry
+        for entry in summary["correlations"]["examples"]
+        if entry["pair"] == ["gnq", "recovered"] and entry["where"] == "epoch 0"
+    ]
+    assert entry["points"] == VICTIMS
+    for seed, value in enumerate(entry["spearman"]["per_seed"]):
+        inverted = table.filter(pl.col("seed") == seed).drop_nulls("ssim")
+        assert len(inverted) == VICTIMS
+        expected = stats.spearmanr(inverted["gnq"], inverted["ssim"]).statistic
+        assert value == pytest.approx(expected)
+
+
+def test_claims_have_verdicts_and_the_report_shows_them(run):
+    out, _ = run
+    claims = json.loads((out / "claims.json").read_text())
+    by_key = {claim["key"]: claim for claim in claims}
+    assert set(by_key) == {
+        "leakage-first-layers",
+        "leakage-fully-connected",
+        "leakage-aggregation",
+        "leakage-aggregation-mixed",
+        "leakage-dropout",
+        "leakage-noise",
+    }
+    assert by_key["leakage-fully-connected"]["verdict"] == "not tested at this scale"
+    page = (out / "report.html").read_text()
+    assert "<script" not in page
+    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
+    assert all(source.startswith("data:image/svg+xml;") for source in sources)
+    for claim in claims:
+        assert claim["verdict"] in page
+    assert "Threat model" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--attribute colour", "unknown; choose one of brightness, thickness, parity, animal"),
+        ("--attribute animal", "needs the classes of cifar10"),
+        ("--attribute column:3", "is of tabular data"),
+        ("--attribute column:x", "needs a number"),
+        ("--dataset breast_cancer --model mlp", "--attribute brightness is of images"),
+        ("--dataset breast_cancer --model mlp --attribute parity", "is of images"),
+        ("--dataset breast_cancer --model mlp --attribute column:30", "are 0 to 29"),
+        ("--dataset breast_cancer --model mlp --attribute column:0", "choose a binary column"),
+        ("--attribute class:10", "are 0 to 9"),
+        ("--attribute class:0 --train-size 5", "is constant on the 5 training examples"),
+        ("--attribute function:no.such.module.f", "No module named 'no'"),
+        ("--layers conv", "layers has 'conv', which matches no parameter"),
+        ("--examples 2000", "--examples 2000: digits has 1437"),
+        ("--examples 60 --batch-sizes 2 --width 30", "fewer than the 65 that predictors"),
+        ("--examples 100 --batch-sizes 64", "too few for batches of 64"),
+        ("--reference-epoch 3", "--reference-epoch 3 must be one of --epochs 0 1 10"),
+        ("--epochs -1", "--epochs -1"),
+        ("--batch-sizes 1", "--batch-sizes 1 must be at least 2"),
+        ("--victims 501", "--victims 501"),
+        ("--dropout 1", "--dropout 1.0"),
+        ("--noise 0", "--noise 0.0"),
+        ("--folds 2", "--folds 2"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(capsys, tmp_path, arguments, says):
+    assert main(["leakage", *arguments.split(), "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+    assert not any(tmp_path.iterdir())  # nothing was begun
+
+
+def dataset(x, y, names=None):
+    split = data.Split.from_arrays(np.asarray(x), np.asarray(y))
+    return data.Dataset("made", split, split, int(np.max(y)) + 1, names)
+
+
+def test_brightness_is_the_mean_pixel_above_the_median():
+    x = np.zeros((4, 2, 2, 1))
+    x[:, 0, 0, 0] = [0.1, 0.9, 0.3, 0.8]
+    assert find("brightness", dataset(x, [0, 1, 2, 0])).values.tolist() == [0, 1, 0, 1]
+
+
+def test_thickness_of_rectangles():
+    images = np.zeros((4, 12, 12, 1))
+    for image, (length, thickness) in zip(images, [(10, 1), (10, 2), (8, 3), (10, 2)]):
+        image[1 : 1 + length, 4 : 4 + thickness] = 1
+    images[3] *= 0.25  # faint ink is as thick
+    expected = [10 / 11, 20 / 12, 24 / 11, 20 / 12]
+    np.testing.assert_allclose(stroke_thickness(images), expected, rtol=1e-6)
+    assert stroke_thickness(np.zeros((1, 4, 4, 1))) == 0
+    thick = find("thickness", dataset(images[:3], [0, 1, 2]))
+    assert thick.values.tolist() == [False, False, True]
+
+
+def test_parity_and_animals_follow_the_class_names():
+    x = np.zeros((4, 2, 2, 1))
+    digits = tuple("0123")
+    assert find("parity", dataset(x, [3, 0, 1, 2], digits)).values.tolist() == [1, 0, 1, 0]
+    names = ("airplane", "cat", "truck")
+    assert find("animal", dataset(x, [1, 0, 2, 1], names)).values.tolist() == [1, 0, 0, 1]
+    with pytest.raises(UserError, match="parity is of digits; the classes of made are airplane"):
+        find("parity", dataset(x, [1, 0, 2, 1], names))
+
+
+def test_columns_classes_and_functions():
+    x, y = [[0, 5.0], [1, 5], [1, 7], [0, 6]], [0, 1, 2, 0]
+    assert find("column:0", dataset(x, y)).values.tolist() == [0, 1, 1, 0]
+    assert find("class:2", dataset(x, y)).values.tolist() == [0, 0, 1, 0]
+    own = find(f"function:{__name__}.large", dataset(x, y))
+    assert own.values.tolist() == [0, 0, 1, 1]
+    with pytest.raises(UserError, match="column:1 has 3 different values"):
+        find("column:1", dataset(x, y))
+    with pytest.raises(UserError, match="column:0 is the label of made itself"):
+        find("column:0", dataset(x, [1, 0, 0, 1]))
+    assert find("class:1", dataset(x, [1, 0, 0, 1])).values.tolist() == [1, 0, 0, 1]
+
+
+def large(split):
+    return split.x[:, 1] > 5.5
+
+
+def test_batches_stay_in_their_fold_and_share_the_attribute():
+    attribute = np.random.default_rng(0).random(300) < 0.4
+    pool = draw_pool(attribute, 200, num_folds=4, seed=1)
+    assert len(np.unique(pool.indices)) == 200
+    np.testing.assert_array_equal(pool.attribute, attribute[pool.indices])
+    for condition in (Condition(0, 5), Condition(0, 5, alike=False)):
+        batches = companions(pool, condition, seed=2)
+        np.testing.assert_array_equal(batches[:, 0], np.arange(200))
+        assert all(len(set(batch)) == 5 for batch in batches)
+        assert (pool.folds[batches] == pool.folds[:, None]).all()
+        alike = (pool.attribute[batches] == pool.attribute[:, None]).all()
+        assert alike == condition.alike
+
+
+def test_what_is_shared_is_what_averaging_and_noise_give():
+    rng = np.random.default_rng(0)
+    dense = rng.normal(size=(80, 50)) @ np.diag(0.9 ** np.arange(50))
+    gram = dense @ dense.T
+    layer = LayerGradients(coordinates_from_gram(gram, 64, center=False), gram, 50)
+    batches = np.stack([np.arange(80), np.roll(np.arange(80), 1)], axis=1)
+    mean = dense[batches].mean(axis=1)
+    seen = observe({WHOLE: layer}, batches, 0.0, 8, seed=0)[WHOLE]
+    np.testing.assert_allclose(seen.norms, np.linalg.norm(mean, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(seen.rows @ seen.rows.T, mean @ mean.T, atol=1e-6)
+    left, scales, _ = np.linalg.svd(mean - mean.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(np.abs(seen.features), np.abs(left * scales)[:, :8], atol=1e-6)
+
+    noisy = observe({WHOLE: layer}, batches, 0.5, 8, seed=0)[WHOLE]
+    deviation = 0.5 * np.median(np.linalg.norm(dense, axis=1))
+    added = noisy.features - seen.features
+    assert added.std() == pytest.approx(deviation, rel=0.1)
+    np.testing.assert_allclose(noisy.norms**2, seen.norms**2 + 50 * deviation**2, rtol=1e-6)
+
+
+def test_sweeps_vary_one_thing_at_a_time():
+    sweeps = make_sweeps((0, 2), 2, (4,), (), (0.5,))
+    assert [sweep.name for sweep in sweeps] == ["epoch", "batch_size", "batch_size,mixed", "noise"]
+    assert sweeps[2].conditions == (Condition(2), Condition(2, 4, alike=False))
+    assert sweeps[3].labels == ["noise 0", "noise 0.5"]
+
+
+@pytest.mark.parametrize(
+    ("model", "connected"),
+    [
+        (models.vgg((8, 8, 1), 10), ("hidden", "head")),
+        (models.lenet((8, 8, 1), 10), ("head",)),
+        (models.resnet((8, 8, 1), 10), ("head",)),
+        (models.mlp((8, 8, 1), 10), ()),
+    ],
+)
+def test_fully_connected_layers(model, connected):
+    layers = default_layers(model)
+    assert fully_connected_layers(model, layers) == connected
+
+
+def test_a_block_is_a_layer():
+    layers = default_layers(models.resnet((8, 8, 1), 10))
+    assert layers == ("stem", "stem_norm", "blocks/0", "blocks/1", "blocks/2", "head")
