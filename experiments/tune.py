@@ -111,6 +111,15 @@ def run(options: Options) -> int:
     task = load_task(
         options.dataset, options.model, options.hidden, options.train_size, options.channels
     )
+    half = len(task.dataset.train) // 2
+    for name in ("batch_size", "dp_batch_sizes"):
+        value = getattr(options, name)
+        for size in value if isinstance(value, tuple) else (value,):
+            flag = f"--{name.replace('_', '-')}"
+            check_option(
+                1 <= size <= half,
+                f"{flag} {size} must be between 1 and {half}, half of the training examples",
+            )
     trials = list(all_trials(options))
     for trial in trials:
         adapted(task, trial.recipes[0])  # says now what the data do not allow

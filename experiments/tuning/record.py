@@ -79,16 +79,27 @@ def table(record: dict[str, Any]) -> Table:
     """The best configuration of each method."""
     rows = []
     for name, recipe in record["recipes"].items():
-        shown = [f"{recipe['learning_rate']:.4g}", "cosine" if recipe["cosine_decay"] else "–"]
-        shown += [str(recipe["batch_size"]), str(recipe["epochs"]), str(recipe["l2_norm_clip"])]
-        accuracy = f"{100 * record['accuracy'][name]:.1f}"
-        rows.append([name, recipe["optimizer"], *shown, str(record["tried"][name]), accuracy])
+        decay = " cosine" if recipe["cosine_decay"] else ""
         practices = {
             "copies": recipe["augmentation_multiplicity"],
             "average": recipe["average_decay"],
             "standardized": recipe["standardize_weights"],
         }
-        used = [f"{word} {value}" for word, value in practices.items() if value]
-        rows[-1].append(", ".join(used) or "–")
-    columns = ("defense", "optimizer", "rate", "decay", "batch", "epochs", "clip", "tried")
-    return Table("Best configurations", (*columns, "validation accuracy (%)", "practices"), rows)
+        rows.append(
+            [
+                name,
+                f"{recipe['optimizer']} {recipe['learning_rate']:.4g}{decay}",
+                str(recipe["batch_size"]),
+                str(recipe["epochs"]),
+                str(recipe["l2_norm_clip"] or "–"),
+                ", ".join(f"{word} {value}" for word, value in practices.items() if value) or "–",
+                str(record["tried"][name]),
+                f"{100 * record['accuracy'][name]:.1f}",
+            ]
+        )
+    return Table(
+        "Best configurations",
+        ("method", "optimizer", "batch", "epochs", "clip", "practices", "tried", "accuracy (%)"),
+        rows,
+        "Accuracy on the half of the training split that the models were not trained on.",
+    )

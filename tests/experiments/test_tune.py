@@ -66,7 +66,11 @@ def test_every_practice_is_a_trial_of_its_own():
         (["--average-decay", "1"], "--average-decay 1.0"),
         (["--dp-multiplicities", "-1"], "--dp-multiplicities -1"),
         (["--shift", "-1"], "--shift -1"),
-        (["--multiplicities", "1", "--dataset", "breast_cancer"], "shifts or flips images"),
+        (["--dp-batch-sizes", "64", "500", "--train-size", "900"], "--dp-batch-sizes 500"),
+        (
+            "--multiplicities 1 --dataset breast_cancer --dp-batch-sizes 64".split(),
+            "shifts or flips images",
+        ),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
