@@ -98,7 +98,7 @@ def run(options: Options) -> int:
             options.delta,
             options.audit_every,
         )
-        history = History(directory.checkpoints / "history.json")
+        history = History(directory.checkpoints / "history.jsonl")
         trained = _train(options, fitted, recipe, ready, history, console)
         epochs = history.table()
         epochs.write_parquet(directory.file("epochs.parquet"))

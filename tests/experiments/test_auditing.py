@@ -73,11 +73,15 @@ def test_every_kth_step_is_audited_and_updates_do_not_change():
 
 
 def test_the_history_of_an_interrupted_run_has_every_epoch_once(tmp_path):
-    path = tmp_path / "checkpoints" / "history.json"
+    path = tmp_path / "checkpoints" / "history.jsonl"
     history = History(path)
     for epoch in range(4):
         history.add(epoch, {"loss": 0.1 / (epoch + 1), "nats": float("nan")})
+    with path.open("a") as file:
+        file.write('{"epoch": 5, "lo')
     again = History(path)  # the last checkpoint was written after two epochs
     again.add(2, {"loss": 0.1 / 3, "nats": 1.0})
-    assert again.table()["epoch"].to_list() == [1, 2, 3]
-    assert again.table()["loss"].to_list() == [0.1, 0.1 / 2, 0.1 / 3]
+    again.add(3, {"loss": 0.1 / 4, "nats": 1.0})
+    again = History(path)
+    assert again.table()["epoch"].to_list() == [1, 2, 3, 4]
+    assert again.table()["loss"].to_list() == [0.1, 0.1 / 2, 0.1 / 3, 0.1 / 4]
