@@ -68,7 +68,7 @@ def test_every_practice_is_a_trial_of_its_own():
         (["--shift", "-1"], "--shift -1"),
         (["--dp-batch-sizes", "64", "500", "--train-size", "900"], "--dp-batch-sizes 500"),
         (
-            "--multiplicities 1 --dataset breast_cancer --dp-batch-sizes 64".split(),
+            ["--multiplicities", "1", "--dataset", "breast_cancer", "--dp-batch-sizes", "64"],
             "shifts or flips images",
         ),
     ],
