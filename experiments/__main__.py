@@ -25,6 +25,7 @@ JOBS = {
     "claims": "what the latest runs say about every claim of the papers",
     "monotone": "study: is an attack the more successful, the more unique a gradient is?",
     "calibration": "study: is the predicted attack the achieved one, and under which ridge?",
+    "auditors": "study: GNQ, one-run audit, LiRA and accountant on the same DP-SGD runs",
 }
 
 USER_ERROR = 2

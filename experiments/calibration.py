@@ -1,6 +1,6 @@
 """Job `calibration`: is the predicted attack the one that is achieved, and under which ridge?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -13,7 +13,7 @@ from experiments.claim import write_claims
 from experiments.errors import check_option
 from experiments.job import run_directory
 from experiments.recipe import fit, load_recipes
-from experiments.task import ModelName, load_task
+from experiments.task import ModelName, Task, load_task
 from gujax.reporting import progress, to_terminal
 
 # Ridges to predict for: between them predictions are interpolated.
@@ -72,7 +72,8 @@ def run(options: Options) -> int:
     console = Console()
     names = tuple(dict.fromkeys((options.dataset, *options.other_datasets)))
     tasks = {
-        name: load_task(name, options.model, options.hidden, options.train_size) for name in names
+        name: _at_most(load_task(name, options.model, options.hidden), options.train_size)
+        for name in names
     }
     members = {name: len(task.dataset.train) // 2 for name, task in tasks.items()}
     for name, count in members.items():
@@ -135,6 +136,13 @@ def run(options: Options) -> int:
         console.print(to_terminal(table))
     console.print(f"report: {directory.path / 'report.html'}", soft_wrap=True)
     return 0
+
+
+def _at_most(task: Task, train_size: int) -> Task:
+    """The task with the first training examples, so many if there are more."""
+    train = task.dataset.train
+    kept = replace(task.dataset, train=train.prefix(min(train_size, len(train))))
+    return replace(task, dataset=kept)
 
 
 def _check(options: Options) -> None:

@@ -3,6 +3,7 @@
 from gujax.reporting.figures.agreement import Agreement, agreement
 from gujax.reporting.figures.auditing import histogram, training_curves
 from gujax.reporting.figures.bars import BarPanel, Bars, bar_panels
+from gujax.reporting.figures.bounds import BoundSeries, epsilon_bounds
 from gujax.reporting.figures.comparison import (
     Series,
     attack_by_uniqueness,
@@ -36,6 +37,7 @@ __all__ = [
     "Agreement",
     "BarPanel",
     "Bars",
+    "BoundSeries",
     "CostPanel",
     "FrontierLine",
     "GrowthPanel",
@@ -56,6 +58,7 @@ __all__ = [
     "correlation_intervals",
     "cost_growth",
     "curves_by_stratum",
+    "epsilon_bounds",
     "facets",
     "frontiers",
     "histogram",
