@@ -21,6 +21,7 @@ JOBS = {
     "onion": "remove the most disclosing examples, and look who is exposed then",
     "who_pays": "accuracy and exposure by class or subgroup, where some are rare",
     "invert": "what inversion attacks reconstruct from shared updates, defense by defense",
+    "precode": "PRECODE, PPP and CVB: accuracy, and attacks that know of them or not",
     "leakage": "what the gradient of each layer gives away, about an attribute and the input",
     "claims": "what the latest runs say about every claim of the papers",
     "monotone": "study: is an attack the more successful, the more unique a gradient is?",

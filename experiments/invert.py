@@ -145,7 +145,16 @@ def _plan(options: Options, task: Task, space: Space) -> runs.Plan:
             f"--victims {options.victims} must be a multiple of the {sharing.num_examples} "
             f"examples that an update under '{sharing.label}' is about",
         )
-    effort = _effort(options, space)
+    effort = Effort.suited(
+        space,
+        options.model,
+        iterations=options.iterations,
+        learning_rate=options.learning_rate,
+        total_variation=options.total_variation,
+        restarts=options.restarts,
+        dlg_iterations=options.dlg_iterations,
+        leaves=options.match,
+    )
     for sharing in sharings:
         check_leaves(sharing, effort)
     return runs.Plan(
@@ -160,23 +169,6 @@ def _plan(options: Options, task: Task, space: Space) -> runs.Plan:
         options.epochs,
         options.relative_ridge,
         options.ssim_threshold,
-    )
-
-
-def _effort(options: Options, space: Space) -> Effort:
-    """The search, with defaults that suit the model.
-
-    The gradient of an MLP alone determines its input: little smoothing is needed, and few steps.
-    """
-    iterations, rate, smoothing = (150, 0.1, 1e-2) if options.model == "mlp" else (300, 0.2, 3e-2)
-    return Effort(
-        space,
-        iterations if options.iterations is None else options.iterations,
-        rate if options.learning_rate is None else options.learning_rate,
-        smoothing if options.total_variation is None else options.total_variation,
-        options.restarts,
-        options.dlg_iterations,
-        options.match,
     )
 
 

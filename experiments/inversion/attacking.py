@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from experiments.errors import UserError
 from experiments.inversion.sharing import Shared, Sharing, View
 from experiments.inversion.space import Space
+from experiments.task import ModelName
 from gujax.attacks import inversion
 from gujax.attacks.inversion.leaves import LeafWeights
 from gujax.gradients.algebra import named_leaves
@@ -39,6 +40,18 @@ class Effort:
     restarts: int = 1
     dlg_iterations: int = 300
     leaves: tuple[str, ...] = ()
+
+    @classmethod
+    def suited(cls, space: Space, model: ModelName, **others: Any) -> "Effort":
+        """What suits a model, but for those of ``others`` that are not None.
+
+        The gradient of an MLP alone determines its input: little smoothing is needed, and few
+        steps.
+        """
+        iterations, rate, smoothing = (150, 0.1, 1e-2) if model == "mlp" else (300, 0.2, 3e-2)
+        chosen = {name: value for name, value in others.items() if value is not None}
+        effort = cls(space, iterations, rate, smoothing)
+        return replace(effort, **chosen)
 
 
 class Outcome(NamedTuple):

@@ -1,6 +1,6 @@
 """The numbers of the report, from the table of examples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy import stats
 from experiments.inverting.runs import Plan, Results
 from experiments.studies.seeds import over_seeds
 
+SEARCHES = ("ig", "adaptive", "averaged")
 MEASURES = ("ssim", "psnr", "success", "feature_error", "label_recovered")
 
 
@@ -46,20 +47,24 @@ def of_pair(frame: pl.DataFrame, defense: str, attack: str) -> pl.DataFrame:
     return frame.filter((pl.col("defense") == defense) & (pl.col("attack") == attack))
 
 
-def strongest(entry: Mapping[str, Any]) -> str | None:
+def strongest(entry: Mapping[str, Any], among: Sequence[str] = SEARCHES) -> str | None:
     """Of the searches that were made on a defense, the one with the most success on the mean.
 
     Equal success is decided by the relative error. None if there was no search.
+
+    Args:
+        entry: A defense in what `summarize` returned.
+        among: Names of the attacks that count.
     """
-    searches = [name for name in ("ig", "adaptive", "averaged") if name in entry["attacks"]]
-    if not searches:
+    made = [name for name in among if name in entry["attacks"]]
+    if not made:
         return None
 
     def order(name: str) -> tuple[float, float]:
         of_attack = entry["attacks"][name]
         return of_attack["success"]["mean"], -of_attack["feature_error"]["mean"]
 
-    return max(searches, key=order)
+    return max(made, key=order)
 
 
 def _measures(frame: pl.DataFrame) -> dict[str, Any]:

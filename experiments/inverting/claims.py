@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.claim import Claim, verdict
-from experiments.inverting.analysis import strongest
+from experiments.inverting.analysis import SEARCHES, strongest
 from experiments.studies.seeds import differences, interval, number, over_seeds, percent
 
 _ALWAYS = 0.99  # more than this share counts as always
 _BROKEN = 0.5  # more than this share of examples reconstructed counts as broken
-_SAFE = 0.05  # at most this share counts as protected
+SAFE = 0.05  # at most this share counts as protected
 
 _GEIPING = "Geiping et al. 2020 (arXiv 2003.14053), section 5"
 _ZHAO = "Zhao et al. 2020 (arXiv 2001.02610), section 3"
 _ZHU = "Zhu et al. 2019 (arXiv 1906.08935), section 5"
-_PRECODE = "Scheliga et al. 2022 (arXiv 2108.04725), section 5"
-_ADAPTIVE = "Scheliga et al. 2022 (arXiv 2208.04767)"
-_CVB = "Scheliga et al. 2023 (arXiv 2309.04515)"
+PRECODE = "Scheliga et al. 2022 (arXiv 2108.04725), section 5"
+ADAPTIVE = "Scheliga et al. 2022 (arXiv 2208.04767)"
+CVB = "Scheliga et al. 2023 (arXiv 2309.04515)"
 _MO = "Mo et al. 2021 (arXiv 2105.13929)"
 _UNIQUENESS = "arXiv 2510.10902 v1"
 
@@ -50,10 +50,7 @@ def claims(summary: Mapping[str, Any], model_name: str) -> list[Claim]:
         if statement:
             effects = [interval(drop)]
             found.append(Claim(key, statement, source, measured, verdict(effects)))
-        if entry["family"] == "precode":
-            found += _precode(attacks, model_name)
-        if entry["family"] in ("ppp", "cvb"):
-            found.append(_holds(label, entry["family"], attacks[best], best, model_name))
+    found += bottleneck_claims({model_name: defenses})
     if correlation := plain["ig"]["spearman"]:
         found.append(
             Claim(
@@ -120,43 +117,71 @@ def _lowers(family: str) -> tuple[str, str, str]:
     return "", "", ""
 
 
-def _precode(attacks: Mapping[str, Any], model_name: str) -> list[Claim]:
-    naive, adaptive = attacks["ig"], attacks["adaptive"]
-    gain = differences(adaptive["success"], naive["success"])
+def bottleneck_claims(networks: Mapping[str, Mapping[str, Any]]) -> list[Claim]:
+    """Claims on PRECODE, PPP and CVB, each over all networks that were attacked under it.
+
+    Args:
+        networks: By network, in words, the defenses of a summary.
+    """
+    found = []
+    for label in dict.fromkeys(label for defenses in networks.values() for label in defenses):
+        entries = {name: d[label] for name, d in networks.items() if label in d}
+        family = next(iter(entries.values()))["family"]
+        if not all("ig" in entry["attacks"] for entry in entries.values()):
+            continue
+        if family == "precode":
+            found += _precode({name: entry["attacks"] for name, entry in entries.items()})
+        elif family in ("ppp", "cvb"):
+            found.append(_holds(label, family, entries))
+    return found
+
+
+def _precode(networks: Mapping[str, Mapping[str, Any]]) -> list[Claim]:
+    naive = {name: attacks["ig"]["success"] for name, attacks in networks.items()}
+    adaptive = {name: attacks["adaptive"]["success"] for name, attacks in networks.items()}
+    above = [over_seeds([x - _BROKEN for x in entry["per_seed"]]) for entry in adaptive.values()]
+    gains = [differences(adaptive[name], naive[name]) for name in networks]
     return [
         Claim(
             "precode_stops_inversion",
-            f"PRECODE lets Inverting Gradients succeed on at most {100 * _SAFE:.0f} % of examples.",
-            _PRECODE,
-            f"{model_name}: success {percent(naive['success'])} % (not adaptive)",
-            verdict([interval(_below(naive["success"], _SAFE))]),
+            f"PRECODE lets Inverting Gradients succeed on at most {100 * SAFE:.0f} % of examples.",
+            PRECODE,
+            "; ".join(
+                f"{name}: success {percent(x)} % (not adaptive)" for name, x in naive.items()
+            ),
+            verdict([interval(below(entry, SAFE)) for entry in naive.values()]),
         ),
         Claim(
             "adaptive_attack_breaks_precode",
             "An attack that ignores the stochastic gradients disables PRECODE: it reconstructs "
             f"more than {100 * _BROKEN:.0f} %, and more than the attack that does not.",
-            _ADAPTIVE,
-            f"{model_name}: success {percent(adaptive['success'])} % adaptive, "
-            f"{percent(naive['success'])} % not",
-            verdict(
-                [
-                    interval(over_seeds([x - _BROKEN for x in adaptive["success"]["per_seed"]])),
-                    interval(gain),
-                ]
+            ADAPTIVE,
+            "; ".join(
+                f"{name}: success {percent(x)} % adaptive, {percent(naive[name])} % not"
+                for name, x in adaptive.items()
             ),
+            verdict([interval(effect) for effect in (*above, *gains)]),
         ),
     ]
 
 
-def _holds(label: str, family: str, attack: Mapping[str, Any], name: str, model_name: str) -> Claim:
+def _holds(label: str, family: str, entries: Mapping[str, Mapping[str, Any]]) -> Claim:
+    measured, effects = [], []
+    for name, entry in entries.items():
+        best = strongest(entry, (*SEARCHES, "analytic"))
+        assert best is not None
+        success = entry["attacks"][best]["success"]
+        measured.append(f"{name}: success {percent(success)} % ({best}, the strongest)")
+        effects.append(interval(below(success, SAFE)))
     return Claim(
         f"{family}_holds",
-        f"{family.upper()} lets no attack succeed on more than {100 * _SAFE:.0f} % of examples.",
-        _ADAPTIVE if family == "ppp" else _CVB,
-        f"{model_name}, {label}: success {percent(attack['success'])} % ({name}, the strongest)",
-        verdict([interval(_below(attack["success"], _SAFE))]),
+        f"{label} lets no attack succeed on more than {100 * SAFE:.0f} % of examples.",
+        ADAPTIVE if family == "ppp" else CVB,
+        "; ".join(measured),
+        verdict(effects),
     )
 
 
-def _below(entry: Mapping[str, Any], limit: float) -> dict[str, Any]:
+def below(entry: Mapping[str, Any], limit: float) -> dict[str, Any]:
+    """By how much a result of `over_seeds` stays below a limit."""
     return over_seeds([limit - x for x in entry["per_seed"]])

@@ -125,20 +125,7 @@ def _draw(
 ) -> dict[str, str]:
     """Figures as HTML, by name."""
     entries = summary["defenses"]
-    bars = [
-        figures.Bars(
-            attacking.REGISTRY[name].label,
-            tint,
-            [
-                _within_range(interval(entry["attacks"][name]["success"]))
-                if name in entry["attacks"]
-                else _UNKNOWN
-                for entry in entries.values()
-            ],
-        )
-        for name, tint in _SEARCHES.items()
-        if any(name in entry["attacks"] for entry in entries.values())
-    ]
+    bars = success_bars(entries)
     panels = []
     quality = summary["quality"]
     for label, entry in entries.items():
@@ -170,7 +157,7 @@ def _draw(
         )
     if plan.space.is_image:
         made["pictures"] = (
-            figures.reconstruction_grid(_picture_rows(plan, results)),
+            figures.reconstruction_grid(picture_rows(results)),
             f"The first {_SHOWN} examples of seed 0, and what each attack made of their updates. "
             "Below each its SSIM; a green frame is a success.",
         )
@@ -181,7 +168,26 @@ def _draw(
     return drawn
 
 
-def _picture_rows(plan: Plan, results: Results) -> list[figures.PictureRow]:
+def success_bars(defenses: Mapping[str, Any]) -> list[figures.Bars]:
+    """Success of each search over the defenses of a summary."""
+    return [
+        figures.Bars(
+            attacking.REGISTRY[name].label,
+            tint,
+            [
+                interval(entry["attacks"][name]["success"])
+                if name in entry["attacks"]
+                else _UNKNOWN
+                for entry in defenses.values()
+            ],
+        )
+        for name, tint in _SEARCHES.items()
+        if any(name in entry["attacks"] for entry in defenses.values())
+    ]
+
+
+def picture_rows(results: Results) -> list[figures.PictureRow]:
+    """The first pictures of the first seed: the truth, then each defense and attack."""
     shown = [figures.PictureRow("truth", results.pictures[TRUTH][:_SHOWN])]
     first = results.frame.filter(results.frame["seed"] == 0)
     for (label, name), images in results.pictures.items():
@@ -295,10 +301,10 @@ def _percent(entry: Mapping[str, Any] | None) -> str:
     return "–" if entry is None else percent(entry)
 
 
-def save_pictures(directory: RunDirectory, results: Results) -> None:
-    """Writes the reconstructions themselves."""
+def save_pictures(directory: RunDirectory, results: Results, name: str = "pictures") -> None:
+    """Writes the reconstructions themselves to ``name``.npz."""
     arrays: dict[str, Any] = {
         f"{label} / {name}".strip(" /"): images
         for (label, name), images in results.pictures.items()
     }
-    np.savez_compressed(directory.file("pictures.npz"), **arrays)
+    np.savez_compressed(directory.file(f"{name}.npz"), **arrays)

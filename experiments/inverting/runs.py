@@ -127,7 +127,8 @@ def _draw(plan: Plan, seed: int) -> tuple[Victims, Victims]:
 
 def _parameters(plan: Plan, sharing: Sharing, key: PRNGKeyArray) -> PyTree:
     init_key, train_key = jax.random.split(key)
-    params = jax.jit(sharing.model.init)(init_key)
+    # Not one program per network: they share the shapes of most layers.
+    params = sharing.model.init(init_key)
     if not plan.epochs:
         return params
     return training.train(
