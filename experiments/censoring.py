@@ -36,10 +36,11 @@ class Options:
         train_size: Keep at most so many training examples.
         convnet_shadow_models: The same for the convnet, which trains more slowly.
         convnet_train_size: The same for the convnet.
+        convnet_epochs: The same for the convnet.
         test_size: Keep at most so many test examples.
         hidden: Widths of the MLP's hidden layers.
         channels: Widths of the convnet's stages.
-        epochs: Passes over the data, for every defense; default: those of the recipes.
+        epochs: Passes over the data with the MLP, for every defense; default: the recipes'.
         fractions: Shares of each model's members that censoring removes.
         tested_fraction: The one of them that the claims are about.
         epsilons: Values of ε for DP-SGD.
@@ -55,6 +56,7 @@ class Options:
     train_size: int = 2000
     convnet_shadow_models: int = 8
     convnet_train_size: int = 1000
+    convnet_epochs: int | None = 15
     test_size: int = 2000
     hidden: tuple[int, ...] = (128,)
     channels: tuple[int, ...] = (8, 16)
@@ -75,8 +77,8 @@ def run(options: Options) -> int:
     kinds = Kinds(
         options.hidden,
         options.channels,
-        Sizes(options.train_size, options.shadow_models),
-        Sizes(options.convnet_train_size, options.convnet_shadow_models),
+        Sizes(options.train_size, options.shadow_models, options.epochs),
+        Sizes(options.convnet_train_size, options.convnet_shadow_models, options.convnet_epochs),
         options.test_size,
     )
     cases = load_cases(options.datasets, kinds, console)
@@ -93,8 +95,8 @@ def run(options: Options) -> int:
                 name = case.task.dataset.name
                 settings = runs.Settings(
                     options.seeds,
-                    case.shadow_models,
-                    options.epochs,
+                    case.sizes.shadow_models,
+                    case.sizes.epochs,
                     options.delta,
                     options.relative_ridge,
                     measured=("sgd",),
@@ -118,7 +120,15 @@ def run(options: Options) -> int:
 
 def _check(options: Options) -> None:
     check_option(options.datasets != (), "--datasets is empty; name at least one")
-    checks.at_least_one(options, "seeds", "epochs", "train_size", "convnet_train_size", "test_size")
+    checks.at_least_one(
+        options,
+        "seeds",
+        "epochs",
+        "convnet_epochs",
+        "train_size",
+        "convnet_train_size",
+        "test_size",
+    )
     checks.shadow_models(options, "shadow_models", "convnet_shadow_models")
     checks.fractions(options, "fractions", "delta")
     checks.positive(options, "epsilons", "relative_ridge")

@@ -24,7 +24,7 @@ def summarize(case: Case, results: Sequence[DefenseRun]) -> dict[str, Any]:
         "train_size": len(train),
         "test_size": len(test),
         "model": case.task.model_name,
-        "shadow_models": case.shadow_models,
+        "shadow_models": case.sizes.shadow_models,
         "defenses": {result.defense.label: describe(result) for result in results},
         "on_kept": {
             censored.defense.label: {

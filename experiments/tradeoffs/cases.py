@@ -20,10 +20,12 @@ class Sizes:
     Attributes:
         train_size: Training examples that are kept, at most.
         shadow_models: Models per defense and seed.
+        epochs: Passes over the data, for every defense; None for those of the recipes.
     """
 
     train_size: int
     shadow_models: int
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Case:
     """One data set, ready to train on."""
 
     task: Task
-    shadow_models: int
+    sizes: Sizes
 
 
 def load_cases(names: Sequence[str] | None, kinds: Kinds, console: Console) -> list[Case]:
@@ -90,4 +92,4 @@ def _load(name: str, kinds: Kinds) -> Case:
     )
     model: ModelName = "convnet" if is_color else "mlp"
     task = make_task(kept, model, kinds.hidden, kinds.channels)
-    return Case(task, sizes.shadow_models)
+    return Case(task, sizes)
