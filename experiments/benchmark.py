@@ -1,19 +1,20 @@
 """Job `benchmark`: what a step costs in time and memory, beside plain steps and other libraries."""
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 from rich.console import Console
 
-from experiments.benchmarking import report
+from experiments.benchmarking import inversion, report
 from experiments.benchmarking.cases import Case, Family, chosen_cases
 from experiments.benchmarking.growth import Curve, Sweep, measure_growth, sweeps
 from experiments.benchmarking.measure import Effort, Result, disagreements, measure_case
 from experiments.errors import check_option
 from experiments.job import run_directory
-from gujax.reporting import progress, to_terminal
+from gujax.reporting import RunDirectory, Table, progress, to_terminal
 
 DISAGREEMENT = 3
 
@@ -33,6 +34,8 @@ class Options:
 
     Attributes:
         models: Which models; default: all, "gpt2" (GPT-2-small shapes) only on a GPU.
+        inversion: Measure an iteration of Inverting Gradients instead, beside PyTorch; needs the
+            `bench` extra.
         growth: Also measure how cost grows with batch size, sequence length, width and depth.
         seconds: Time for each method and model; a method whose step takes longer is run once.
         rounds: Largest number of samples of each method.
@@ -43,6 +46,7 @@ class Options:
     """
 
     models: tuple[Family, ...] | None = None
+    inversion: bool = False
     growth: bool = True
     seconds: float = 3.0
     rounds: int = 15
@@ -62,6 +66,8 @@ def run(options: Options) -> int:
     )
     console = Console()
     effort = Effort(options.seconds, options.rounds, 1024 * _memory_gib(options))
+    if options.inversion:
+        return _run_inversion(options, effort, console)
     with run_directory("benchmark", options) as directory:
         builders = chosen_cases(_families(options), options.smoke)
         chosen = sweeps(options.smoke) if options.growth else []
@@ -80,12 +86,28 @@ def run(options: Options) -> int:
                     {label: results for label, (_, results) in measured.items()}, _TOLERANCE
                 )
                 tables = report.write(directory, options, effort, measured, curves, wrong)
+    return _conclude(console, directory, tables, wrong)
+
+
+def _conclude(
+    console: Console, directory: RunDirectory, tables: Sequence[Table], wrong: Sequence[str]
+) -> int:
+    """Shows what was written; returns the exit code."""
     for table in tables:
         console.print(to_terminal(table))
     for sentence in wrong:
         console.print(sentence, style="red", markup=False, soft_wrap=True)
     console.print(f"report: {directory.path / 'report.html'}", soft_wrap=True)
     return DISAGREEMENT if wrong else 0
+
+
+def _run_inversion(options: Options, effort: Effort, console: Console) -> int:
+    inversion.check_installed()
+    with run_directory("benchmark", options) as directory, progress(console, 1) as steps:
+        with steps.step("Inverting Gradients"):
+            measured = inversion.measure_inversion(effort)
+        tables = inversion.write(directory, measured)
+    return _conclude(console, directory, tables, measured.wrong)
 
 
 def _measure(case: Case, effort: Effort) -> list[Result]:

@@ -247,3 +247,9 @@ def test_exponents():
 def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
     assert main(["benchmark", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_the_comparison_with_pytorch_needs_it(monkeypatch, capsys):
+    monkeypatch.setattr(benchmark.inversion.importlib.util, "find_spec", lambda name: None)
+    assert main(["benchmark", "--inversion"]) == 2
+    assert "not installed; install the extra 'bench'" in capsys.readouterr().err

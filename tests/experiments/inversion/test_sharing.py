@@ -1,0 +1,186 @@
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.errors import UserError
+from experiments.inversion import Setting, Space, Victims, attacking, build_sharings, rows, share
+from experiments.inversion.attacking import Outcome
+from experiments.task import Task
+from gujax import data, models, training
+from gujax.gradients.algebra import named_leaves
+
+KEY = jax.random.key(3)
+SIZE, FEATURES, CLASSES = 4, 5, 3
+
+
+@pytest.fixture(scope="module")
+def task():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(SIZE, FEATURES)).astype(np.float32)
+    split = data.Split.from_arrays(x, np.arange(SIZE) % CLASSES)
+    model = models.mlp((FEATURES,), CLASSES, (7, 6))
+    loss_fn = training.cross_entropy_loss(model)
+    return Task(data.Dataset("random", split, split, CLASSES), model, "MLP", loss_fn)
+
+
+@pytest.fixture(scope="module")
+def params(task):
+    return jax.jit(task.model.init)(KEY)
+
+
+@pytest.fixture(scope="module")
+def gradients(task, params):
+    """Of every example, in float64."""
+    one = jax.jit(jax.grad(task.loss_fn))
+    split = task.dataset.train
+    return [flat(one(params, (x, y))) for x, y in zip(split.x, split.y)]
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for _, leaf in named_leaves(tree)]).astype(np.float64)
+
+
+def victims(task):
+    split = task.dataset.train
+    return Victims(split.x, split.y, split.ids)
+
+
+def shared(task, params, name, **setting):
+    (sharing,) = build_sharings(task, [name], Setting(**setting))
+    return share(sharing, params, victims(task), KEY)
+
+
+def updates(shared):
+    count = len(jax.tree.leaves(shared.updates)[0])
+    return [flat(jax.tree.map(lambda leaf, i=i: leaf[i], shared.updates)) for i in range(count)]
+
+
+@pytest.mark.parametrize(("name", "size"), [("none", 1), ("batch:2", 2), ("batch:4", 4)])
+def test_mean_gradients_are_shared(task, params, gradients, name, size):
+    found = updates(shared(task, params, name))
+    expected = np.reshape(gradients, (SIZE // size, size, -1)).mean(axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_noise_is_relative_to_the_update(task, params, gradients):
+    (sharing,) = build_sharings(task, ["laplacian:2"])
+    many = [
+        np.subtract(updates(share(sharing, params, victims(task), key)), gradients)
+        for key in jax.random.split(KEY, 40)
+    ]
+    rms = np.sqrt(np.mean(np.square(gradients), axis=1))
+    np.testing.assert_allclose(np.std(many, axis=(0, 2)), 2 * rms, rtol=0.1)
+
+
+def test_pruning_keeps_the_largest_of_every_leaf(task, params, gradients):
+    (first, *_) = updates(shared(task, params, "prune:0.5"))
+    kept = first != 0
+    np.testing.assert_allclose(first[kept], gradients[0][kept], atol=1e-6)
+    assert 0.3 < kept.mean() < 0.55
+
+
+def test_local_steps_are_a_walk(task, params):
+    (found,) = updates(shared(task, params, "local_steps:4", local_learning_rate=0.3))
+    split, here = task.dataset.train, params
+    gradient_of = jax.jit(jax.grad(task.loss_fn))
+    for x, y in zip(split.x, split.y):
+        gradient = gradient_of(here, (x, y))
+        here = jax.tree.map(lambda p, g: p - 0.3 * g, here, gradient)
+    np.testing.assert_allclose(found, (flat(params) - flat(here)) / (4 * 0.3), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "weights"), [("gate:0.5", [0, 1]), ("clip:0.05", None)])
+def test_what_the_attacker_is_told_explains_what_is_released(task, params, name, weights):
+    found = shared(task, params, name, crowd=4)
+    view = found.sharing.adaptive
+    x, _ = jax.tree.map(lambda leaf: leaf[0], found.examples)
+    told = jax.jit(view.told)(params, jax.tree.map(lambda leaf: leaf[0], found.examples))
+    if weights:
+        assert set(np.asarray(told[1]).tolist()) == set(weights)
+    else:
+        assert np.ptp(told[1]) > 0
+    expected, observed = flat(jax.jit(view.model_of_update)(params, (x, told))), updates(found)[0]
+    cosine = expected @ observed / np.linalg.norm(expected) / np.linalg.norm(observed)
+    assert cosine == pytest.approx(1, abs=1e-5)
+
+
+def test_a_bottleneck_and_its_noise(task):
+    sharings = build_sharings(task, ["precode", "ppp:1"])
+    params = jax.jit(sharings[0].model.init)(KEY)
+    (a, b), (c, d) = (
+        [share(sharing, params, victims(task), key).updates for key in jax.random.split(KEY)]
+        for sharing in sharings
+    )
+    stochastic = sharings[0].stochastic
+    assert "layers/2/bottleneck/encoder/kernel" in stochastic
+    assert sharings[0].last_layer == "layers/2/layer"
+    for (path, one), (_, other) in zip(named_leaves(a), named_leaves(b)):
+        assert (np.asarray(one) != np.asarray(other)).any(), path
+    # The direction of the first layer's gradient is the input's, whatever the noise.
+    rank = [np.linalg.matrix_rank(u["layers"][0]["kernel"][0], tol=1e-5) for u in (a, b, c, d)]
+    assert rank[:2] == [1, 1]
+    assert min(rank[2:]) > 1
+
+
+def test_labels_of_a_batch_are_counted_in_any_order(task, params):
+    found = shared(task, params, "batch:4")
+    outcome = attacking.attack(found, "labels", None, KEY)
+    expected = np.sort(task.dataset.train.y)
+    if (np.sort(outcome.labels) == expected).all():
+        np.testing.assert_array_equal(outcome.labels, task.dataset.train.y)
+    np.testing.assert_array_equal(
+        attacking._align(np.array([0, 2, 2, 1]), np.array([2, 1, 1, 0])), [2, 1, 2, 0]
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(task, params):
+    return shared(task, params, "none")
+
+
+class TestRows:
+    IMAGE = Space((0.5,), (0.25,), is_image=True)
+
+    def of(self, plain, space, truth, found, labels=None):
+        examples = Victims(truth.astype(np.float32), np.zeros(len(truth), int), np.arange(2))
+        outcome = Outcome(found.astype(np.float32), labels)
+        return rows(plain, "ig", outcome, examples, space)
+
+    def test_of_images(self, plain):
+        rng = np.random.default_rng(1)
+        pixels = rng.uniform(size=(2, 8, 8, 1))
+        truth = (pixels - 0.5) / 0.25
+        found = truth.copy()
+        found[1] = np.nan
+        frame = self.of(plain, self.IMAGE, truth, found, np.array([0, 1]))
+        np.testing.assert_allclose(frame["ssim"][0], 1, atol=1e-4)
+        assert frame["success"].to_list() == [True, False]
+        # What diverged counts as the mean picture.
+        np.testing.assert_allclose(frame["mse"][1], ((pixels[1] - 0.5) ** 2).mean(), rtol=1e-4)
+        assert frame["label_recovered"].to_list() == [True, False]
+        assert frame["matching_loss"].is_null().all()
+
+    def test_of_features(self, plain):
+        space = Space((1.0,) * FEATURES, (2.0,) * FEATURES, is_image=False)
+        truth = np.ones((2, FEATURES))
+        found = truth * np.array([[1.05], [1.2]])
+        frame = self.of(plain, space, truth, found)
+        np.testing.assert_allclose(frame["feature_error"], [0.05, 0.2], rtol=1e-4)
+        np.testing.assert_allclose(frame["mse"], [0.1**2, 0.4**2], rtol=1e-4)
+        assert frame["success"].to_list() == [True, False]
+        assert frame["ssim"].is_null().all()
+
+
+def test_examples_that_do_not_divide(task, params):
+    with pytest.raises(UserError, match="--victims 4 must be a multiple of the 3 examples"):
+        shared(task, params, "batch:3")
+
+
+def test_an_attack_is_compiled_once_for_all_seeds(task):
+    space = Space((0.0,), (1.0,), is_image=True)
+    effort = attacking.Effort(space, 3, 0.1, 0.1)
+    view = partial(attacking._inverting_gradients_attack, effort=effort)
+    first, second = (build_sharings(task, ["none"])[0].naive for _ in range(2))
+    assert view(first) is view(second)
