@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Bool, Float, PRNGKeyArray
 
 from experiments.auditing.every import audit_every
-from experiments.recipe import Recipe, descent
+from experiments.recipe import Recipe, descent_of
 from gujax import transforms
 from gujax.training import BatchPlan, average_parameters, plan_batches
 
@@ -99,7 +99,7 @@ def prepare(
     sampling: Literal["shuffle", "poisson"] = "poisson" if defense.family == "dp_sgd" else "shuffle"
     plan = plan_batches(member_masks, recipe.batch_size, recipe.epochs, sampling)
     num_steps = plan.steps_per_epoch * recipe.epochs
-    follow = descent(recipe.optimizer, recipe.learning_rate, 1.0 - recipe.cosine_decay, num_steps)
+    follow = descent_of(recipe, num_steps)
     averaging = [average_parameters(recipe.average_decay)] if recipe.average_decay else []
     privacy = None
     if defense.family == "dp_sgd":

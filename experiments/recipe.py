@@ -157,3 +157,8 @@ def descent(
     if optimizer == "momentum":
         return optax.sgd(rate, momentum=0.9)
     return optax.adam(rate)
+
+
+def descent_of(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
+    """The optimizer of a recipe, for a run of so many steps; it follows the aggregation."""
+    return descent(recipe.optimizer, recipe.learning_rate, 1.0 - recipe.cosine_decay, num_steps)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 import gujax
 from experiments.bounding.canaries import coin_flips, with_canaries
 from experiments.defenses import Privacy, account
-from experiments.recipe import Recipe, descent
+from experiments.recipe import Recipe, descent_of
 from experiments.studies.recorder import Statistic, record
 from experiments.task import Task, initial_params, logits_of_many
 from gujax import training, transforms
@@ -96,7 +96,7 @@ def trainers(recipe: Recipe, epsilon: float, settings: Settings, num_examples: i
     num_steps = plan.steps_per_epoch * recipe.epochs
     privacy = account(epsilon, settings.delta, plan, num_steps, recipe)
     statistics = _statistics(privacy)
-    follow = descent(recipe.optimizer, recipe.learning_rate, 1.0 - recipe.cosine_decay, num_steps)
+    follow = descent_of(recipe, num_steps)
 
     def private(
         key: PRNGKeyArray, plan: training.BatchPlan

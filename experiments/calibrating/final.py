@@ -15,7 +15,7 @@ from experiments.calibrating.spectrum import spectrum, uniqueness_under
 from experiments.comparison.runs import halves
 from experiments.membership import Outputs, query
 from experiments.monotonicity.runs import checkpoint_epochs
-from experiments.recipe import Recipe, descent
+from experiments.recipe import Recipe, descent_of
 from experiments.task import Task, initial_params
 from gujax import training, transforms
 
@@ -48,7 +48,7 @@ def poisson_sgd(
     num_steps = plan.steps_per_epoch * recipe.epochs
     optimizer = optax.chain(
         transforms.mean(batch_size=plan.physical_size),
-        descent(recipe.optimizer, recipe.learning_rate, 1.0 - recipe.cosine_decay, num_steps),
+        descent_of(recipe, num_steps),
     )
     return lambda key: optimizer, plan  # plain SGD draws no noise
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 import gujax
 from experiments.calibrating.spectrum import filtered, spectrum, uniqueness_under
 from experiments.membership import auc_per_example
-from experiments.recipe import Recipe, descent
+from experiments.recipe import Recipe, descent_of
 from experiments.task import Task
 from gujax import training, transforms
 
@@ -73,7 +73,7 @@ def poisson_sgd(recipe: Recipe, num_members: int) -> Trainer:
     num_steps = plan.steps_per_epoch * recipe.epochs
     optimizer = optax.chain(
         transforms.mean(batch_size=num_members),
-        descent(recipe.optimizer, recipe.learning_rate, 1.0 - recipe.cosine_decay, num_steps),
+        descent_of(recipe, num_steps),
     )
     return Trainer(optimizer, plan.sampling_rate, num_steps)
 

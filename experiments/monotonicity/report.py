@@ -14,6 +14,7 @@ from experiments.monotonicity.analysis import (
     has_arms,
 )
 from experiments.recipe import Recipe
+from experiments.studies import threat_models
 from experiments.studies.seeds import interval, number, percent
 from experiments.task import Task
 from gujax.reporting import RunDirectory, Table, figures, html, significant, style
@@ -288,11 +289,8 @@ def _short(entry: Mapping[str, Any]) -> str:
 
 def _threat_model(options: "Options") -> list[str]:
     return [
-        "The attacker wants to know whether one given example was trained on. Has the final "
-        "model's outputs, the example with its label, the training algorithm and its settings, and "
-        "the pool from which a random half was drawn; trains "
-        f"{options.shadow_models - 1} shadow models per target (LiRA), or none (loss threshold). "
-        "Does not see batches, intermediate models or gradients. Prior of membership: 1/2.",
+        threat_models.of_attacks(options.shadow_models) + " The loss threshold and the bare loss "
+        "need no shadow models.",
         "The measures rank examples; they are not thresholds that this attacker meets. Exact GNQ "
         "stands for another attacker, who sees every update through noise of variance ridge × 1/4 "
         "per coordinate; nobody adds that noise in plain SGD. The diagonal GNQ and the gradient "

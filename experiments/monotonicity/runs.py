@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree
 from experiments.comparison.runs import halves
 from experiments.membership import Outputs, query
 from experiments.monotonicity.estimators import Estimator, statistic
-from experiments.recipe import Recipe, descent
+from experiments.recipe import Recipe, descent_of
 from experiments.studies.recorder import record
 from experiments.task import Task, initial_params
 from gujax import training, transforms
@@ -59,7 +59,7 @@ def measured_sgd(task: Task, recipe: Recipe, settings: Settings) -> MakeOptimize
     num_examples = len(task.dataset.train)
     plan = training.plan_batches(-(-num_examples // 2), recipe.batch_size, recipe.epochs)
     num_steps = plan.steps_per_epoch * recipe.epochs
-    follow = descent(recipe.optimizer, recipe.learning_rate, 1.0 - recipe.cosine_decay, num_steps)
+    follow = descent_of(recipe, num_steps)
     measured = record(
         transforms.mean(batch_size=plan.physical_size),
         {e.label: statistic(e) for e in settings.estimators if e.kind != "dataset"},
