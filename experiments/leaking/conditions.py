@@ -85,8 +85,8 @@ def make_sweeps(
     mixed = "batches of which one example is the victim's"
     found = [
         training,
-        vary("batch_size", together, "{:g} examples", batch_sizes),
-        vary("batch_size,mixed", mixed, "{:g} examples", batch_sizes, alike=False),
+        vary("batch_size", together, "batch of {:g}", batch_sizes),
+        vary("batch_size,mixed", mixed, "batch of {:g}", batch_sizes, alike=False),
         vary("dropout", "dropout", "rate {:g}", dropout),
         vary("noise", "noise", "noise {:g}", noise),
     ]

@@ -21,6 +21,7 @@ class Measure(NamedTuple):
         unit: Its unit; may be empty.
         log_scale: Whether ratios matter, not differences.
         nothing: What it is where nothing leaks; None if no value says so.
+        limits: Least and greatest value that it can have.
     """
 
     column: str
@@ -28,15 +29,18 @@ class Measure(NamedTuple):
     unit: str = ""
     log_scale: bool = False
     nothing: float | None = None
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
 
 INPUT_INFORMATION = Measure("input_mlp", "V-information: input", "nats", nothing=0.0)
-SENSITIVITY = Measure("sensitivity", "sensitivity to the input", log_scale=True)
-RECOVERED_IMAGE = Measure("recovered", "SSIM, inversion of the layer")
+SENSITIVITY = Measure(
+    "sensitivity", "sensitivity to the input", log_scale=True, limits=(1e-9, np.inf)
+)
+RECOVERED_IMAGE = Measure("recovered", "SSIM, inversion of the layer", limits=(-1, 1))
 RECOVERED_FEATURES = Measure("recovered", "1 − error, inversion of the layer")
 ATTRIBUTE_INFORMATION = Measure("attribute_mlp", "V-information: attribute", "nats", nothing=0.0)
-ATTACK = Measure("auc", "AUC, attribute inference", nothing=0.5)
-SUBSPACE = Measure("subspace", "subspace distance − shuffled", nothing=0.0)
+ATTACK = Measure("auc", "AUC, attribute inference", nothing=0.5, limits=(0, 1))
+SUBSPACE = Measure("subspace", "subspace distance − shuffled", nothing=0.0, limits=(-1, 1))
 
 SWEPT_ORIGINAL = (INPUT_INFORMATION, SENSITIVITY)
 SWEPT_LATENT = (ATTRIBUTE_INFORMATION, ATTACK)

@@ -273,7 +273,9 @@ def _profiles(
             values = [interval(of_layers[layer][level]) for layer in plan.layers]
             if not all(np.isnan(value.mean) for value in values):
                 lines.append((label, values))
-        panels.append(LayerPanel(_heading(measure), lines, measure.nothing, measure.log_scale))
+        panels.append(
+            LayerPanel(_heading(measure), lines, measure.nothing, measure.log_scale, measure.limits)
+        )
     return figures.layer_profiles(
         panels, [_short(name) for name in plan.layers], len(plan.fully_connected), columns
     )

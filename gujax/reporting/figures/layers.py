@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -12,8 +13,8 @@ from gujax.reporting.intervals import Interval
 from gujax.reporting.style import new_figure
 
 # From dark to light: levels of what is varied, least first (a cut of the viridis colour map).
-_LEVELS = ("#222222", "#31688e", "#35b779", "#d5a021", "#d55e00", "#cc79a7")
-_MARKERS = "os^Dv*"
+_LEVELS = ("#222222", "#31688e", "#35b779", "#d5a021", "#d55e00", "#cc79a7", "#56b4e9")
+_MARKERS = "os^Dv*P"
 _REFERENCE = "#7a828c"
 
 
@@ -26,12 +27,14 @@ class LayerPanel:
         lines: For each level its name and the measure at every layer.
         reference: What guessing reaches, or nothing leaked; drawn as a dotted line if given.
         log_scale: Whether the measure's axis is logarithmic.
+        limits: Least and greatest value that the measure can have; intervals end there.
     """
 
     title: str
     lines: Sequence[tuple[str, Sequence[Interval]]]
     reference: float | None = None
     log_scale: bool = False
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
 
 def layer_profiles(
@@ -64,7 +67,7 @@ def layer_profiles(
         for index, (name, values) in enumerate(panel.lines):
             shift = 0.1 * (index - (len(panel.lines) - 1) / 2)
             handles[name] = _points(
-                axes, np.arange(len(layers)) + shift, values, names[name], panel.log_scale
+                axes, np.arange(len(layers)) + shift, values, names[name], panel.limits
             )
         axes.set_title(panel.title, loc="left", fontsize=9)
         axes.set_xlim(-0.5, len(layers) - 0.5)
@@ -73,7 +76,12 @@ def layer_profiles(
         )
         axes.grid(axis="x", visible=False)
         if panel.log_scale:
-            _log_axis(axes)
+            axes.set_yscale("log")
+            ends = [end for _, values in panel.lines for v in values for end in (v.low, v.mean / 3)]
+            means = [value.mean for _, values in panel.lines for value in values]
+            # An interval that reaches 0 runs to the edge; it must not stretch the axis.
+            axes.set_ylim(bottom=max(0.8 * np.nanmin(ends), np.nanmin(means) / 4))
+            _plain_ticks(axes.yaxis, *axes.get_ylim())
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     figure.legend(
@@ -113,8 +121,8 @@ def subspace_distances(panels: Sequence[SubspacePanel]) -> Figure:
     )
     for axes, panel in zip(grid.flat, panels):
         x = np.arange(len(panel.ks))
-        shuffled = _points(axes, x - 0.05, panel.control, 3, False, color=_REFERENCE)
-        real = _points(axes, x + 0.05, panel.distance, 0, False, color="#0072B2")
+        shuffled = _points(axes, x - 0.05, panel.control, 3, (0, 1), color=_REFERENCE)
+        real = _points(axes, x + 0.05, panel.distance, 0, (0, 1), color="#0072B2")
         axes.set_xticks(x, [str(k) for k in panel.ks])
         axes.set_title(panel.title, loc="left", fontsize=9.5)
         axes.set_ylim(-0.03, 1.03)
@@ -157,8 +165,10 @@ def layer_scatter(panels: Sequence[ScatterPanel]) -> Figure:
     """Measures against each other; groups have one colour and marker in all panels."""
     figure, grid = new_figure(3.6 * len(panels), 3.9, columns=len(panels), squeeze=False)
     handles = {}
+    names: dict[str, int] = {}
     for axes, panel in zip(grid[0], panels):
-        for index, (name, x, y) in enumerate(panel.groups):
+        for name, x, y in panel.groups:
+            index = names.setdefault(name, len(names))
             handles[name] = axes.scatter(
                 x,
                 y,
@@ -170,6 +180,7 @@ def layer_scatter(panels: Sequence[ScatterPanel]) -> Figure:
             )
         if panel.log_x:
             axes.set_xscale("log")
+            _plain_ticks(axes.xaxis, *axes.get_xlim())
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
         axes.set_title(panel.note, loc="left", fontsize=9.5)
@@ -236,15 +247,13 @@ def _points(
     x: Sequence[float] | np.ndarray,
     values: Sequence[Interval],
     index: int,
-    log_scale: bool,
+    limits: tuple[float, float],
     color: str | None = None,
 ):
     """Points with their intervals, joined by a line."""
-    mean = np.array([value.mean for value in values])
-    ends = np.array([[value.mean - value.low, value.high - value.mean] for value in values]).T
-    ends = np.nan_to_num(ends)
-    if log_scale:
-        ends[0] = np.minimum(ends[0], 0.999 * mean)  # an interval that reaches 0 ends at the edge
+    mean, *interval = np.array(values, float).T
+    low, high = np.clip(interval, *limits)
+    ends = np.nan_to_num([mean - low, high - mean])
     return axes.errorbar(
         x,
         mean,
@@ -258,12 +267,11 @@ def _points(
     )
 
 
-def _log_axis(axes: Axes) -> None:
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+def _plain_ticks(axis: Axis, low: float, high: float) -> None:
+    """Numbers without exponents on a logarithmic axis; some between the decades if it is short."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _tint(index: int) -> str:
