@@ -23,7 +23,7 @@ from gujax.reporting import is_complete
 
 # Compiling quickly matters more here than running quickly.
 FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
-SEEDS, EXAMPLES, VICTIMS = 2, 130, 4
+SEEDS, EXAMPLES, VICTIMS = 2, 80, 4
 LAYERS = ("layers/0", "layers/1")
 
 
@@ -80,7 +80,7 @@ def test_every_condition_and_layer_is_measured_once(run):
     last = table.filter((pl.col("layer") == LAYERS[1]) & (pl.col("noise") == 0))
     assert last["auc"].mean() > 0.7
     noisy = table.filter(pl.col("noise") == 1)
-    assert (noisy["auc"] < 0.75).all()
+    assert noisy["auc"].mean() < 0.65  # noise as large as the gradient, in every direction
     counts = pl.read_parquet(run[0] / "examples.parquet").group_by("seed", "epoch", "layer").len()
     assert (counts["len"] == EXAMPLES).all()
 
