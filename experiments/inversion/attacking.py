@@ -145,9 +145,11 @@ def check_leaves(sharing: Sharing, effort: Effort) -> None:
         except ValueError as error:
             raise UserError(f"--match: {error}") from error
         if not any(weights):
+            matched = f"--match {' '.join(effort.leaves)}" if effort.leaves else "the bottleneck"
             raise UserError(
-                f"--match {' '.join(effort.leaves)} leaves nothing to match for an attack on the "
-                f"defense '{sharing.label}'; choose from {', '.join(paths)}"
+                f"{matched} leaves nothing to match for an attack on the defense "
+                f"'{sharing.label}', of whose gradients the following are stochastic: "
+                f"{', '.join(sharing.stochastic) or 'none'}"
             )
 
 

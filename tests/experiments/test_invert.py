@@ -1,0 +1,214 @@
+"""A small run of the job `invert` through the real command line, and what it refuses."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+from experiments.__main__ import main
+from experiments.inverting import analysis, claims
+from experiments.studies.seeds import over_seeds
+from gujax import data
+from gujax.reporting import is_complete
+
+# Compiling quickly matters more here than running quickly.
+FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+SEEDS, VICTIMS = 2, 4
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("invert") / "run"
+    command = (
+        f"invert --seeds {SEEDS} --victims {VICTIMS} --hidden 12 12 --iterations 8 --reference 6 "
+        "--defenses none precode batch:2 --attacks ig analytic idlg labels "
+        f"--out {out}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", *command.split()],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+@pytest.fixture(scope="module")
+def frame(run):
+    return pl.read_parquet(run[0] / "examples.parquet")
+
+
+@pytest.fixture(scope="module")
+def summary(run):
+    return json.loads((run[0] / "summary.json").read_text())["defenses"]
+
+
+def test_the_run_is_complete_and_has_every_file(run):
+    out, _ = run
+    assert is_complete(out)
+    assert {path.name for path in out.iterdir()} == {
+        "config.json",
+        "status.json",
+        "summary.json",
+        "claims.json",
+        "report.html",
+        "examples.parquet",
+        "pictures.npz",
+        "figures",
+    }
+
+
+def test_a_defense_is_never_without_its_adaptive_attack(summary):
+    assert list(summary["no defense"]["attacks"]) == ["ig", "analytic", "idlg", "labels"]
+    assert list(summary["PRECODE"]["attacks"]) == ["ig", "adaptive", "analytic", "idlg", "labels"]
+    # iDLG is for one example, a batch is known to every attacker.
+    assert list(summary["batch of 2"]["attacks"]) == ["ig", "analytic", "labels"]
+
+
+def test_rows_are_of_the_examples_that_were_attacked(frame):
+    digits = data.load("digits").train
+    assert len(frame) == SEEDS * VICTIMS * 12
+    labels = dict(zip(digits.ids.tolist(), digits.y.tolist()))
+    assert [labels[i] for i in frame["id"]] == frame["label"].to_list()
+    victims = [set(part["id"]) for part in frame.partition_by("seed")]
+    assert all(len(ids) == VICTIMS for ids in victims)
+    assert victims[0] != victims[1]
+    assert (frame["uniqueness"] > 0).all()
+    assert frame["uniqueness"].is_finite().all()
+
+
+def test_pictures_are_what_the_table_measures(run, frame):
+    pictures = np.load(run[0] / "pictures.npz")
+    truth = pictures["truth"]
+    ids = frame.filter((pl.col("seed") == 0) & (pl.col("attack") == "analytic"))["id"][:VICTIMS]
+    digits = data.load("digits").train
+    np.testing.assert_allclose(truth, digits.x[ids.to_numpy()], atol=1e-6)
+    for name in set(pictures) - {"truth"}:
+        defense, attack = name.split(" / ")
+        rows = analysis.of_pair(frame.filter(pl.col("seed") == 0), defense, attack)
+        mse = ((pictures[name] - truth) ** 2).mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(rows["mse"], mse, rtol=1e-3, atol=1e-9)
+
+
+def test_the_analytic_attack_and_idlg_are_exact_without_a_defense(frame):
+    plain = frame.filter(pl.col("defense") == "no defense")
+    exact = plain.filter(pl.col("attack") == "analytic")
+    assert (exact["feature_error"] < 1e-3).all()
+    assert exact["success"].all()
+    assert plain.filter(pl.col("attack") == "idlg")["label_recovered"].all()
+    assert frame.filter(pl.col("attack") == "labels")["ssim"].is_null().all()
+    # A bottleneck before the last layer leaves the first one as it is.
+    precode = frame.filter((pl.col("defense") == "PRECODE") & (pl.col("attack") == "analytic"))
+    assert precode["success"].all()
+
+
+def test_the_summary_follows_from_the_table(frame, summary):
+    for label, entry in summary.items():
+        for name, measured in entry["attacks"].items():
+            for seed, part in enumerate(analysis.of_pair(frame, label, name).partition_by("seed")):
+                if measured["success"] is not None:
+                    assert measured["success"]["per_seed"][seed] == pytest.approx(
+                        part["success"].mean()
+                    )
+                if measured["label_recovered"] is not None:
+                    assert measured["label_recovered"]["per_seed"][seed] == pytest.approx(
+                        part["label_recovered"].mean()
+                    )
+
+
+def test_the_report_loads_nothing_and_shows_the_numbers(run, summary):
+    out, text = run
+    page = (out / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/svg+xml;") for source in sources)
+    assert "<script" not in page
+    for label, entry in summary.items():
+        assert label in page
+        assert f"{100 * entry['attacks']['ig']['success']['mean']:.1f} ±" in page
+        assert label in text
+    for claim in json.loads((out / "claims.json").read_text()):
+        assert claim["statement"] in page.replace("&#x27;", "'")
+    assert str(out / "report.html") in text
+
+
+def entry(family, **attacks):
+    measured = {
+        name: {
+            "success": over_seeds(values),
+            "feature_error": over_seeds([1 - value for value in values]),
+            "label_recovered": over_seeds([1.0, 1.0, 1.0]),
+            "spearman": over_seeds([0.4, 0.5, 0.6]),
+        }
+        for name, values in attacks.items()
+    }
+    return {"family": family, "attacks": measured}
+
+
+def test_verdicts_follow_from_the_strongest_attack():
+    high, low, none = [0.9, 1.0, 0.95], [0.1, 0.2, 0.15], [0.0, 0.0, 0.0]
+    summary = {
+        "defenses": {
+            "no defense": entry("none", ig=high, idlg=high),
+            "PRECODE": entry("precode", ig=none, adaptive=high),
+            "PPP 1": entry("ppp", ig=none, adaptive=low),
+            "CVB": entry("cvb", ig=none, adaptive=none),
+            "pruning 0.9": entry("prune", ig=low, adaptive=high),
+            "batch of 8": entry("batch", ig=low),
+        }
+    }
+    verdicts = {claim.key: claim.verdict for claim in claims.claims(summary, "a network")}
+    assert verdicts == {
+        "inversion_breaks_undefended": "reproduced",
+        "idlg_labels": "reproduced",
+        "precode_stops_inversion": "reproduced",
+        "adaptive_attack_breaks_precode": "reproduced",
+        "ppp_holds": "not reproduced",
+        "cvb_holds": "reproduced",
+        "prune_lowers_success": "not reproduced",
+        "batch_lowers_success": "reproduced",
+        "inversion_follows_uniqueness": "reproduced",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--defenses", "nonsense"], "unknown defense 'nonsense'; choose from none, precode"),
+        (["--defenses", "gaussian:much"], "strength of the defense 'gaussian:much' is not a"),
+        (["--defenses", "prune:1.5"], "defense 'prune:1.5': fraction=1.5"),
+        (["--defenses", "none:2"], "takes no strength"),
+        (["--defenses", "batch:2.5"], "2.5 must be a whole number"),
+        (["--defenses", "cvb"], "defense 'cvb': bottleneck=convolutional() is for images"),
+        (["--attacks", "guess"], "unknown attack 'guess'; choose from ig, adaptive"),
+        (["--match", "layers/9"], "--match: leaf_weights=only('layers/9'): there is no such leaf"),
+        (
+            ["--match", "layers/2", "--defenses", "precode"],
+            "--match layers/2 leaves nothing to match for an attack on the defense 'PRECODE'",
+        ),
+        (["--bottleneck-before", "layers/7"], "defense 'precode': before='layers/7' is no layer"),
+        (["--bottleneck-before", "layers/0"], "the bottleneck leaves nothing to match for an att"),
+        (
+            ["--model", "lenet", "--bottleneck-before", "convolutions/1"],
+            "defense 'precode': bottleneck=linear() is for vectors",
+        ),
+        (["--victims", "12"], "--victims 12 must be a multiple of the 8 examples"),
+        (["--victims", "2000"], "--victims 2000 and --reference 48 are more than the 1437"),
+        (["--seeds", "0"], "--seeds 0 must be at least 1"),
+        (["--learning-rate", "0"], "--learning-rate 0.0 must be positive"),
+        (["--total-variation", "-1"], "--total-variation -1.0 must be at least 0"),
+        (["--ssim-threshold", "1"], "--ssim-threshold 1.0 must be"),
+        (["--epochs", "-1"], "--epochs -1"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
+    assert main(["invert", "--hidden", "8", "8", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
