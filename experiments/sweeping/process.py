@@ -1,7 +1,7 @@
 """A trial as a process of its own, so that nothing it does stops the others.
 
-`python -m experiments.sweeping.process JOB [options]` is `python -m experiments JOB [options]`,
-except that it ends with the process that started it.
+`python -m experiments.sweeping.process PID JOB [options]` is `python -m experiments JOB [options]`,
+except that it ends when its parent, which has this PID, ends.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ def start(
     _clear(out)
     with log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", __name__, *command, "--out", str(out)],
+            [sys.executable, "-m", __name__, str(os.getpid()), *command, "--out", str(out)],
             stdin=subprocess.DEVNULL,
             cwd=folder,
             stdout=output,
@@ -79,16 +79,14 @@ def _clear(out: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Asks the kernel to kill this process when its parent dies (Linux only)."""
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died meanwhile
-        os.kill(os.getpid(), signal.SIGKILL)
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has died already
+        sys.exit(f"process {parent}, which started this trial, is gone")
 
 
 if __name__ == "__main__":
-    _end_with_parent()
+    _end_with_parent(int(sys.argv.pop(1)))
     sys.exit(main())
