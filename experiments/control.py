@@ -60,7 +60,7 @@ class Options:
     train_size: int | None = None
     gate_quantiles: tuple[float, ...] = (0.95, 0.9, 0.7)
     clip_caps: tuple[float, ...] = (0.05, 0.01, 0.003)
-    budgets_nats: tuple[float, ...] = (1.0, 0.5, 0.2)
+    budgets_nats: tuple[float, ...] = (4.0, 2.0, 1.0)
     censor_fractions: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
     drops: tuple[float, ...] = (0.01, 0.02, 0.04)
     relative_ridge: float = 0.1

@@ -12,6 +12,7 @@ from experiments.tradeoffs.measured import attacks, describe, find
 
 REFERENCE = "censor"
 LEFT_OUT = "censor, removed left out"
+DRAWN = 3  # frontiers are drawn up to so many times the largest named loss of accuracy
 _GRID = 40  # points of a drawn frontier
 
 
@@ -29,7 +30,7 @@ def summarize(results: Sequence[DefenseRun], drops: Sequence[float]) -> dict[str
             defenses[result.defense.label]["attacks_on_kept"] = attacks(result, kept)
     points = _points(defenses)
     ((plain,), methods) = points.pop("sgd"), points
-    grid = np.linspace(0, _largest_loss(plain, methods), _GRID).tolist()
+    grid = np.linspace(0, DRAWN * max(drops), _GRID).tolist()
     return {
         "defenses": defenses,
         "drops": list(drops),
@@ -77,11 +78,3 @@ def _lost(plain: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, Any
         "drop": over_seeds(lost),
         "rate": setting["success"],
     }
-
-
-def _largest_loss(plain: Mapping[str, Any], methods: Mapping[str, Any]) -> float:
-    return max(
-        _lost(plain, setting)["drop"]["mean"]
-        for settings in methods.values()
-        for setting in settings
-    )

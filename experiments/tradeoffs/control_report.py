@@ -9,7 +9,7 @@ from experiments.recipe import RecipeBook
 from experiments.studies import threat_models
 from experiments.studies.seeds import interval, number, percent
 from experiments.task import Task
-from experiments.tradeoffs.at_equal_accuracy import LEFT_OUT, REFERENCE
+from experiments.tradeoffs.at_equal_accuracy import DRAWN, LEFT_OUT, REFERENCE
 from experiments.tradeoffs.control_claims import NAMES, RULE
 from gujax.reporting import RunDirectory, Table, figures, html, style
 
@@ -151,13 +151,15 @@ def _draw(directory: RunDirectory, summary: Mapping[str, Any]) -> str:
         )
         for name in shown
     ]
-    path = style.save(figures.frontiers(lines, 0.01), directory.file("figures/frontiers"))
+    drawn = figures.frontiers(lines, 0.01, DRAWN * max(summary["drops"]))
+    path = style.save(drawn, directory.file("figures/frontiers"))
     return html.figure(
         path,
         "Members found over the accuracy given up, one panel per method",
         "What the better of LiRA and RMIA finds at 1 % false positives, over the accuracy that a "
         "method costs. Dots: settings, means over seeds. Lines: interpolated seed by seed, with "
-        "95 % t-intervals, as far as every seed reaches. Grey: censoring. Dotted: guessing.",
+        "95 % t-intervals, as far as every seed reaches. Grey: censoring. Dotted: guessing. "
+        "Settings that cost more accuracy than the axis shows are in the table below.",
     )
 
 

@@ -82,12 +82,15 @@ class FrontierLine:
     rates: Sequence[Interval]
 
 
-def frontiers(lines: Sequence[FrontierLine], false_positive_rate: float) -> Figure:
+def frontiers(
+    lines: Sequence[FrontierLine], false_positive_rate: float, largest_drop: float
+) -> Figure:
     """What each method gives away over the accuracy that it costs; the first line in each panel.
 
     Args:
         lines: One per panel; the first is what the others are compared with.
         false_positive_rate: Where the true-positive rates were read.
+        largest_drop: Where the horizontal axis ends; settings that cost more are not shown.
     """
     figure, grid = new_figure(
         2.9 * len(lines) + 0.6, 3.4, 1, len(lines), sharex=True, sharey=True, squeeze=False
@@ -116,8 +119,9 @@ def frontiers(lines: Sequence[FrontierLine], false_positive_rate: float) -> Figu
         axes.set_title(line.label, color=tint, fontsize=10.5)
         axes.xaxis.set_major_formatter(_PERCENT)
         axes.yaxis.set_major_formatter(_PERCENT)
-        axes.set_ylim(bottom=0)
-        axes.set_xmargin(0.14)
+    # Shared axes, so once for all, when every panel has its points.
+    grid[0, 0].set_ylim(bottom=0)
+    grid[0, 0].set_xlim(-0.05 * largest_drop, 1.1 * largest_drop)
     grid[0, 0].set_ylabel(f"TPR at {100 * false_positive_rate:g} % FPR (%)")
     figure.supxlabel("points of test accuracy given up against plain SGD", fontsize=10)
     return figure
