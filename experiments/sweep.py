@@ -91,7 +91,7 @@ def run(options: Options) -> int:
     for facet in facets:
         check_option(facet in names, f"--facet {facet}: the option is the same in all trials")
     run_trials = _backend(options)
-    with directory.opened():
+    with directory.opened(), as_user_error(OSError):  # a disk may fill up on the way
         directory.record(trials)
         missing = [trial for trial in trials if not directory.is_done(trial)]
         console.print(_opening(trials, len(trials) - len(missing), directory), soft_wrap=True)
@@ -105,9 +105,8 @@ def run(options: Options) -> int:
                 raise
         order = {trial.id: index for index, trial in enumerate(trials)}
         failed = sorted(shown.failed, key=lambda outcome: order[outcome.trial.id])
-        with as_user_error(OSError):
-            table = gather(directory, trials, failed)
-            tables = report.write(directory, trials, table, failed, facets, options.measure)
+        table = gather(directory, trials, failed)
+        tables = report.write(directory, trials, table, failed, facets, options.measure)
     for drawn in tables:
         console.print(to_terminal(drawn))
     console.print(f"report: {directory.path / report.PAGE}", soft_wrap=True)
