@@ -3,17 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from experiments import checks
 from experiments.claim import write_claims
 from experiments.errors import check_option
-from experiments.inversion import Effort, Setting, build_sharings, standardized
+from experiments.inversion import Effort, Setting, build_sharings, check_leaves, standardized
 from experiments.inverting import runs
 from experiments.inverting.report import save_pictures
 from experiments.job import run_directory
 from experiments.precoding import analysis, claims, networks, report
-from experiments.precoding.training import Schedule
+from experiments.precoding.training import Schedule, held_out
 from experiments.task import ModelName, load_task
 from gujax.reporting import progress, to_terminal
 
@@ -104,12 +105,16 @@ def _plan(options: Options, model: ModelName) -> runs.Plan:
         load_task(options.dataset, model, options.hidden, options.train_size)
     )
     size = len(task.dataset.train)
-    for name in ("victims", "batch_size"):
-        count = getattr(options, name)
-        check_option(
-            count <= size,
-            f"--{name.replace('_', '-')} {count} is more than the {size} training examples",
-        )
+    check_option(
+        options.victims <= size,
+        f"--victims {options.victims} is more than the {size} training examples",
+    )
+    trained_on = int(np.sum(~held_out(size)))
+    check_option(
+        options.batch_size <= trained_on,
+        f"--batch-size {options.batch_size} is more than the {trained_on} examples that are "
+        "trained on; the others are held out",
+    )
     setting = Setting(
         before=options.bottleneck_before,
         early_before=options.early_bottleneck_before,
@@ -118,12 +123,16 @@ def _plan(options: Options, model: ModelName) -> runs.Plan:
     )
     # Without convolutions there is nothing to put a convolutional bottleneck before.
     fitting = ("precode", "ppp:1") if model == "mlp" else ("precode", "ppp:1", "cvb")
+    sharings = build_sharings(task, ("none", *(options.defenses or fitting)), setting)
+    effort = Effort.suited(space, model, iterations=options.iterations)
+    for sharing in sharings:
+        check_leaves(sharing, effort)
     return runs.Plan(
         task,
         space,
-        build_sharings(task, ("none", *(options.defenses or fitting)), setting),
+        sharings,
         report.ATTACKS,
-        Effort.suited(space, model, iterations=options.iterations),
+        effort,
         options.seeds,
         options.victims,
         reference=0,

@@ -138,6 +138,7 @@ def _cvb(task: Task, setting: Setting, strength: float) -> Sharing:
 
 @_defense("ppp", "PPP {:g}", 1.0, "standard deviation of the noise over the rms of the leaves")
 def _ppp(task: Task, setting: Setting, strength: float) -> Sharing:
+    _check_nonnegative(strength)
     precode = _precode(task, setting, strength)
     perturbed = inversion.without(*precode.stochastic)
 
@@ -258,6 +259,11 @@ def _whole(strength: float) -> int:
     return int(strength)
 
 
+def _check_nonnegative(strength: float) -> None:
+    if not strength >= 0:
+        raise ValueError(f"its strength {strength:g} must be at least 0")
+
+
 def _without_noise(gradient_fn: GradientFn) -> Share:
     return lambda params, examples, key: gradient_fn(params, examples)
 
@@ -320,8 +326,7 @@ def _noisy(
     strength: float,
 ) -> Sharing:
     plain = _none(task, setting, 0)
-    if strength < 0:
-        raise ValueError(f"its strength {strength:g} must be at least 0")
+    _check_nonnegative(strength)
 
     def share(params: PyTree, examples: Examples, key: PRNGKeyArray) -> PyTree:
         update = plain.share(params, examples, key)

@@ -70,14 +70,14 @@ def train(task: Task, sharing: Sharing, schedule: Schedule, steps: Steps) -> Tra
         steps: Progress; takes a step for every learning rate.
     """
     split = task.dataset.train
-    held_out = _held_out(len(split))
-    train_one = _trainer(task, sharing, schedule, ~held_out)
+    unseen = held_out(len(split))
+    train_one = _trainer(task, sharing, schedule, ~unseen)
     measured = []
     for rate in schedule.learning_rates:
         with steps.step(f"{task.model_name}, {sharing.label}: training at {rate:g}"):
             results = [train_one(rate, seed) for seed in range(schedule.seeds)]
             accuracy = [
-                np.mean(_answers(sharing, result, split.x[held_out]) == split.y[held_out])
+                np.mean(_answers(sharing, result, split.x[unseen]) == split.y[unseen])
                 for result in results
             ]
             # Only the numbers: networks of one rate at a time fit the memory.
@@ -104,7 +104,7 @@ def _trainer(
     def chain(tuned: dict[str, Array], key: PRNGKeyArray) -> optax.GradientTransformation:
         return optax.chain(
             transforms.mean(batch_size=schedule.batch_size),
-            _perturbation(sharing, key),
+            perturbation(sharing, key),
             descent("adam", tuned["learning_rate"], 0.0, num_steps),
         )
 
@@ -148,7 +148,7 @@ def _predict(apply: Callable, params: PyTree, x: Float[Array, "examples ..."]) -
     return training.predict(apply, params, x)
 
 
-def _perturbation(sharing: Sharing, key: PRNGKeyArray) -> optax.GradientTransformation:
+def perturbation(sharing: Sharing, key: PRNGKeyArray) -> optax.GradientTransformation:
     """What the defense does to the mean gradient of a batch before it is shared."""
     if sharing.family != "ppp":
         return optax.identity()
@@ -165,6 +165,7 @@ def _perturbation(sharing: Sharing, key: PRNGKeyArray) -> optax.GradientTransfor
     return optax.GradientTransformation(init, update)
 
 
-def _held_out(num_examples: int) -> Bool[np.ndarray, "examples"]:
+def held_out(num_examples: int) -> Bool[np.ndarray, "examples"]:
+    """The examples that learning rates are judged on, and that nothing is trained on."""
     order = np.random.default_rng(0).permutation(num_examples)
     return order < round(_HELD_OUT * num_examples)

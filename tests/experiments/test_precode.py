@@ -1,0 +1,221 @@
+"""A small run of the job `precode` through the real command line, and what it refuses."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+from experiments.__main__ import main
+from experiments.inversion import Setting, build_sharings
+from experiments.precoding import claims
+from experiments.precoding.training import perturbation
+from experiments.studies.seeds import differences, over_seeds
+from experiments.task import Task
+from gujax import data, models, training
+from gujax.gradients.algebra import named_leaves
+from gujax.reporting import is_complete
+
+# Compiling quickly matters more here than running quickly.
+FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+SEEDS, VICTIMS, EPOCHS = 2, 3, 2
+RATES = (1e-5, 0.03)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("precode") / "run"
+    command = (
+        f"precode --models mlp --hidden 12 12 --defenses precode --seeds {SEEDS} "
+        f"--victims {VICTIMS} --iterations 5 --epochs {EPOCHS} --train-size 300 "
+        f"--learning-rates {RATES[0]} {RATES[1]} --out {out}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", *command.split()],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+@pytest.fixture(scope="module")
+def summary(run):
+    (network,) = json.loads((run[0] / "summary.json").read_text())["networks"].values()
+    return network["defenses"]
+
+
+def test_the_run_is_complete_and_has_every_file(run):
+    out, _ = run
+    assert is_complete(out)
+    assert {path.name for path in out.iterdir()} == {
+        "config.json",
+        "status.json",
+        "summary.json",
+        "claims.json",
+        "report.html",
+        "examples.parquet",
+        "training.parquet",
+        "pictures-mlp.npz",
+        "figures",
+    }
+
+
+def test_no_bottleneck_is_without_its_adaptive_attack(run, summary):
+    assert list(summary["no defense"]["attacks"]) == ["ig", "analytic"]
+    assert list(summary["PRECODE"]["attacks"]) == ["ig", "adaptive", "averaged", "analytic"]
+    frame = pl.read_parquet(run[0] / "examples.parquet")
+    assert len(frame) == SEEDS * VICTIMS * 6
+    # The first layer comes before the bottleneck, which leaves its input to be read.
+    assert frame.filter(pl.col("attack") == "analytic")["success"].all()
+
+
+def test_accuracies_follow_from_the_table_of_epochs(run, summary):
+    frame = pl.read_parquet(run[0] / "training.parquet")
+    assert len(frame) == SEEDS * EPOCHS * len(summary)
+    last = frame.filter(pl.col("epoch") == EPOCHS)
+    accuracy = {
+        label: last.filter(pl.col("defense") == label).sort("seed")["test_accuracy"].to_numpy()
+        for label in summary
+    }
+    for label, entry in summary.items():
+        trained = entry["training"]
+        assert trained["test_accuracy"]["per_seed"] == pytest.approx(accuracy[label])
+        lost = accuracy[label] - accuracy["no defense"]
+        assert trained["difference"]["per_seed"] == pytest.approx(lost)
+    assert accuracy["PRECODE"].std() > 0
+
+
+def test_the_learning_rate_is_the_best_on_held_out_examples(summary):
+    for entry in summary.values():
+        tried = {x["learning_rate"]: x["accuracy"] for x in entry["training"]["validation"]}
+        assert list(tried) == list(RATES)
+        # The smaller one leaves a network as it was at initialization.
+        assert tried[RATES[1]] > tried[RATES[0]]
+        assert entry["training"]["learning_rate"] == RATES[1]
+
+
+def test_the_report_loads_nothing_and_shows_the_numbers(run, summary):
+    out, text = run
+    page = (out / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/svg+xml;") for source in sources)
+    assert "<script" not in page
+    for label, entry in summary.items():
+        accuracy = f"{100 * entry['training']['test_accuracy']['mean']:.1f} ±"
+        assert accuracy in page
+        assert accuracy in text
+        assert label in text
+    for claim in json.loads((out / "claims.json").read_text()):
+        assert claim["statement"] in page.replace("&#x27;", "'")
+    assert str(out / "report.html") in text
+
+
+def entry(family, accuracy, **attacks):
+    measured = {
+        name: {"success": over_seeds(values), "feature_error": over_seeds([0.5, 0.5, 0.5])}
+        for name, values in attacks.items()
+    }
+    difference = differences(over_seeds(accuracy), over_seeds([0.9, 0.91, 0.92]))
+    return {"family": family, "attacks": measured, "training": {"difference": difference}}
+
+
+def test_verdicts_follow_from_all_networks_and_the_strongest_attack():
+    high, none = [0.9, 1.0, 0.95], [0.0, 0.0, 0.0]
+    near, far = [0.9, 0.905, 0.92], [0.85, 0.86, 0.87]
+    linear = {
+        "PRECODE": entry("precode", near, ig=none, adaptive=high, averaged=none),
+        "PPP 1": entry("ppp", far, ig=none, adaptive=none, analytic=high),
+    }
+    convolutional = {
+        "PRECODE": entry("precode", near, ig=none, adaptive=none, averaged=none),
+        "PPP 1": entry("ppp", far, ig=none, adaptive=none),
+        "CVB": entry("cvb", near, ig=none, adaptive=none),
+    }
+    networks = {"a": {"defenses": linear}, "b": {"defenses": convolutional}}
+    found = claims.claims({"networks": networks})
+    assert {claim.key: claim.verdict for claim in found} == {
+        "precode_stops_inversion": "reproduced",
+        "adaptive_attack_breaks_precode": "not reproduced",  # of b it reconstructs nothing
+        "ppp_holds": "not reproduced",  # what the analytic attack reads from a
+        "cvb_holds": "reproduced",
+        "precode_keeps_accuracy": "reproduced",
+        "ppp_keeps_accuracy": "not reproduced",
+        "cvb_keeps_accuracy": "reproduced",
+    }
+    assert all("a: " in claim.measured for claim in found if not claim.key.startswith("cvb"))
+
+
+def test_in_training_ppp_adds_noise_to_what_the_adaptive_attack_would_match():
+    rng = np.random.default_rng(0)
+    split = data.Split.from_arrays(rng.normal(size=(4, 60)), np.arange(4) % 3)
+    model = models.mlp((60,), 3, (50, 40))
+    task = Task(
+        data.Dataset("random", split, split, 3), model, "MLP", training.cross_entropy_loss(model)
+    )
+    ppp, precode = build_sharings(task, ["ppp:0.5", "precode"], Setting())
+    gradient = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 2.0), model_shapes(ppp))
+    optimizer = perturbation(ppp, jax.random.key(0))
+    first, state = optimizer.update(gradient, optimizer.init(gradient))
+    second, _ = optimizer.update(gradient, state)
+    noise = []
+    for (path, a), (_, b), (_, c) in zip(*map(named_leaves, (first, second, gradient))):
+        if path in ppp.stochastic:
+            np.testing.assert_array_equal(a, c)
+        else:
+            noise.append(np.stack([np.ravel(a - c), np.ravel(b - c)]))
+    noise = np.concatenate(noise, axis=1)
+    # Half the rms of these leaves, all of whose entries are 2; and fresh in every step.
+    np.testing.assert_allclose(noise.std(axis=1), 1.0, rtol=0.05)
+    assert abs(np.corrcoef(noise)[0, 1]) < 0.08
+    unchanged = perturbation(precode, jax.random.key(0))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        unchanged.update(gradient, unchanged.init(gradient))[0],
+        gradient,
+    )
+
+
+def model_shapes(sharing):
+    return jax.eval_shape(sharing.model.init, jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--defenses", "cvb"], "defense 'cvb': bottleneck=convolutional() is for images"),
+        (
+            ["--bottleneck-before", "layers/0"],
+            "the bottleneck leaves nothing to match",
+        ),
+        (["--bottleneck-before", "head"], "defense 'precode': before='head' is no layer"),
+        (["--defenses", "ppp:-1"], "defense 'ppp:-1': its strength -1 must be at least 0"),
+        (["--defenses", "gate"], "--defenses gate is none of precode, ppp, cvb; the job `invert`"),
+        (["--defenses"], "--defenses is empty"),
+        (["--models"], "--models is empty"),
+        (["--models", "lenet", "--dataset", "breast_cancer"], "use models.mlp for vectors"),
+        (["--victims", "2000"], "--victims 2000 is more than the 1437 training examples"),
+        (["--batch-size", "1400"], "--batch-size 1400 is more than the 1293 examples"),
+        (["--seeds", "0"], "--seeds 0 must be at least 1"),
+        (["--epochs", "0"], "--epochs 0 must be at least 1"),
+        (["--learning-rates"], "--learning-rates is empty"),
+        (["--learning-rates", "0"], "--learning-rates 0.0 must be positive"),
+        (["--early-beta", "-1"], "--early-beta -1.0 must be at least 0"),
+        (["--ssim-threshold", "1"], "--ssim-threshold 1.0 must be"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(capsys, tmp_path, arguments, says):
+    common = ["precode", "--models", "mlp", "--hidden", "8", "8", "--out", str(tmp_path / "run")]
+    assert main([*common, *arguments]) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
