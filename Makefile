@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: compare audit benchmark test test-long lint format clean
+.PHONY: compare audit benchmark notebooks test test-long lint format clean
 
 compare: $(VENV)/.installed
 	$(BIN)/python -m experiments compare
@@ -14,6 +14,9 @@ audit: $(VENV)/.installed
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python -m experiments benchmark
+
+notebooks: $(VENV)/.installed-dev
+	cd notebooks && ../$(BIN)/jupyter execute --inplace *.ipynb
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
