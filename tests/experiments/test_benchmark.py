@@ -16,9 +16,7 @@ from experiments.__main__ import main
 from experiments.benchmarking import growth, measure, methods
 from experiments.benchmarking.cases import mlp_case
 from gujax.reporting import is_complete
-
-# Compiling quickly matters more here than running quickly.
-FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+from tests.experiments.fast import FAST_COMPILE
 
 
 @pytest.fixture(scope="module")

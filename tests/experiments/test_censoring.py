@@ -17,9 +17,8 @@ from experiments.tradeoffs import cases
 from experiments.tradeoffs.cases import Kinds, Sizes, load_cases
 from experiments.tradeoffs.censoring_claims import MARGIN, SUBSTANTIAL, claims, effects
 from gujax.reporting import is_complete
+from tests.experiments.fast import FAST_COMPILE
 
-# Compiling quickly matters more here than running quickly.
-FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
 

@@ -12,9 +12,8 @@ import pytest
 
 from experiments.membership import auc_per_example, measures
 from gujax.reporting import is_complete
+from tests.experiments.fast import FAST_COMPILE
 
-# Compiling quickly matters more here than running quickly.
-FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 SEEDS, MODELS, EXAMPLES = 2, 4, 200
 
 

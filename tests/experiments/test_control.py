@@ -14,9 +14,7 @@ from experiments.studies.seeds import over_seeds
 from experiments.tradeoffs.control_claims import claims
 from experiments.tradeoffs.frontier import at_equal_accuracy, interpolate
 from gujax.reporting import is_complete
-
-# Compiling quickly matters more here than running quickly.
-FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+from tests.experiments.fast import FAST_COMPILE
 
 
 def test_between_settings_success_is_on_a_straight_line():

@@ -15,9 +15,8 @@ from experiments.inverting import analysis, claims
 from experiments.studies.seeds import over_seeds
 from gujax import data
 from gujax.reporting import is_complete
+from tests.experiments.fast import FAST_COMPILE
 
-# Compiling quickly matters more here than running quickly.
-FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 SEEDS, VICTIMS = 2, 4
 
 

@@ -20,9 +20,8 @@ from experiments.leaking.structure import default_layers, fully_connected_layers
 from gujax import data, models
 from gujax.leakage import coordinates_from_gram
 from gujax.reporting import is_complete
+from tests.experiments.fast import FAST_COMPILE
 
-# Compiling quickly matters more here than running quickly.
-FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 SEEDS, EXAMPLES, VICTIMS = 2, 80, 4
 LAYERS = ("layers/0", "layers/1")
 

@@ -23,8 +23,8 @@ from experiments.peeling.claims import claims
 from experiments.peeling.rounds import Arm, halves_of_pool, next_layer
 from experiments.studies.seeds import over_seeds
 from gujax.reporting import is_complete
+from tests.experiments.fast import FAST_COMPILE
 
-FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
 

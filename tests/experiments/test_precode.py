@@ -21,9 +21,8 @@ from experiments.task import Task
 from gujax import data, models, training
 from gujax.gradients.algebra import named_leaves
 from gujax.reporting import is_complete
+from tests.experiments.fast import FAST_COMPILE
 
-# Compiling quickly matters more here than running quickly.
-FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 SEEDS, VICTIMS, EPOCHS = 2, 3, 2
 RATES = (1e-5, 0.03)
 

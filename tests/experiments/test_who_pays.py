@@ -25,8 +25,8 @@ from experiments.subgroups.claims import claims
 from experiments.subgroups.groups import groups_of, made_rare
 from experiments.task import load_task
 from gujax.reporting import is_complete
+from tests.experiments.fast import FAST_COMPILE
 
-FAST_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 SEEDS, MODELS, EXAMPLES, KEEP = 2, 4, 200, 0.25
 
 
