@@ -7,7 +7,7 @@ import pytest
 from gujax import gradients, models
 
 SHAPES = {"mlp": (5, 7), "convnet": (8, 12, 2), "resnet": (6, 4, 2), "vgg": (4, 6, 2)}
-OPTIONS = {"resnet": {"channels": (8,)}, "vgg": {"channels": (8, 16), "hidden": 32}}
+OPTIONS = {"resnet": {"channels": (8,)}, "vgg": {"channels": (8,), "hidden": 16}}
 
 
 def build(name):
