@@ -103,8 +103,8 @@ def _build(
     if model == "lenet_sigmoid":
         return models.lenet(shape, num_classes, "sigmoid", by_patches=True), "LeNet (sigmoid)"
     if model == "vgg":
-        return models.vgg(shape, num_classes), "small VGG"
-    return models.resnet(shape, num_classes), "ResNet (GroupNorm)"
+        return models.vgg(shape, num_classes, by_patches=True), "small VGG"
+    return models.resnet(shape, num_classes, by_patches=True), "ResNet (GroupNorm)"
 
 
 def initial_params(task: Task, keys: PRNGKeyArray) -> PyTree:

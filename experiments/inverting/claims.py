@@ -37,19 +37,21 @@ def claims(summary: Mapping[str, Any], model_name: str) -> list[Claim]:
     if "ig" not in plain:
         return found
     undefended = plain["ig"]["success"]
-    for label, entry in defenses.items():
-        if (best := strongest(entry)) is None:
+    for family in dict.fromkeys(entry["family"] for entry in defenses.values()):
+        key, source, statement = _lowers(family)
+        if not statement:
             continue
-        attacks = entry["attacks"]
-        drop = differences(undefended, attacks[best]["success"])
-        measured = (
-            f"{model_name}: success {percent(undefended)} % without, "
-            f"{percent(attacks[best]['success'])} % with {label} ({best})"
-        )
-        key, source, statement = _lowers(entry["family"])
-        if statement:
-            effects = [interval(drop)]
-            found.append(Claim(key, statement, source, measured, verdict(effects)))
+        measured, effects = [], []
+        for label, entry in defenses.items():
+            if entry["family"] == family and (best := strongest(entry)) is not None:
+                success = entry["attacks"][best]["success"]
+                measured.append(f"{percent(success)} % with {label} ({best})")
+                effects.append(interval(differences(undefended, success)))
+        if effects:
+            without = f"{model_name}: success {percent(undefended)} % without, "
+            found.append(
+                Claim(key, statement, source, without + ", ".join(measured), verdict(effects))
+            )
     found += bottleneck_claims({model_name: defenses})
     if correlation := plain["ig"]["spearman"]:
         found.append(
@@ -121,7 +123,7 @@ def bottleneck_claims(networks: Mapping[str, Mapping[str, Any]]) -> list[Claim]:
     """Claims on PRECODE, PPP and CVB, each over all networks that were attacked under it.
 
     Args:
-        networks: By network, in words, the defenses of a summary.
+        networks: By network, in words, the defenses of a summary; one is no defense.
     """
     found = []
     for label in dict.fromkeys(label for defenses in networks.values() for label in defenses):
@@ -130,26 +132,36 @@ def bottleneck_claims(networks: Mapping[str, Mapping[str, Any]]) -> list[Claim]:
         if not all("ig" in entry["attacks"] for entry in entries.values()):
             continue
         if family == "precode":
-            found += _precode({name: entry["attacks"] for name, entry in entries.items()})
+            plain = {name: networks[name]["no defense"]["attacks"]["ig"] for name in entries}
+            found += _precode({name: entry["attacks"] for name, entry in entries.items()}, plain)
         elif family in ("ppp", "cvb"):
             found.append(_holds(label, family, entries))
     return found
 
 
-def _precode(networks: Mapping[str, Mapping[str, Any]]) -> list[Claim]:
+def _precode(
+    networks: Mapping[str, Mapping[str, Any]], plain: Mapping[str, Mapping[str, Any]]
+) -> list[Claim]:
+    undefended = {name: attack["success"] for name, attack in plain.items()}
     naive = {name: attacks["ig"]["success"] for name, attacks in networks.items()}
     adaptive = {name: attacks["adaptive"]["success"] for name, attacks in networks.items()}
     above = [over_seeds([x - _BROKEN for x in entry["per_seed"]]) for entry in adaptive.values()]
     gains = [differences(adaptive[name], naive[name]) for name in networks]
+    # An attack that fails anyway shows nothing of a defense.
+    drops = [differences(undefended[name], naive[name]) for name in networks]
+    stopped = [below(entry, SAFE) for entry in naive.values()]
     return [
         Claim(
             "precode_stops_inversion",
-            f"PRECODE lets Inverting Gradients succeed on at most {100 * SAFE:.0f} % of examples.",
+            f"PRECODE lets Inverting Gradients succeed on at most {100 * SAFE:.0f} % of examples, "
+            "fewer than without it.",
             PRECODE,
             "; ".join(
-                f"{name}: success {percent(x)} % (not adaptive)" for name, x in naive.items()
+                f"{name}: success {percent(x)} % (not adaptive), {percent(undefended[name])} % "
+                "without"
+                for name, x in naive.items()
             ),
-            verdict([interval(below(entry, SAFE)) for entry in naive.values()]),
+            verdict([interval(effect) for effect in (*stopped, *drops)]),
         ),
         Claim(
             "adaptive_attack_breaks_precode",
@@ -174,12 +186,17 @@ def _holds(label: str, family: str, entries: Mapping[str, Mapping[str, Any]]) ->
         measured.append(f"{name}: success {percent(success)} % ({best}, the strongest)")
         effects.append(interval(below(success, SAFE)))
     return Claim(
-        f"{family}_holds",
+        f"{key_of(label)}_holds",
         f"{label} lets no attack succeed on more than {100 * SAFE:.0f} % of examples.",
         ADAPTIVE if family == "ppp" else CVB,
         "; ".join(measured),
         verdict(effects),
     )
+
+
+def key_of(label: str) -> str:
+    """A defense's label, with its strength, as a part of a claim's key."""
+    return label.lower().replace(" ", "_")
 
 
 def below(entry: Mapping[str, Any], limit: float) -> dict[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from experiments.invert import Options
 
 _SHOWN = 8  # pictures per attack
-_SEARCHES = {"ig": "#222222", "adaptive": "#D55E00", "averaged": "#0072B2"}
+_BARS = {"ig": "#222222", "adaptive": "#D55E00", "averaged": "#0072B2", "analytic": "#009E73"}
 _UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
@@ -144,7 +144,7 @@ def _draw(
         panel = figures.BarPanel("", "examples reconstructed", bars, in_percent=True)
         made["success"] = (
             figures.bar_panels([[panel]], list(entries)),
-            "Share of examples that each search reconstructed. The bar of an attacker who does "
+            "Share of examples that each attack reconstructed. The bar of an attacker who does "
             "not know the defense says little about it: see the other ones.",
         )
     if panels:
@@ -169,7 +169,7 @@ def _draw(
 
 
 def success_bars(defenses: Mapping[str, Any]) -> list[figures.Bars]:
-    """Success of each search over the defenses of a summary."""
+    """Success of each attack over the defenses of a summary."""
     return [
         figures.Bars(
             attacking.REGISTRY[name].label,
@@ -181,7 +181,7 @@ def success_bars(defenses: Mapping[str, Any]) -> list[figures.Bars]:
                 for entry in defenses.values()
             ],
         )
-        for name, tint in _SEARCHES.items()
+        for name, tint in _BARS.items()
         if any(name in entry["attacks"] for entry in defenses.values())
     ]
 

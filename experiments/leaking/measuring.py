@@ -1,15 +1,13 @@
 """One seed of the job: networks are trained, their gradients measured, and inverted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import numpy as np
-import polars as pl
 from jaxtyping import Float, Int
 
-from experiments.inversion import Effort, Sharing, Victims, attack, rows, share
+from experiments.inversion import Effort, Sharing, Victims, share
 from experiments.leaking.attributes import Attribute
 from experiments.leaking.conditions import Condition
 from experiments.leaking.networks import At, Network, batch_of, train_networks
@@ -24,6 +22,7 @@ from experiments.leaking.observing import (
     observe,
 )
 from experiments.leaking.plan import Plan
+from experiments.leaking.recovering import Recovered, recover
 from experiments.task import Task
 from gujax.attacks.attributes import AttributeInference, infer_attribute
 from gujax.leakage import (
@@ -47,18 +46,6 @@ _PROBES, _VICTIMS = 2, 3
 
 Key = tuple[Condition, str]
 """A condition and a layer."""
-
-
-class Recovered(NamedTuple):
-    """What inversion found of the victims.
-
-    Attributes:
-        quality: One row per victim, as `experiments.inversion.rows` gives it.
-        inputs: The reconstructions, in the data set's own values.
-    """
-
-    quality: pl.DataFrame
-    inputs: Float[np.ndarray, "victims ..."]
 
 
 class Measured(NamedTuple):
@@ -145,7 +132,12 @@ def measure_seed(
     with steps.step(f"seed {seed}: inversion, layer by layer"):
         count = plan.victims
         victims = Victims(x[:count], y[:count], train.ids[pool.indices[:count]])
-        recovered = _recover(networks, sharing, effort, victims, plan, seed)
+        key = jax.random.fold_in(jax.random.key(seed), _VICTIMS)
+        recovered: dict[tuple[int, str], Recovered] = {}
+        for epoch in plan.recovery_epochs:
+            shared = share(sharing, networks[0.0, epoch].params, victims, key)
+            of_layers = recover(shared, victims, plan.layers, effort, key)
+            recovered |= {(epoch, layer): found for layer, found in of_layers.items()}
     return Measured(
         pool,
         x,
@@ -220,27 +212,3 @@ def _subspaces(seen: Observed, pool: Pool, plan: Plan, seed: int) -> tuple[Subsp
     if not ks:
         return ()
     return subspace_distance(seen.rows, pool.attribute, ks, num_shuffles=plan.shuffles, seed=seed)
-
-
-def _recover(
-    networks: Mapping[At, Network],
-    sharing: Sharing,
-    effort: Effort,
-    victims: Victims,
-    plan: Plan,
-    seed: int,
-) -> dict[tuple[int, str], Recovered]:
-    """Inversion of each layer's gradient alone, and of the whole gradient, at every epoch."""
-    key = jax.random.fold_in(jax.random.key(seed), _VICTIMS)
-    recovered = {}
-    for epoch in plan.recovery_epochs:
-        shared = share(sharing, networks[0.0, epoch].params, victims, key)
-        for layer in (*plan.layers, WHOLE):
-            of_layer = replace(effort, leaves=() if layer == WHOLE else (layer,))
-            outcome = attack(shared, "ig", of_layer, key)
-            assert outcome.inputs is not None
-            recovered[epoch, layer] = Recovered(
-                rows(shared, "ig", outcome, victims, effort.space),
-                effort.space.restore(outcome.inputs),
-            )
-    return recovered

@@ -17,9 +17,10 @@ from experiments.leaking.measures import (
     Measure,
     original,
 )
-from experiments.leaking.measuring import Measured, Recovered
+from experiments.leaking.measuring import Measured
 from experiments.leaking.observing import WHOLE
 from experiments.leaking.plan import Plan
+from experiments.leaking.recovering import Recovered
 from experiments.studies.seeds import interval, number, percent
 from experiments.task import Task
 from gujax.reporting import RunDirectory, Table, figures, html, style

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.claim import Claim, verdict
-from experiments.inverting.claims import ADAPTIVE, CVB, PRECODE, bottleneck_claims
+from experiments.inverting.claims import ADAPTIVE, CVB, PRECODE, bottleneck_claims, key_of
 from experiments.studies.seeds import interval, over_seeds, percent
 
 LOSS_LIMIT = 0.02  # of accuracy: a smaller loss counts as almost none
@@ -32,7 +32,7 @@ def _keeps_accuracy(label: str, family: str, entries: Mapping[str, Mapping[str, 
     lost = {name: entry["training"]["difference"] for name, entry in entries.items()}
     effects = [over_seeds([x + LOSS_LIMIT for x in entry["per_seed"]]) for entry in lost.values()]
     return Claim(
-        f"{family}_keeps_accuracy",
+        f"{key_of(label)}_keeps_accuracy",
         f"{label} costs almost no accuracy (less than {100 * LOSS_LIMIT:.0f} points).",
         _SOURCES[family],
         "; ".join(f"{name}: difference {percent(entry)} points" for name, entry in lost.items()),

@@ -11,7 +11,7 @@ from experiments.inverting.report import picture_rows, success_bars
 from experiments.precoding.claims import LOSS_LIMIT
 from experiments.precoding.networks import Network
 from experiments.studies.seeds import interval, number, percent
-from gujax.reporting import RunDirectory, Table, figures, html, style
+from gujax.reporting import Interval, RunDirectory, Table, figures, html, style
 
 if TYPE_CHECKING:
     from experiments.precode import Options
@@ -43,7 +43,7 @@ def write(
     sections = [
         html.section("What the attacks reach", *_reading(measured), html.table(success)),
         html.section(
-            "Success of the searches", drawn["success"], html.table(quality_table(measured))
+            "Success of the attacks", drawn["success"], html.table(quality_table(measured))
         ),
         html.section("What the defenses cost", html.table(accuracy), drawn["training"]),
         html.section("Claims", html.table(verdicts)),
@@ -196,13 +196,16 @@ def _draw(
     ]
     epochs = list(range(1, options.epochs + 1))
 
-    def line(label: str, curve: Sequence[Mapping[str, Any]]) -> figures.Line:
-        return figures.Line(label, epochs, [interval(of_epoch) for of_epoch in curve])
+    def line(label: str, name: str, curve: Sequence[Mapping[str, Any]]) -> figures.Line:
+        known = [interval(of_epoch) for of_epoch in curve]
+        if name == "test_accuracy":  # a symmetric interval may leave what is possible
+            known = [Interval(y.mean, max(y.low, 0), min(y.high, 1)) for y in known]
+        return figures.Line(label, epochs, known)
 
     grid = [
         [
             [
-                line(label, of_defense["training"]["curves"][curve])
+                line(label, curve, of_defense["training"]["curves"][curve])
                 for label, of_defense in entry["defenses"].items()
             ]
             for entry in measured.values()
@@ -212,7 +215,7 @@ def _draw(
     made = {
         "success": (
             figures.bar_panels([panels], labels),
-            "Share of examples that each search reconstructed. The bar of an attacker who does "
+            "Share of examples that each attack reconstructed. The bar of an attacker who does "
             "not know the defense says little about it: see the other ones.",
         ),
         "training": (

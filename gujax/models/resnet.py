@@ -1,20 +1,21 @@
 """A residual convolutional network with group normalization."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
+from gujax.models.convolution import convolution_by_patches
 from gujax.models.model import Model, from_module
 from gujax.validation import check_count
 
 _CHANNELS_PER_GROUP = 8
 
 
-def _convolution(c_in: int, c_out: int, stride: int, rngs: nnx.Rngs, size: int = 3) -> nnx.Conv:
-    # Without bias: the group norm that follows has one.
-    return nnx.Conv(c_in, c_out, (size, size), strides=stride, use_bias=False, rngs=rngs)
+MakeConv = Callable[..., nnx.Conv]
+"""`nnx.Conv`, without bias: the group norm that follows has one."""
 
 
 def _norm(channels: int, rngs: nnx.Rngs) -> nnx.GroupNorm:
@@ -24,13 +25,13 @@ def _norm(channels: int, rngs: nnx.Rngs) -> nnx.GroupNorm:
 class Block(nnx.Module):
     """Two convolutions and a shortcut, which is a 1 × 1 convolution where the shape changes."""
 
-    def __init__(self, c_in: int, c_out: int, stride: int, *, rngs: nnx.Rngs):
-        self.first = _convolution(c_in, c_out, stride, rngs)
+    def __init__(self, c_in: int, c_out: int, stride: int, rngs: nnx.Rngs, make_conv: MakeConv):
+        self.first = make_conv(c_in, c_out, (3, 3), stride, rngs=rngs)
         self.first_norm = _norm(c_out, rngs)
-        self.second = _convolution(c_out, c_out, 1, rngs)
+        self.second = make_conv(c_out, c_out, (3, 3), rngs=rngs)
         self.second_norm = _norm(c_out, rngs)
         changes = c_in != c_out or stride > 1
-        self.shortcut = _convolution(c_in, c_out, stride, rngs, size=1) if changes else None
+        self.shortcut = make_conv(c_in, c_out, (1, 1), stride, rngs=rngs) if changes else None
 
     def __call__(self, x: Float[Array, "batch h w c_in"]) -> Float[Array, "batch h2 w2 c_out"]:
         """Activations after the block."""
@@ -52,17 +53,18 @@ class ResNet(nnx.Module):
         num_classes: int,
         channels: Sequence[int],
         blocks: int,
-        *,
         rngs: nnx.Rngs,
+        convolution: Callable[..., Array] = jax.lax.conv_general_dilated,
     ):
-        self.stem = _convolution(input_channels, channels[0], 1, rngs)
+        make_conv = partial(nnx.Conv, use_bias=False, conv_general_dilated=convolution)
+        self.stem = make_conv(input_channels, channels[0], (3, 3), rngs=rngs)
         self.stem_norm = _norm(channels[0], rngs)
         stages = []
         width = channels[0]
         for stage, c_out in enumerate(channels):
             for block in range(blocks):
                 stride = 2 if stage > 0 and block == 0 else 1
-                stages.append(Block(width, c_out, stride, rngs=rngs))
+                stages.append(Block(width, c_out, stride, rngs, make_conv))
                 width = c_out
         self.blocks = nnx.List(stages)
         self.head = nnx.Linear(width, num_classes, rngs=rngs)
@@ -80,6 +82,8 @@ def resnet(
     num_classes: int,
     channels: Sequence[int] = (16, 32, 64),
     blocks: int = 1,
+    *,
+    by_patches: bool = False,
 ) -> Model:
     """A residual network for small images, with group norm.
 
@@ -90,6 +94,8 @@ def resnet(
         channels: width of each stage, multiples of 8 (the size of a normalization group).
         blocks: residual blocks per stage; 1 and 3 give the depths 8 and 20 of the paper's
             6n + 2 with its three stages.
+        by_patches: whether to compute a convolution as one product of patches and kernel: in a
+            loop on a CPU, as in `gujax.training`, many times faster.
 
     Returns:
         The model as pure functions.
@@ -108,8 +114,9 @@ def resnet(
             f"channels={tuple(channels)} must be one or more multiples of {_CHANNELS_PER_GROUP}"
         )
     check_count("blocks", blocks)
+    convolution = convolution_by_patches if by_patches else jax.lax.conv_general_dilated
 
     def make(rngs: nnx.Rngs) -> ResNet:
-        return ResNet(shape[2], num_classes, channels, blocks, rngs=rngs)
+        return ResNet(shape[2], num_classes, channels, blocks, rngs, convolution)
 
     return from_module(make, shape)

@@ -133,7 +133,7 @@ def test_the_noise_can_be_averaged_by_an_attacker(plain):
     [
         (partial(LeNet, (8, 8, 2), 3, "relu"), ("convolutions/1", "head")),
         # A block and a layer within it: whichever is wrapped first must not hide the other.
-        (lambda rngs: ResNet(2, 3, (8,), 1, rngs=rngs), ("blocks/0", "blocks/0/first", "head")),
+        (lambda rngs: ResNet(2, 3, (8,), 1, rngs), ("blocks/0", "blocks/0/first", "head")),
     ],
 )
 def test_every_place_is_dropped_from(make, paths):

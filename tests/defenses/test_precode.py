@@ -30,7 +30,7 @@ def make_convnet(rngs):
 
 
 def make_resnet(rngs):
-    return ResNet(2, 3, (8, 8), 1, rngs=rngs)
+    return ResNet(2, 3, (8, 8), 1, rngs)
 
 
 def layer(path, *leaves):

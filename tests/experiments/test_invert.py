@@ -168,7 +168,7 @@ def test_verdicts_follow_from_the_strongest_attack():
         "idlg_labels": "reproduced",
         "precode_stops_inversion": "reproduced",
         "adaptive_attack_breaks_precode": "reproduced",
-        "ppp_holds": "not reproduced",
+        "ppp_1_holds": "not reproduced",
         "cvb_holds": "reproduced",
         "prune_lowers_success": "not reproduced",
         "batch_lowers_success": "reproduced",

@@ -23,10 +23,15 @@ def test_is_the_convolution(padding, strides):
 
 @pytest.mark.parametrize(
     "build",
-    [partial(models.convnet, channels=(8,)), partial(models.lenet, activation="relu")],
-    ids=["convnet", "lenet"],
+    [
+        partial(models.convnet, channels=(8,)),
+        partial(models.lenet, activation="relu"),
+        partial(models.vgg, channels=(8,), hidden=16),
+        partial(models.resnet, channels=(8,)),
+    ],
+    ids=["convnet", "lenet", "vgg", "resnet"],
 )
 def test_a_model_by_patches_is_the_same_model(build):
     plain, patches = (build((7, 6, 3), 4, by_patches=by_patches) for by_patches in (False, True))
-    params = plain.init(jax.random.key(0))
+    params = jax.jit(plain.init)(jax.random.key(0))
     np.testing.assert_allclose(patches.apply(params, X), plain.apply(params, X), atol=1e-5)

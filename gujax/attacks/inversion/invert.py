@@ -134,5 +134,5 @@ def invert_many(
             if progress:
                 jax.block_until_ready(state)
             bar.advance(task, steps)
-    candidate, matching_loss = best(attack, gradient_fn, state, params, observed, labels)
+    candidate, matching_loss = best(state)
     return Reconstruction(candidate.inputs, candidate.labels(labels), matching_loss)

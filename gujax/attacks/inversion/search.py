@@ -38,10 +38,11 @@ class Candidate(NamedTuple):
 
 
 class State(NamedTuple):
-    """Candidates and their optimizer states; every array is [V, restarts, ...]."""
+    """Candidates, their optimizer states and matching losses; every array is [V, restarts, ...]."""
 
     candidate: Candidate
     optimizer: optax.OptState
+    matching_loss: Float[Array, "..."]
 
 
 def start(
@@ -56,7 +57,8 @@ def start(
             first = jax.tree.leaves(inputs_like)[0]
             logits = jax.random.normal(label_key, (first.shape[0], num_classes), first.dtype)
         candidate = Candidate(attack.initialize(inputs_key, inputs_like), logits)
-        return State(candidate, attack.optimizer.init(candidate))
+        unmeasured = jnp.full((), jnp.inf, jnp.result_type(float))
+        return State(candidate, attack.optimizer.init(candidate), unmeasured)
 
     state = jax.vmap(lambda key: jax.vmap(one)(jax.random.split(key, attack.num_restarts)))(keys)
     # Without weak types, which the loop would drop and so be compiled again in its second call.
@@ -83,12 +85,13 @@ def advance(
     def one(state: State, observed: PyTree, labels: PyTree | None) -> State:
         matching = matching_loss(attack, gradient_fn, params, observed, labels)
 
-        def objective(candidate: Candidate) -> Float[Array, ""]:
+        def objective(candidate: Candidate) -> tuple[Float[Array, ""], Float[Array, ""]]:
             penalty = attack.regularizer(candidate.inputs) if attack.regularizer else 0.0
-            return matching(candidate) + penalty
+            match = matching(candidate)
+            return match + penalty, match
 
-        def step(_: Int[Array, ""], state: State) -> State:
-            value, grad = jax.value_and_grad(objective)(state.candidate)
+        def step(index: Int[Array, ""], state: State) -> State:
+            (value, match), grad = jax.value_and_grad(objective, has_aux=True)(state.candidate)
             updates, optimizer_state = optimizer.update(
                 grad,
                 state.optimizer,
@@ -96,35 +99,36 @@ def advance(
                 # What an optimizer with a line search asks for; others ignore it.
                 value=value,
                 grad=grad,
-                value_fn=objective,
+                value_fn=lambda candidate: objective(candidate)[0],
             )
             candidate = optax.apply_updates(state.candidate, updates)
             if attack.project:
                 candidate = candidate._replace(inputs=attack.project(candidate.inputs))
-            return State(candidate, optimizer_state)
+            # One more pass through the loop measures where the last step led, and stays there: a
+            # measurement of its own would have the gradient compiled a second time.
+            stays = index == num_steps
+            candidate, optimizer_state = jax.tree.map(
+                lambda old, new: jnp.where(stays, old, new),
+                (state.candidate, state.optimizer),
+                (candidate, optimizer_state),
+            )
+            return State(candidate, optimizer_state, match.astype(state.matching_loss.dtype))
 
-        return jax.lax.fori_loop(0, num_steps, step, state)
+        return jax.lax.fori_loop(0, num_steps + 1, step, state)
 
     return jax.vmap(jax.vmap(one, (0, None, None)))(state, observed, labels)
 
 
-@partial(jax.jit, static_argnames=("attack", "gradient_fn"))
-def best(
-    attack: GradientMatching,
-    gradient_fn: GradientFn,
-    state: State,
-    params: PyTree,
-    observed: PyTree,
-    labels: PyTree | None,
-) -> tuple[Candidate, Float[Array, "victims"]]:
+@jax.jit
+def best(state: State) -> tuple[Candidate, Float[Array, "victims"]]:
     """Of each victim's restarts the candidate with the least matching loss, and that loss."""
+    losses = state.matching_loss
+    winners = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses), axis=1)
 
-    def one(candidates: Candidate, observed: PyTree, labels: PyTree | None):
-        losses = jax.vmap(matching_loss(attack, gradient_fn, params, observed, labels))(candidates)
-        winner = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))
-        return jax.tree.map(lambda x: x[winner], (candidates, losses))
+    def of_winner(values: Array) -> Array:
+        return jax.vmap(lambda of_victim, winner: of_victim[winner])(values, winners)
 
-    return jax.vmap(one)(state.candidate, observed, labels)
+    return jax.tree.map(of_winner, (state.candidate, losses))
 
 
 def matching_loss(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gujax.reporting.intervals import Interval
 from gujax.reporting.style import new_figure
@@ -102,3 +103,5 @@ def _scale(axes: Axes, grid, x_ticks: Sequence[str] | None) -> None:
     values = [x for of_row in grid for lines in of_row for line in lines for x in line.x]
     if values and min(values) > 0 and max(values) > _LOG_FROM * min(values):
         axes.set_xscale("log")
+    elif all(x == int(x) for x in values):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
