@@ -33,8 +33,8 @@ class Options:
         models: Architectures.
         hidden: Widths of the MLP's hidden layers; the papers' are 1024 1024.
         defenses: What is compared with no defense: precode, ppp:STRENGTH (noise over the rms of
-            the leaves that it is added to), cvb; default: precode, ppp:1, and cvb for networks
-            with convolutions.
+            the leaves that it is added to), cvb (left out for an MLP beside another model);
+            default: precode, ppp:1, and cvb for networks with convolutions.
         seeds: Independent repeats; intervals are over them.
         epochs: Passes over the data.
         batch_size: Examples per batch in training.
@@ -71,6 +71,7 @@ class Options:
     overwrite: bool = False
 
 
+_DEFENSES = ("precode", "ppp:1", "cvb")
 _FAMILIES = ("precode", "ppp", "cvb")
 
 
@@ -121,9 +122,11 @@ def _plan(options: Options, model: ModelName) -> runs.Plan:
         beta=options.beta,
         early_beta=options.early_beta,
     )
-    # Without convolutions there is nothing to put a convolutional bottleneck before.
-    fitting = ("precode", "ppp:1") if model == "mlp" else ("precode", "ppp:1", "cvb")
-    sharings = build_sharings(task, ("none", *(options.defenses or fitting)), setting)
+    names = options.defenses or _DEFENSES
+    if model == "mlp" and (options.defenses is None or len(set(options.models)) > 1):
+        # Without convolutions there is nothing to put a convolutional bottleneck before.
+        names = tuple(name for name in names if name != "cvb")
+    sharings = build_sharings(task, ("none", *names), setting)
     effort = Effort.suited(space, model, iterations=options.iterations)
     for sharing in sharings:
         check_leaves(sharing, effort)

@@ -12,9 +12,9 @@ def first_layer_input(
     """The input of a fully connected layer with bias, from the gradient of one example.
 
     With y = xᵀW + b, ∂L/∂W = x δᵀ and ∂L/∂b = δ, so every output i with δ_i ≠ 0 gives
-    x = ∂L/∂W_{:,i} / δ_i (Phong et al. 2017; Geiping et al. 2020, proposition 3.1). The output
-    with the largest \\|δ_i\\| has the smallest rounding error. For a batch, the result is a mixture
-    of its inputs.
+    x = ∂L/∂W_{:,i} / δ_i (Phong et al. 2017; Geiping et al. 2020, proposition 3.1). All of them
+    together give it by least squares, x = ∂L/∂W δ / ‖δ‖², in which noise on the gradient averages
+    out. For a batch, the result is a mixture of its inputs.
 
     Args:
         kernel_gradient: gradient of the kernel, [inputs, outputs] as Flax keeps it.
@@ -36,5 +36,4 @@ def first_layer_input(
             "bias_gradient is 0 everywhere: no unit of the layer was active, so its gradient does "
             "not depend on the input"
         )
-    output = jnp.argmax(jnp.abs(bias_gradient))
-    return kernel_gradient[:, output] / bias_gradient[output]
+    return kernel_gradient @ (bias_gradient / jnp.vdot(bias_gradient, bias_gradient))
