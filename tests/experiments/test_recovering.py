@@ -1,0 +1,34 @@
+"""Inversion of all layers at once is inversion of each layer on its own."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from experiments.inversion import Effort, Victims, attack, build_sharings, share, standardized
+from experiments.leaking.observing import WHOLE
+from experiments.leaking.recovering import recover
+from experiments.task import load_task
+
+
+def test_every_layer_is_attacked_as_if_alone():
+    task, space = standardized(load_task("digits", "mlp", (8,), 100))
+    (sharing,) = build_sharings(task, ["none"])
+    train = task.dataset.train
+    victims = Victims(train.x[:3], train.y[:3], train.ids[:3])
+    key = jax.random.key(1)
+    shared = share(sharing, jax.jit(task.model.init)(jax.random.key(0)), victims, key)
+    effort = Effort(space, 4, 0.1, 1e-2)
+    layers = ("layers/0", "layers/1")
+    found = recover(shared, victims, layers, effort, key)
+    assert set(found) == {*layers, WHOLE}
+    for layer, recovered in found.items():
+        alone = attack(
+            shared, "ig", replace(effort, leaves=() if layer == WHOLE else (layer,)), key
+        )
+        np.testing.assert_allclose(
+            recovered.quality["matching_loss"], alone.matching_loss, rtol=1e-4, err_msg=layer
+        )
+        np.testing.assert_allclose(
+            recovered.inputs, space.restore(alone.inputs), atol=1e-4, err_msg=layer
+        )
