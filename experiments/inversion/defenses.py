@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +17,13 @@ from experiments.task import Task
 from gujax import defenses, per_example_grads, transforms
 from gujax.attacks import inversion
 from gujax.attacks.inversion.leaves import LeafWeights, weigh
+from gujax.models import Model
 from gujax.training.loss import GradientFn, LossFn
 
 # Draws of a bottleneck's noise in the attackers' models of it; one is to guess it.
 _GUESSES, DRAWS = 1, 4
 _SMOOTHING = 3.0  # of those who know that the update is noisy
+_LINEAR, _CONVOLUTIONAL = defenses.linear(), defenses.convolutional(by_patches=True)
 
 
 @dataclass(frozen=True)
@@ -123,17 +127,13 @@ def _none(task: Task, setting: Setting, strength: float) -> Sharing:
 
 @_defense("precode", "PRECODE")
 def _precode(task: Task, setting: Setting, strength: float) -> Sharing:
-    return _bottleneck(task, setting, setting.before or last_layer(task), defenses.linear())
+    return _bottleneck(task, setting.before or last_layer(task), _LINEAR, setting.beta, setting)
 
 
 @_defense("cvb", "CVB")
 def _cvb(task: Task, setting: Setting, strength: float) -> Sharing:
-    return _bottleneck(
-        task,
-        replace(setting, beta=setting.early_beta),
-        setting.early_before or second_layer(task),
-        defenses.convolutional(by_patches=True),
-    )
+    before = setting.early_before or second_layer(task)
+    return _bottleneck(task, before, _CONVOLUTIONAL, setting.early_beta, setting)
 
 
 @_defense("ppp", "PPP {:g}", 1.0, "standard deviation of the noise over the rms of the leaves")
@@ -286,11 +286,23 @@ def _aggregate(task: Task, num_examples: int) -> Sharing:
     )
 
 
-def _bottleneck(
-    task: Task, setting: Setting, before: str, build: defenses.bottleneck.Build
-) -> Sharing:
-    model = defenses.insert_bottleneck(task.model, before, build)
-    loss_fn = defenses.bottleneck_loss(model, setting.beta)
+class _Stochastic(NamedTuple):
+    """A network with a bottleneck, and what attackers take its updates to be."""
+
+    model: defenses.BottleneckModel
+    loss_fn: LossFn
+    share: Share
+    naive: View
+    adaptive: View
+    averaged: View
+
+
+@cache  # the same objects for defenses of the same network, so that each is compiled once
+def _stochastic(
+    plain: Model, before: str, build: defenses.bottleneck.Build, beta: float
+) -> _Stochastic:
+    model = defenses.insert_bottleneck(plain, before, build)
+    loss_fn = defenses.bottleneck_loss(model, beta)
     gradient_fn = inversion.batch_gradient(loss_fn)
 
     def share(params: PyTree, examples: Examples, key: PRNGKeyArray) -> PyTree:
@@ -300,22 +312,35 @@ def _bottleneck(
     # Draws of the attacker's own: the victim's noise is nobody's to know.
     own = jax.random.key(0)
     guess = View(defenses.noise_averaged(gradient_fn, own, _GUESSES))
-    averaged = View(defenses.noise_averaged(gradient_fn, own, DRAWS))
+    return _Stochastic(
+        model,
+        loss_fn,
+        share,
+        naive=guess,
+        adaptive=replace(guess, leaf_weights=inversion.without(*model.stochastic)),
+        averaged=View(defenses.noise_averaged(gradient_fn, own, DRAWS)),
+    )
+
+
+def _bottleneck(
+    task: Task, before: str, build: defenses.bottleneck.Build, beta: float, setting: Setting
+) -> Sharing:
+    made = _stochastic(task.model, before, build, beta)
     return Sharing(
         label="",
         family="",
         strength=None,
-        model=model,
-        loss_fn=loss_fn,
+        model=made.model,
+        loss_fn=made.loss_fn,
         randomized=True,
         num_classes=task.dataset.num_classes,
         last_layer=f"{before}/layer" if before == last_layer(task) else last_layer(task),
         num_examples=setting.batch_size,
-        share=share,
-        naive=guess,
-        adaptive=replace(guess, leaf_weights=inversion.without(*model.stochastic)),
-        averaged=averaged,
-        stochastic=model.stochastic,
+        share=made.share,
+        naive=made.naive,
+        adaptive=made.adaptive,
+        averaged=made.averaged,
+        stochastic=made.model.stochastic,
     )
 
 
