@@ -66,7 +66,9 @@ def ridge_text(entry: Mapping[str, Any]) -> str:
     mean, low, high = (10.0 ** entry[end] for end in ("mean", "low", "high"))
     if np.isnan(mean):
         return "–"
-    return f"{mean:.3g}" if np.isnan(low) else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+    # Three digits, never an exponent.
+    shown = [f"{float(f'{value:.3g}'):,.12g}" for value in (mean, low, high)]
+    return shown[0] if np.isnan(low) else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _updates(key: str, statement: str, entries: Sequence[Mapping[str, Any]]) -> Claim:
