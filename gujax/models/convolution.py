@@ -38,9 +38,11 @@ def convolution_by_patches(
     down, right = window_strides
     rows = (padded.shape[1] - height) // down + 1
     columns = (padded.shape[2] - width) // right + 1
-    shifted = [
-        padded[:, i : i + (rows - 1) * down + 1 : down, j : j + (columns - 1) * right + 1 : right]
-        for i in range(height)
-        for j in range(width)
-    ]
-    return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, num_out)
+    # First along one axis, then along the other: fewer operations to compile than all at once.
+    across = jnp.concatenate(
+        [padded[:, :, j : j + (columns - 1) * right + 1 : right] for j in range(width)], axis=-1
+    )
+    patches = jnp.concatenate(
+        [across[:, i : i + (rows - 1) * down + 1 : down] for i in range(height)], axis=-1
+    )
+    return patches @ kernel.reshape(-1, num_out)
