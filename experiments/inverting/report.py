@@ -9,7 +9,7 @@ from experiments.claim import Claim, claims_table
 from experiments.inversion import attacking, defenses
 from experiments.inverting.analysis import of_pair, strongest
 from experiments.inverting.runs import TRUTH, Plan, Results
-from experiments.studies.seeds import interval, number, percent
+from experiments.studies.seeds import number, percent, share
 from gujax.reporting import Interval, RunDirectory, Table, figures, html, style
 
 if TYPE_CHECKING:
@@ -175,9 +175,7 @@ def success_bars(defenses: Mapping[str, Any]) -> list[figures.Bars]:
             attacking.REGISTRY[name].label,
             tint,
             [
-                interval(entry["attacks"][name]["success"])
-                if name in entry["attacks"]
-                else _UNKNOWN
+                share(entry["attacks"][name]["success"]) if name in entry["attacks"] else _UNKNOWN
                 for entry in defenses.values()
             ],
         )

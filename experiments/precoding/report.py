@@ -10,8 +10,8 @@ from experiments.inverting.claims import SAFE
 from experiments.inverting.report import picture_rows, success_bars
 from experiments.precoding.claims import LOSS_LIMIT
 from experiments.precoding.networks import Network
-from experiments.studies.seeds import interval, number, percent
-from gujax.reporting import Interval, RunDirectory, Table, figures, html, style
+from experiments.studies.seeds import interval, number, percent, share
+from gujax.reporting import RunDirectory, Table, figures, html, style
 
 if TYPE_CHECKING:
     from experiments.precode import Options
@@ -197,10 +197,8 @@ def _draw(
     epochs = list(range(1, options.epochs + 1))
 
     def line(label: str, name: str, curve: Sequence[Mapping[str, Any]]) -> figures.Line:
-        known = [interval(of_epoch) for of_epoch in curve]
-        if name == "test_accuracy":  # a symmetric interval may leave what is possible
-            known = [Interval(y.mean, max(y.low, 0), min(y.high, 1)) for y in known]
-        return figures.Line(label, epochs, known)
+        of = share if name == "test_accuracy" else interval
+        return figures.Line(label, epochs, [of(of_epoch) for of_epoch in curve])
 
     grid = [
         [

@@ -25,6 +25,12 @@ def interval(entry: Mapping[str, Any]) -> Interval:
     return Interval(entry["mean"], entry["low"], entry["high"])
 
 
+def share(entry: Mapping[str, Any]) -> Interval:
+    """The same of a share: a symmetric interval may leave what a share can be, and is cut there."""
+    mean, low, high = interval(entry)
+    return Interval(mean, float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)))
+
+
 def percent(entry: Mapping[str, Any], digits: int = 1) -> str:
     """A result of `over_seeds` in percent, with its interval."""
     return format_interval(interval(entry), percent=True, digits=digits)
