@@ -58,8 +58,9 @@ def bar_panels(
     longest = 0.1 * max(map(len, categories))
     upright = len(categories) * longest < 6
     wide = max(3.7, len(categories) * max(0.42, longest if upright else 0))
+    legend = 1.6 * max(len(panel_row[0].bars) for panel_row in panels)
     figure, grid = new_figure(
-        wide * columns,
+        max(wide * columns, legend),
         2.7 * rows + 0.7,
         rows,
         columns,

@@ -269,7 +269,7 @@ def _points(
 
 def _plain_ticks(axis: Axis, low: float, high: float) -> None:
     """Numbers without exponents on a logarithmic axis; some between the decades if it is short."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
 
