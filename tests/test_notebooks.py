@@ -8,8 +8,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.experiments.fast import FAST_COMPILE
-
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 FULL, SMALL = "SMOKE = False", "SMOKE = True"
 
@@ -24,8 +22,7 @@ def parameters(notebook):
     return cell
 
 
-def test_runs(notebook, tmp_path, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", FAST_COMPILE)
+def test_runs(notebook, tmp_path):
     cell = parameters(notebook)
     assert FULL in cell.source
     cell.source = cell.source.replace(FULL, SMALL)

@@ -23,7 +23,6 @@ from experiments.errors import UserError
 from experiments.task import load_task
 from gujax.reporting import is_complete
 from gujax.transforms import epsilon_spent
-from tests.experiments.test_compare import FAST_COMPILE
 
 SEEDS, MODELS, EXAMPLES, CANARIES = 2, 6, 120, 40
 DELTA = 1e-5
@@ -40,7 +39,7 @@ def run(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "200"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout

@@ -16,7 +16,6 @@ from experiments.__main__ import main
 from experiments.benchmarking import growth, measure, methods
 from experiments.benchmarking.cases import mlp_case
 from gujax.reporting import is_complete
-from tests.experiments.fast import FAST_COMPILE
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def run(tmp_path_factory):
         [sys.executable, *command],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return out, done.stdout

@@ -18,7 +18,6 @@ from experiments.calibrating.fitting import Curve, fit_ridge
 from experiments.calibrating.spectrum import filtered, spectrum, uniqueness_under
 from experiments.errors import UserError
 from gujax.reporting import is_complete
-from tests.experiments.test_compare import FAST_COMPILE
 
 SEEDS, MODELS, EXAMPLES = 2, 8, 60
 
@@ -35,7 +34,7 @@ def run(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "200"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout

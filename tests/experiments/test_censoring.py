@@ -17,7 +17,6 @@ from experiments.tradeoffs import cases
 from experiments.tradeoffs.cases import Kinds, Sizes, load_cases
 from experiments.tradeoffs.censoring_claims import MARGIN, SUBSTANTIAL, claims, effects
 from gujax.reporting import is_complete
-from tests.experiments.fast import FAST_COMPILE
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
@@ -88,7 +87,7 @@ def run(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout

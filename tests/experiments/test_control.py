@@ -14,7 +14,6 @@ from experiments.studies.seeds import over_seeds
 from experiments.tradeoffs.control_claims import claims
 from experiments.tradeoffs.frontier import at_equal_accuracy, interpolate
 from gujax.reporting import is_complete
-from tests.experiments.fast import FAST_COMPILE
 
 
 def test_between_settings_success_is_on_a_straight_line():
@@ -77,7 +76,7 @@ def run(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout

@@ -15,7 +15,6 @@ from experiments.inverting import analysis, claims
 from experiments.studies.seeds import over_seeds
 from gujax import data
 from gujax.reporting import is_complete
-from tests.experiments.fast import FAST_COMPILE
 
 SEEDS, VICTIMS = 2, 4
 
@@ -32,7 +31,7 @@ def run(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout

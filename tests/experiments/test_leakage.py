@@ -20,7 +20,6 @@ from experiments.leaking.structure import default_layers, fully_connected_layers
 from gujax import data, models
 from gujax.leakage import coordinates_from_gram
 from gujax.reporting import is_complete
-from tests.experiments.fast import FAST_COMPILE
 
 SEEDS, EXAMPLES, VICTIMS = 2, 80, 4
 LAYERS = ("layers/0", "layers/1")
@@ -39,7 +38,7 @@ def run(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout

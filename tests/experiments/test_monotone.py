@@ -16,7 +16,6 @@ from experiments.membership import auc_per_example
 from experiments.monotonicity.runs import checkpoint_epochs
 from experiments.monotonicity.shape import shape
 from gujax.reporting import is_complete
-from tests.experiments.test_compare import FAST_COMPILE
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 MAIN = "exact, per batch, ridge 0.1"
@@ -33,7 +32,7 @@ def run(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "200"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout

@@ -23,7 +23,6 @@ from experiments.peeling.claims import claims
 from experiments.peeling.rounds import Arm, halves_of_pool, next_layer
 from experiments.studies.seeds import over_seeds
 from gujax.reporting import is_complete
-from tests.experiments.fast import FAST_COMPILE
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
@@ -168,7 +167,7 @@ def study(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "200"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout

@@ -21,7 +21,6 @@ from experiments.task import Task
 from gujax import data, models, training
 from gujax.gradients.algebra import named_leaves
 from gujax.reporting import is_complete
-from tests.experiments.fast import FAST_COMPILE
 
 SEEDS, VICTIMS, EPOCHS = 2, 3, 2
 RATES = (1e-5, 0.03)
@@ -39,7 +38,7 @@ def run(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout

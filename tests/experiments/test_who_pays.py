@@ -25,7 +25,6 @@ from experiments.subgroups.claims import claims
 from experiments.subgroups.groups import groups_of, made_rare
 from experiments.task import load_task
 from gujax.reporting import is_complete
-from tests.experiments.fast import FAST_COMPILE
 
 SEEDS, MODELS, EXAMPLES, KEEP = 2, 4, 200, 0.25
 
@@ -158,7 +157,7 @@ def study(tmp_path_factory):
         [sys.executable, "-m", "experiments", *command.split()],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": FAST_COMPILE, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160"},
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout
