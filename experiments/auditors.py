@@ -10,7 +10,7 @@ from experiments.bounding import analysis, claims, frames, report, runs
 from experiments.claim import write_claims
 from experiments.errors import check_option
 from experiments.job import run_directory
-from experiments.recipe import fit, load_recipes
+from experiments.recipe import check_plain, fit, load_recipes
 from experiments.task import ModelName, load_task
 from gujax.reporting import progress, to_terminal
 
@@ -74,11 +74,7 @@ def run(options: Options) -> int:
         for epsilon in options.epsilons
     }
     for epsilon, recipe in recipes.items():
-        check_option(
-            not (recipe.augments or recipe.average_decay or recipe.standardize_weights),
-            f"the recipe for ε={epsilon:g} augments, averages or standardizes, which this study "
-            "does not; give other --recipes",
-        )
+        check_plain(recipe, f"ε={epsilon:g}")
     settings = runs.Settings(options.shadow_models, options.canaries, options.delta)
     with run_directory("auditors", options) as directory:
         results: dict[float, list[runs.AuditedRun]] = {}

@@ -12,7 +12,7 @@ from experiments.calibrating import analysis, claims, final, frames, release, re
 from experiments.claim import write_claims
 from experiments.errors import check_option
 from experiments.job import run_directory
-from experiments.recipe import fit, load_recipes
+from experiments.recipe import check_plain, fit, load_recipes
 from experiments.task import ModelName, Task, load_task
 from gujax.reporting import progress, to_terminal
 
@@ -89,6 +89,8 @@ def run(options: Options) -> int:
         )
         for name in names
     }
+    for name, recipe in recipes.items():
+        check_plain(recipe, name)
     view = release.View(options.ridges, options.every, options.draws, GRID)
     with run_directory("calibration", options) as directory:
         results = {}

@@ -17,8 +17,8 @@ from gujax.reporting import html, to_markdown, to_terminal
 class Options:
     """Gather the claims that runs tested into one table of verdicts.
 
-    Of every job, data set and model the latest completed run counts. Claims that no job can test
-    on one machine are listed with the reason.
+    Of every job, data set and model the latest completed run that tested a claim counts. Claims
+    that no job can test on one machine are listed with the reason.
 
     Attributes:
         runs: Folders to search, at any depth, for run directories.

@@ -36,8 +36,8 @@ class Options:
         hidden: Widths of the MLP's hidden layers; the papers' are 1024 1024.
         defenses: What to attack, each a name or "name:strength", such as gaussian:0.1; default: all
             but Laplacian noise that fit the model.
-        attacks: With what: ig, adaptive, averaged, dlg, analytic, idlg, labels; "ig" always brings
-            "adaptive" along.
+        attacks: With what: ig, adaptive, averaged, dlg, analytic, idlg, labels; all
+            but idlg and labels bring "adaptive" along.
         seeds: Independent repeats; intervals are over them.
         victims: Examples attacked per seed.
         batch_size: Examples of one update, where the defense does not say.
@@ -48,7 +48,8 @@ class Options:
         total_variation: Weight of its total variation; default: what suits the model.
         restarts: Searches from different starts, of which the best match is kept.
         dlg_iterations: Steps of DLG.
-        match: Match only gradients of parameters under these paths, such as convolutions/0.
+        match: Searches match only gradients of parameters under these paths, such as
+            convolutions/0.
         bottleneck_before: Layer before which PRECODE is put; default: the last one.
         early_bottleneck_before: Layer before which CVB is put; default: the second one.
         ssim_threshold: SSIM above which an image counts as reconstructed.

@@ -14,7 +14,7 @@ from experiments.leaking import analysis, claims, report, tables
 from experiments.leaking.attributes import Attribute, find
 from experiments.leaking.conditions import make_sweeps
 from experiments.leaking.measuring import STEPS_PER_SEED, measure_seed
-from experiments.leaking.observing import check_pool, draw_pool
+from experiments.leaking.observing import RANK, check_pool, draw_pool
 from experiments.leaking.plan import Plan
 from experiments.leaking.structure import (
     default_layers,
@@ -160,6 +160,7 @@ def _plan(options: Options, task: Task) -> Plan:
         sensitivity_examples=min(options.sensitivity_examples, options.examples),
         probes=options.probes,
         relative_ridge=options.relative_ridge,
+        reference_epoch=options.reference_epoch,
         recovery_epochs=tuple(dict.fromkeys((options.epochs[0], options.reference_epoch))),
         victims=options.victims,
         learning_rate=options.learning_rate,
@@ -194,6 +195,15 @@ def _check(options: Options) -> None:
     for name, low in (("batch_sizes", 2), ("subspace_dimensions", 1)):
         for value in getattr(options, name):
             check_option(value >= low, f"--{_flag(name)} {value} must be at least {low}")
+    for name, value in (
+        ("width", options.width),
+        ("subspace_dimensions", max(options.subspace_dimensions, default=0)),
+    ):
+        check_option(
+            value <= RANK,
+            f"--{_flag(name)} {value} is more than the {RANK} directions in which gradients are "
+            "kept",
+        )
     for rate in options.dropout:
         check_option(0 < rate < 1, f"--dropout {rate} must be between 0 and 1")
     for level in options.noise:

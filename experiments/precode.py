@@ -11,6 +11,7 @@ from experiments.claim import write_claims
 from experiments.errors import check_option
 from experiments.inversion import Effort, Setting, build_sharings, check_leaves, standardized
 from experiments.inverting import runs
+from experiments.inverting.analysis import ATTACKS
 from experiments.inverting.report import save_pictures
 from experiments.job import run_directory
 from experiments.precoding import analysis, claims, networks, report
@@ -134,7 +135,7 @@ def _plan(options: Options, model: ModelName) -> runs.Plan:
         task,
         space,
         sharings,
-        report.ATTACKS,
+        ATTACKS,
         effort,
         options.seeds,
         options.victims,

@@ -10,7 +10,7 @@ from typing import Literal
 import optax
 from jax.typing import ArrayLike
 
-from experiments.errors import UserError
+from experiments.errors import UserError, check_option
 
 OptimizerName = Literal["momentum", "adam"]
 _FALLBACK = "digits"
@@ -106,6 +106,23 @@ def fit(recipe: Recipe, num_members: int, epochs: int | None = None) -> Recipe:
         recipe,
         batch_size=min(recipe.batch_size, num_members),
         epochs=recipe.epochs if epochs is None else epochs,
+    )
+
+
+def check_plain(recipe: Recipe, of: str) -> None:
+    """Checks that a recipe uses none of the practices that only the comparison of defenses knows.
+
+    Args:
+        recipe: The recipe.
+        of: Whose it is, in words.
+
+    Raises:
+        UserError: It augments, averages or standardizes.
+    """
+    check_option(
+        not (recipe.augments or recipe.average_decay or recipe.standardize_weights),
+        f"the recipe for {of} augments, averages or standardizes, which this study does not; give "
+        "other --recipes",
     )
 
 

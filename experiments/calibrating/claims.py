@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.claim import Claim, verdict
-from experiments.studies.seeds import interval, number, over_seeds
+from experiments.studies.seeds import number, of_every_seed, over_seeds
 
 TOLERANCE = 0.02  # of a mean AUC: what a prediction may be off and still be called right
 BIN_TOLERANCE = 0.05  # of the AUC of a decile, on average over deciles
@@ -44,7 +44,7 @@ def claims(summary: Mapping[str, Any]) -> list[Claim]:
             _QUESTION,
             f"ridge {ridge_text(final['fitted_ridge'])}; mean |predicted − achieved| over deciles "
             f"{number(final['bin_gap'], 3)} (allowed {BIN_TOLERANCE})",
-            verdict([interval(_within(final["bin_gap"], BIN_TOLERANCE))]),
+            verdict([of_every_seed(_within(final["bin_gap"], BIN_TOLERANCE))]),
         ),
         _carries("to_new_examples", "new examples", carried["new_examples"]),
         _carries("to_new_models", "new shadow models", carried["new_models"]),
@@ -78,7 +78,7 @@ def _updates(key: str, statement: str, entries: Sequence[Mapping[str, Any]]) -> 
         + f": {number(entry['gap'], 4)}"
         for entry in entries
     ]
-    effects = [interval(_within(entry["gap"], TOLERANCE)) for entry in entries]
+    effects = [of_every_seed(_within(entry["gap"], TOLERANCE)) for entry in entries]
     measured = f"predicted − achieved mean AUC (allowed {TOLERANCE}): " + "; ".join(gaps)
     return Claim(key, statement, _SOURCE, measured, verdict(effects))
 
@@ -89,7 +89,7 @@ def _carries(key: str, what: str, gap: Mapping[str, Any]) -> Claim:
         f"A ridge fitted to the attack on some final models carries over to {what}.",
         _QUESTION,
         f"predicted − achieved mean AUC {number(gap, 3)} (allowed {TOLERANCE})",
-        verdict([interval(_within(gap, TOLERANCE))]),
+        verdict([of_every_seed(_within(gap, TOLERANCE))]),
     )
 
 

@@ -29,7 +29,9 @@ class Tested:
 
 
 def collect(folders: Iterable[Path]) -> list[Tested]:
-    """Claims of the latest completed run of every job, data set and model.
+    """Every claim by the latest completed run of each job, data set and model that tested it.
+
+    A later run that tests other claims, such as one with fewer defenses, takes nothing away.
 
     Args:
         folders: Searched for run directories, at any depth.
@@ -37,7 +39,7 @@ def collect(folders: Iterable[Path]) -> list[Tested]:
     Raises:
         UserError: A folder does not exist, or a run's claims cannot be read.
     """
-    runs: dict[str, tuple[str, Path, list[Claim]]] = {}
+    latest: dict[tuple[str, str], Tested] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--runs {folder} is no folder; run a job first, or name its folder")
@@ -46,13 +48,11 @@ def collect(folders: Iterable[Path]) -> list[Tested]:
                 continue
             config, claims = _read(file)
             time, setting = config["environment"]["time"], _setting(config)
-            if setting not in runs or runs[setting][0] < time:
-                runs[setting] = (time, file.parent, claims)
-    return [
-        Tested(claim, path.name, setting, time)
-        for setting, (time, path, claims) in sorted(runs.items())
-        for claim in claims
-    ]
+            for claim in claims:
+                known = latest.get((setting, claim.key))
+                if known is None or known.time < time:
+                    latest[setting, claim.key] = Tested(claim, file.parent.name, setting, time)
+    return sorted(latest.values(), key=lambda tested: tested.setting)
 
 
 def _read(file: Path) -> tuple[dict[str, Any], list[Claim]]:

@@ -109,13 +109,15 @@ def attack(shared: Shared, name: str, effort: Effort, key: PRNGKeyArray) -> Outc
 
 
 def applicable(sharing: Sharing, names: Sequence[str]) -> list[str]:
-    """Of these attacks, those that can be made on the defense; the adaptive one is never left out.
+    """Of these attacks, those that can be made on the defense.
+
+    The adaptive one is never left out where inputs are attacked.
 
     Args:
         sharing: The defense.
         names: Names of `REGISTRY`.
     """
-    wanted = [*names, "adaptive"] if "ig" in names else names
+    wanted = names if set(names) <= {"idlg", "labels"} else [*names, "adaptive"]
     return [name for name in REGISTRY if name in wanted and REGISTRY[name].applies(sharing)]
 
 

@@ -1,5 +1,6 @@
 """The defenses by name. A new one is one function here."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -97,7 +98,8 @@ def build_sharings(task: Task, names: Sequence[str], setting: Setting = Setting(
         UserError: A name is unknown, a strength is out of range, or a defense does not fit the
             model.
     """
-    return [_build(task, name, setting) for name in dict.fromkeys(names)]
+    built = [_build(task, name, setting) for name in names]
+    return list({sharing.label: sharing for sharing in built}.values())
 
 
 def _build(task: Task, name: str, setting: Setting) -> Sharing:
@@ -109,9 +111,12 @@ def _build(task: Task, name: str, setting: Setting) -> Sharing:
         raise UserError(f"the defense '{name}' takes no strength; write '{family}'")
     try:
         strength = float(given) if given else entry.strength
+        if strength is not None and not math.isfinite(strength):
+            raise ValueError
     except ValueError as error:
         raise UserError(
-            f"the strength of the defense '{name}' is not a number; it is the {entry.meaning}"
+            f"the strength of the defense '{name}' is not a finite number; it is the "
+            f"{entry.meaning}"
         ) from error
     try:
         sharing = entry.build(task, setting, strength or 0.0)

@@ -11,6 +11,7 @@ from experiments.inverting.runs import Plan, Results
 from experiments.studies.seeds import over_seeds
 
 SEARCHES = ("ig", "adaptive", "averaged")
+ATTACKS = (*SEARCHES, "analytic")
 MEASURES = ("ssim", "psnr", "success", "feature_error", "label_recovered")
 
 
@@ -48,9 +49,9 @@ def of_pair(frame: pl.DataFrame, defense: str, attack: str) -> pl.DataFrame:
 
 
 def strongest(entry: Mapping[str, Any], among: Sequence[str] = SEARCHES) -> str | None:
-    """Of the searches that were made on a defense, the one with the most success on the mean.
+    """Of the attacks that were made on a defense, the one with the most success on the mean.
 
-    Equal success is decided by the relative error. None if there was no search.
+    Equal success is decided by the relative error. None if none was made.
 
     Args:
         entry: A defense in what `summarize` returned.

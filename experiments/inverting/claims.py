@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.claim import Claim, verdict
-from experiments.inverting.analysis import SEARCHES, strongest
-from experiments.studies.seeds import differences, interval, number, over_seeds, percent
+from experiments.inverting.analysis import ATTACKS, strongest
+from experiments.studies.seeds import (
+    differences,
+    interval,
+    number,
+    of_every_seed,
+    over_seeds,
+    percent,
+)
 
 _ALWAYS = 0.99  # more than this share counts as always
 _BROKEN = 0.5  # more than this share of examples reconstructed counts as broken
@@ -25,7 +32,7 @@ def claims(summary: Mapping[str, Any], model_name: str) -> list[Claim]:
     """Those claims whose defenses and attacks were run.
 
     An effect is a difference of success rates, paired by seed; the success on a defense is that of
-    the strongest search made on it, unless the claim is about another.
+    the strongest attack made on it, unless the claim is about another.
 
     Args:
         summary: What `analysis.summarize` returned.
@@ -43,7 +50,7 @@ def claims(summary: Mapping[str, Any], model_name: str) -> list[Claim]:
             continue
         measured, effects = [], []
         for label, entry in defenses.items():
-            if entry["family"] == family and (best := strongest(entry)) is not None:
+            if entry["family"] == family and (best := strongest(entry, ATTACKS)) is not None:
                 success = entry["attacks"][best]["success"]
                 measured.append(f"{percent(success)} % with {label} ({best})")
                 effects.append(interval(differences(undefended, success)))
@@ -60,7 +67,7 @@ def claims(summary: Mapping[str, Any], model_name: str) -> list[Claim]:
                 "The more unique an example's gradient, the better inversion reconstructs it.",
                 _UNIQUENESS,
                 f"{model_name}, no defense: Spearman {number(correlation, 2)}",
-                verdict([interval(correlation)]),
+                verdict([of_every_seed(correlation)]),
             )
         )
     return found
@@ -180,7 +187,7 @@ def _precode(
 def _holds(label: str, family: str, entries: Mapping[str, Mapping[str, Any]]) -> Claim:
     measured, effects = [], []
     for name, entry in entries.items():
-        best = strongest(entry, (*SEARCHES, "analytic"))
+        best = strongest(entry, ATTACKS)
         assert best is not None
         success = entry["attacks"][best]["success"]
         measured.append(f"{name}: success {percent(success)} % ({best}, the strongest)")

@@ -7,7 +7,8 @@ import numpy as np
 
 from experiments.claim import Claim, claims_table
 from experiments.inversion import attacking, defenses
-from experiments.inverting.analysis import of_pair, strongest
+from experiments.inverting.analysis import ATTACKS, of_pair, strongest
+from experiments.inverting.claims import SAFE
 from experiments.inverting.runs import TRUTH, Plan, Results
 from experiments.studies.seeds import number, percent, share
 from gujax.reporting import Interval, RunDirectory, Table, figures, html, style
@@ -208,18 +209,22 @@ def _reading(summary: Mapping[str, Any]) -> list[str]:
     held: list[str] = []
     broken: list[str] = []
     for label, entry in summary["defenses"].items():
-        if entry["family"] == "none" or (name := strongest(entry)) is None:
+        if entry["family"] == "none" or (name := strongest(entry, ATTACKS)) is None:
             continue
         success = entry["attacks"][name]["success"]
         text = f"{label} ({percent(success)} % under {attacking.REGISTRY[name].label})"
-        (held if success["mean"] <= 0.05 else broken).append(text)
+        (held if success["mean"] <= SAFE else broken).append(text)
     sentences = []
     if broken:
         sentences.append(
-            "More than 5 % of examples were reconstructed in spite of " + ", ".join(broken) + "."
+            f"More than {100 * SAFE:.0f} % of examples were reconstructed in spite of "
+            + ", ".join(broken)
+            + "."
         )
     if held:
-        sentences.append("At most 5 % were reconstructed under " + ", ".join(held) + ".")
+        sentences.append(
+            f"At most {100 * SAFE:.0f} % were reconstructed under " + ", ".join(held) + "."
+        )
     exact = [
         label
         for label, entry in summary["defenses"].items()
@@ -284,11 +289,6 @@ _FILES = [
     "pictures.npz: reconstructions of the first seed, by defense and attack.",
     "figures/: every figure as PNG and SVG.",
 ]
-
-
-def _within_range(share: Interval) -> Interval:
-    """The interval without what no share can be, whatever a symmetric interval says."""
-    return Interval(share.mean, max(share.low, 0.0), min(share.high, 1.0))
 
 
 def _number(entry: Mapping[str, Any] | None, digits: int) -> str:

@@ -171,11 +171,8 @@ def _controls(table: pl.DataFrame) -> dict[str, dict[str, Any]]:
 
 def _subspaces(plan: Plan, table: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """Distance and its control by layer and k, in the reference."""
-    (reference,) = {sweep.conditions[0] for sweep in plan.sweeps[1:]} or {
-        plan.sweeps[0].conditions[0]
-    }
     here = table.filter(
-        (pl.col("epoch") == reference.epoch)
+        (pl.col("epoch") == plan.reference_epoch)
         & (pl.col("batch_size") == 1)
         & (pl.col("noise") == 0)
         & (pl.col("dropout") == 0)

@@ -41,7 +41,7 @@ from gujax.reporting import Steps
 FAMILIES: Mapping[str, Family] = {"linear": linear(), "mlp": mlp(16)}
 STEPS_PER_SEED = 4
 
-# Other streams of a seed's key than those of initialization, training and dropout.
+# Of a seed's key; what training splits off the same key serves nothing of the kind.
 _PROBES, _VICTIMS = 2, 3
 
 Key = tuple[Condition, str]

@@ -18,7 +18,7 @@ from gujax.training.loss import LossFn
 At = tuple[float, int]
 """Dropout rate and epoch."""
 
-_NOISE = 1  # another stream of a seed's key than those of initialization and training
+_NOISE = 1  # of a seed's key, as in `measuring`
 
 
 class Network(NamedTuple):

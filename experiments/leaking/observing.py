@@ -17,7 +17,7 @@ from gujax.training.loss import LossFn
 WHOLE = "all layers"  # beside the layers: the gradient of all parameters
 
 # Directions in which gradients are kept. Averages and noise are then exact in these directions.
-_RANK = 64
+RANK = 64
 
 
 class Pool(NamedTuple):
@@ -84,7 +84,7 @@ def check_pool(pool: Pool, width: int, largest_batch: int) -> None:
     """
     size, num_folds = len(pool.indices), int(pool.folds.max()) + 1
     # As `gujax.leakage.v_information` asks for.
-    needed = max(10 * num_folds, -(-(width + 1) * num_folds // (num_folds - 2)), _RANK + 1)
+    needed = max(10 * num_folds, -(-(width + 1) * num_folds // (num_folds - 2)), RANK + 1)
     check_option(
         size >= needed,
         f"--examples {size} are fewer than the {needed} that predictors of --width {width} with "
@@ -151,7 +151,7 @@ def layer_gradients(
     grams = jax.device_get(_grams(loss_fn, tuple(layers), params, batch))
     return {
         name: LayerGradients(
-            coordinates_from_gram(gram, _RANK, center=False), gram.astype(np.float64), sizes[name]
+            coordinates_from_gram(gram, RANK, center=False), gram.astype(np.float64), sizes[name]
         )
         for name, gram in grams.items()
     }

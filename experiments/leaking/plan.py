@@ -24,6 +24,7 @@ class Plan:
         sensitivity_examples: Examples whose sensitivity is measured.
         probes: Of the sensitivity's estimate.
         relative_ridge: Ridge of GNQ over the mean squared gradient norm of the pool.
+        reference_epoch: When batch size, dropout and noise are varied.
         recovery_epochs: When gradients are inverted.
         victims: Examples that are inverted.
         learning_rate: Of training, with Adam.
@@ -43,6 +44,7 @@ class Plan:
     sensitivity_examples: int
     probes: int
     relative_ridge: float
+    reference_epoch: int
     recovery_epochs: tuple[int, ...]
     victims: int
     learning_rate: float

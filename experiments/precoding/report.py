@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.claim import Claim, claims_table
 from experiments.inversion import attacking
-from experiments.inverting.analysis import SEARCHES, strongest
+from experiments.inverting.analysis import ATTACKS, strongest
 from experiments.inverting.claims import SAFE
 from experiments.inverting.report import picture_rows, success_bars
 from experiments.precoding.claims import LOSS_LIMIT
@@ -15,8 +15,6 @@ from gujax.reporting import RunDirectory, Table, figures, html, style
 
 if TYPE_CHECKING:
     from experiments.precode import Options
-
-ATTACKS = (*SEARCHES, "analytic")
 
 
 def write(

@@ -25,6 +25,14 @@ def interval(entry: Mapping[str, Any]) -> Interval:
     return Interval(entry["mean"], entry["low"], entry["high"])
 
 
+def of_every_seed(entry: Mapping[str, Any]) -> Interval:
+    """The same, with unknown ends where a seed has no value: it may be the one that fails."""
+    known = interval(entry)
+    if np.isnan(entry["per_seed"]).any():
+        return Interval(known.mean, float("nan"), float("nan"))
+    return known
+
+
 def share(entry: Mapping[str, Any]) -> Interval:
     """The same of a share: a symmetric interval may leave what a share can be, and is cut there."""
     mean, low, high = interval(entry)

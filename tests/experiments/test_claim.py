@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from experiments.claim import Claim, claims_table, from_json, verdict
+from experiments.studies.seeds import of_every_seed, over_seeds
 from gujax.reporting import Interval, mean_interval
 
 ABOVE, ACROSS, BELOW = Interval(2.0, 1.0, 3.0), Interval(0.5, -1.0, 2.0), Interval(-2.0, -3.0, -1.0)
@@ -22,6 +23,12 @@ UNKNOWN = mean_interval(np.array([1.0]))
 )
 def test_verdict(effects, expected):
     assert verdict(effects) == expected
+
+
+def test_a_seed_without_a_value_leaves_a_claim_untested():
+    known, partly = over_seeds([1.0, 1.1, 1.2]), over_seeds([1.0, 1.1, float("nan")])
+    assert verdict([of_every_seed(known)]) == "reproduced"
+    assert verdict([of_every_seed(partly)]) == "not tested at this scale"
 
 
 def test_a_claim_survives_json():

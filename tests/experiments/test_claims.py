@@ -4,6 +4,7 @@ import pytest
 
 from experiments.__main__ import USER_ERROR, main
 from experiments.claim import Claim, write_claims
+from experiments.claiming.collect import collect
 from gujax.reporting import RunDirectory, is_complete
 
 
@@ -13,9 +14,9 @@ def fail(path):
         raise RuntimeError
 
 
-def finish(path, job, measured, time, dataset="digits"):
+def finish(path, job, measured, time, dataset="digits", key="rises"):
     with RunDirectory(path, {"job": job, "dataset": dataset}) as run:
-        write_claims(run, [Claim("rises", "success | rises", "paper", measured, "reproduced")])
+        write_claims(run, [Claim(key, f"success | {key}", "paper", measured, "reproduced")])
         config = json.loads(run.file("config.json").read_text())
         config["environment"]["time"] = time
         run.write_json("config.json", config)
@@ -50,6 +51,11 @@ def test_the_latest_run_of_each_setting_counts(runs, tmp_path, capsys):
     shown = json.loads((out / "summary.json").read_text())
     assert {entry["claim"]["measured"] for entry in shown} == {"new", "else"}
     assert "report:" in capsys.readouterr().out
+
+
+def test_a_later_run_of_other_claims_takes_nothing_away(runs):
+    finish(runs / "later", "study", "few", "2026-01-03T00:00:00+0000", key="falls")
+    assert {tested.claim.measured for tested in collect([runs])} == {"new", "few", "else"}
 
 
 @pytest.mark.parametrize(

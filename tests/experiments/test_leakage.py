@@ -166,6 +166,7 @@ def test_claims_have_verdicts_and_the_report_shows_them(run):
         ("--attribute function:no.such.module.f", "No module named 'no'"),
         ("--layers conv", "layers has 'conv', which matches no parameter"),
         ("--examples 2000", "--examples 2000: digits has 1437"),
+        ("--width 65", "--width 65 is more than the 64 directions"),
         ("--examples 60 --batch-sizes 2 --width 30", "fewer than the 65 that predictors"),
         ("--examples 100 --batch-sizes 64", "too few for batches of 64"),
         ("--reference-epoch 3", "--reference-epoch 3 must be one of --epochs 0 1 10"),

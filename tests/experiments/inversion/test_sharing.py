@@ -184,3 +184,17 @@ def test_an_attack_is_compiled_once_for_all_seeds(task):
     view = partial(attacking._inverting_gradients_attack, effort=effort)
     first, second = (build_sharings(task, ["none"])[0].naive for _ in range(2))
     assert view(first) is view(second)
+
+
+def test_a_defense_that_is_named_twice_is_attacked_once(task):
+    labels = [s.label for s in build_sharings(task, ["gaussian", "gaussian:1", "none", "none"])]
+    assert labels == ["Gaussian noise 1", "no defense"]
+    with pytest.raises(UserError, match="'batch:inf' is not a finite number"):
+        build_sharings(task, ["batch:inf"])
+
+
+def test_whoever_attacks_inputs_of_a_bottleneck_also_does_so_knowing_of_it(task):
+    (precode,) = build_sharings(task, ["precode"])
+    assert attacking.applicable(precode, ["dlg"]) == ["adaptive", "dlg"]
+    assert attacking.applicable(precode, ["analytic"]) == ["adaptive", "analytic"]
+    assert attacking.applicable(precode, ["idlg", "labels"]) == ["idlg", "labels"]
