@@ -29,8 +29,8 @@ class Options:
     models. Colour images are learned by a convnet, everything else by an MLP.
 
     Attributes:
-        datasets: Names as `compare` takes them; default: digits, mnist10k, bangkok_locations and
-            cifar10_jpeg, of which those that cannot be loaded are left out.
+        datasets: Names as `compare` takes them; default: digits, mnist10k and bangkok_locations, of
+            which those that cannot be loaded are left out. A larger one is cifar10_jpeg.
         seeds: Independent repeats; intervals are over them.
         shadow_models: Models per defense and seed (even): each is attacked with the others.
         train_size: Keep at most so many training examples.

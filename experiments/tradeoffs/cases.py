@@ -10,7 +10,7 @@ from experiments.task import ModelName, Task, make_task
 from gujax import data
 
 # Those that come with the package, and small ones that may have been prepared.
-DEFAULT = ("digits", "mnist10k", "bangkok_locations", "cifar10_jpeg")
+DEFAULT = ("digits", "mnist10k", "bangkok_locations")
 
 
 @dataclass(frozen=True)
