@@ -16,6 +16,7 @@ from experiments.inversion.attacking import (
     attack,
     check_attacks,
     check_leaves,
+    inverting_gradients,
 )
 from experiments.inversion.defenses import Setting, build_sharings
 from experiments.inversion.measuring import rows, victim_uniqueness
@@ -36,6 +37,7 @@ __all__ = [
     "build_sharings",
     "check_attacks",
     "check_leaves",
+    "inverting_gradients",
     "rows",
     "share",
     "standardized",

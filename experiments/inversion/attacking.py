@@ -257,7 +257,7 @@ def first_linear_layer(sharing: Sharing) -> str | None:
 def _search(shared: Shared, view: View, effort: Effort, key: PRNGKeyArray) -> Outcome:
     x, y = shared.examples
     found = inversion.invert_many(
-        _inverting_gradients_attack(view, effort),
+        inverting_gradients(view, effort),
         view.model_of_update,
         shared.params,
         shared.updates,
@@ -270,7 +270,8 @@ def _search(shared: Shared, view: View, effort: Effort, key: PRNGKeyArray) -> Ou
 
 
 @cache  # the same object for the same arguments, so that it is compiled once
-def _inverting_gradients_attack(view: View, effort: Effort) -> inversion.GradientMatching:
+def inverting_gradients(view: View, effort: Effort) -> inversion.GradientMatching:
+    """The search of an attacker, with so much effort."""
     attack = inversion.inverting_gradients(
         effort.iterations,
         limits=effort.space.limits,

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from experiments.inversion import Effort, Outcome, Shared, Victims, rows
+from experiments.inversion import Effort, Outcome, Shared, Victims, inverting_gradients, rows
 from experiments.leaking.observing import WHOLE
 from gujax.attacks import inversion
 from gujax.gradients.algebra import named_leaves
@@ -44,6 +44,7 @@ def recover(
         effort: How the searches are made.
         key: PRNG key of their starts, the same for every layer.
     """
+    naive = shared.sharing.naive
     x, y = shared.examples
     paths = [path for path, _ in named_leaves(shared.updates)]
     masks = [inversion.only(layer)(paths) for layer in layers] + [inversion.every_leaf(paths)]
@@ -53,8 +54,8 @@ def recover(
 
     told = (of_every_layer(y), jnp.repeat(jnp.asarray(masks), len(y), axis=0))
     found = inversion.invert_many(
-        _search(effort),
-        _masked_gradient(shared.sharing.naive.model_of_update),
+        inverting_gradients(naive, effort),
+        _masked_gradient(naive.model_of_update),
         shared.params,
         jax.vmap(_mask)(jax.tree.map(of_every_layer, shared.updates), told[1]),
         of_every_layer(jax.random.split(key, len(y))),
@@ -73,20 +74,7 @@ def recover(
     }
 
 
-# Cached, so that every seed and epoch gets the same objects and nothing is compiled again.
-
-
-@cache
-def _search(effort: Effort) -> inversion.GradientMatching:
-    return inversion.inverting_gradients(
-        effort.iterations,
-        limits=effort.space.limits,
-        learning_rate=effort.learning_rate,
-        total_variation_weight=effort.total_variation * effort.space.is_image,
-    )
-
-
-@cache
+@cache  # the same object for every seed and epoch, so that nothing is compiled again
 def _masked_gradient(gradient_fn: GradientFn) -> GradientFn:
     def masked(params: PyTree, examples: PyTree) -> PyTree:
         x, (y, mask) = examples

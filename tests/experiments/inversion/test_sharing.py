@@ -181,7 +181,7 @@ def test_examples_that_do_not_divide(task, params):
 def test_an_attack_is_compiled_once_for_all_seeds(task):
     space = Space((0.0,), (1.0,), is_image=True)
     effort = attacking.Effort(space, 3, 0.1, 0.1)
-    view = partial(attacking._inverting_gradients_attack, effort=effort)
+    view = partial(attacking.inverting_gradients, effort=effort)
     first, second = (build_sharings(task, ["none"])[0].naive for _ in range(2))
     assert view(first) is view(second)
 
