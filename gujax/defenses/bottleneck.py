@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from gujax.models.convolution import convolution_by_patches
+from gujax.models.convolution import choose_convolution
 from gujax.validation import check_count
 
 Build = Callable[[tuple[int, ...], nnx.Rngs], "VariationalBottleneck"]
@@ -120,7 +120,7 @@ def convolutional(latent_channels: int | None = None, *, by_patches: bool = Fals
     """
     if latent_channels is not None:
         check_count("latent_channels", latent_channels)
-    convolution = convolution_by_patches if by_patches else jax.lax.conv_general_dilated
+    convolution = choose_convolution(by_patches)
 
     def build(shape: tuple[int, ...], rngs: nnx.Rngs) -> VariationalBottleneck:
         if len(shape) != 3:

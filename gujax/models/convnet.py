@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from gujax.models.convolution import convolution_by_patches
+from gujax.models.convolution import choose_convolution
 from gujax.models.model import Model, from_module
 
 _CHANNELS_PER_GROUP = 8
@@ -89,7 +89,7 @@ def convnet(
     if not height * width:
         raise ValueError(f"input_shape={shape} is too small for {len(channels)} halvings")
     num_features = height * width * channels[-1]
-    convolution = convolution_by_patches if by_patches else jax.lax.conv_general_dilated
+    convolution = choose_convolution(by_patches)
 
     def make(rngs: nnx.Rngs) -> ConvNet:
         return ConvNet(shape[2], num_features, num_classes, channels, convolution, rngs=rngs)

@@ -1,6 +1,6 @@
 """Convolution as one matrix product, for CPUs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -46,3 +46,8 @@ def convolution_by_patches(
         [across[:, i : i + (rows - 1) * down + 1 : down] for i in range(height)], axis=-1
     )
     return patches @ kernel.reshape(-1, num_out)
+
+
+def choose_convolution(by_patches: bool) -> Callable[..., Array]:
+    """`convolution_by_patches`, or XLA's own; for the `conv_general_dilated` of `flax.nnx.Conv`."""
+    return convolution_by_patches if by_patches else lax.conv_general_dilated

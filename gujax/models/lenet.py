@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from gujax.models.convolution import convolution_by_patches
+from gujax.models.convolution import choose_convolution
 from gujax.models.model import Model, from_module
 
 Activation = Literal["sigmoid", "relu"]
@@ -100,7 +100,7 @@ def lenet(
         )
     if activation not in _ACTIVATIONS:
         raise ValueError(f"activation={activation!r} must be one of {', '.join(_ACTIVATIONS)}")
-    convolution = convolution_by_patches if by_patches else jax.lax.conv_general_dilated
+    convolution = choose_convolution(by_patches)
 
     def make(rngs: nnx.Rngs) -> LeNet:
         return LeNet(shape, num_classes, activation, rngs, convolution)

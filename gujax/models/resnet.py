@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from gujax.models.convolution import convolution_by_patches
+from gujax.models.convolution import choose_convolution
 from gujax.models.model import Model, from_module
 from gujax.validation import check_count
 
@@ -114,7 +114,7 @@ def resnet(
             f"channels={tuple(channels)} must be one or more multiples of {_CHANNELS_PER_GROUP}"
         )
     check_count("blocks", blocks)
-    convolution = convolution_by_patches if by_patches else jax.lax.conv_general_dilated
+    convolution = choose_convolution(by_patches)
 
     def make(rngs: nnx.Rngs) -> ResNet:
         return ResNet(shape[2], num_classes, channels, blocks, rngs, convolution)

@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from gujax.models.convolution import convolution_by_patches
+from gujax.models.convolution import choose_convolution
 from gujax.models.model import Model, from_module
 
 
@@ -80,7 +80,7 @@ def vgg(
             "must allow as many halvings"
         )
     num_features = height * width * channels[-1]
-    convolution = convolution_by_patches if by_patches else jax.lax.conv_general_dilated
+    convolution = choose_convolution(by_patches)
 
     def make(rngs: nnx.Rngs) -> VGG:
         return VGG(shape[2], num_features, num_classes, channels, hidden, rngs, convolution)
