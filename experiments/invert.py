@@ -1,5 +1,6 @@
 """Job `invert`: what defenses of shared updates leave for inversion attacks to reconstruct."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,8 @@ class Options:
         iterations: Steps of Inverting Gradients; default: what suits the model.
         learning_rate: Its learning rate, in standardized units; default: what suits the model.
         total_variation: Weight of its total variation; default: what suits the model.
+        sharpness: Of the second derivative that searches give to ReLU, which has none; 0 for none,
+            as published.
         restarts: Searches from different starts, of which the best match is kept.
         dlg_iterations: Steps of DLG.
         match: Searches match only gradients of parameters under these paths, such as
@@ -72,6 +75,7 @@ class Options:
     iterations: int | None = None
     learning_rate: float | None = None
     total_variation: float | None = None
+    sharpness: float = 1.0
     restarts: int = 1
     dlg_iterations: int = 300
     match: tuple[str, ...] = ()
@@ -136,6 +140,7 @@ def _plan(options: Options, task: Task, space: Space) -> runs.Plan:
         before=options.bottleneck_before,
         early_before=options.early_bottleneck_before,
         relative_ridge=options.relative_ridge,
+        sharpness=options.sharpness,
     )
     # Without convolutions there is nothing to put a convolutional bottleneck before.
     fitting = [name for name in _DEFENSES if name != "cvb" or options.model != "mlp"]
@@ -188,6 +193,9 @@ def _check(options: Options) -> None:
     check_option(
         options.total_variation is None or options.total_variation >= 0,
         f"--total-variation {options.total_variation} must be at least 0",
+    )
+    check_option(
+        0 <= options.sharpness < math.inf, f"--sharpness {options.sharpness} must be at least 0"
     )
     check_option(
         -1 <= options.ssim_threshold < 1,

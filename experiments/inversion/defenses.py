@@ -42,6 +42,7 @@ class Setting:
         relative_ridge: Ridge of the uniqueness that gate and clip measure, over the mean squared
             gradient norm of the batch.
         l2_norm_clip: Of DP-SGD.
+        sharpness: Of the second derivative that searches give to ReLU, which has none; 0 for none.
     """
 
     batch_size: int = 1
@@ -53,6 +54,11 @@ class Setting:
     local_learning_rate: float = 0.05
     relative_ridge: float = 0.1
     l2_norm_clip: float = 1.0
+    sharpness: float = 1.0
+
+    def searched(self, loss_fn: LossFn) -> LossFn:
+        """The loss as searches differentiate it; its values and gradients are the same."""
+        return inversion.surrogate_relu(loss_fn, self.sharpness) if self.sharpness else loss_fn
 
 
 Build = Callable[[Task, Setting, float], Sharing]
@@ -127,7 +133,7 @@ def _build(task: Task, name: str, setting: Setting) -> Sharing:
 
 @_defense("none", "no defense")
 def _none(task: Task, setting: Setting, strength: float) -> Sharing:
-    return _aggregate(task, setting.batch_size)
+    return _aggregate(task, setting, setting.batch_size)
 
 
 @_defense("precode", "PRECODE")
@@ -180,13 +186,13 @@ def _prune(task: Task, setting: Setting, strength: float) -> Sharing:
 
 @_defense("batch", "batch of {:g}", 8, "number of examples whose mean gradient is shared")
 def _batch(task: Task, setting: Setting, strength: float) -> Sharing:
-    return _aggregate(task, _whole(strength))
+    return _aggregate(task, setting, _whole(strength))
 
 
 @_defense("local_steps", "{:g} local steps", 4, "number of steps of federated averaging")
 def _local_steps(task: Task, setting: Setting, strength: float) -> Sharing:
     num_steps, rate = _whole(strength), setting.local_learning_rate
-    plain = _aggregate(task, num_steps * setting.batch_size)
+    plain = _aggregate(task, setting, num_steps * setting.batch_size)
     total = defenses.local_steps(plain.naive.model_of_update, rate, batch_size=setting.batch_size)
 
     def mean_step(params: PyTree, examples: Examples) -> PyTree:
@@ -223,6 +229,21 @@ def _dp_sgd(task: Task, setting: Setting, strength: float) -> Sharing:
     sharing = _transformed(task, setting, make)
     assert sharing.adaptive is not None
     return replace(sharing, adaptive=replace(sharing.adaptive, smoothing=_SMOOTHING))
+
+
+def curvature_text(sharpness: float) -> str:
+    """What is to be said of how searches differentiate ReLU.
+
+    Args:
+        sharpness: That of a `Setting`.
+    """
+    if not sharpness:
+        return "They follow the true second derivative of ReLU, which is 0, as published."
+    return (
+        "The gradients they match are exact; in differentiating them again, ReLU is given the "
+        f"second derivative of softplus (sharpness {sharpness:g}) in place of 0, which as "
+        "published leaves a search in the pattern of active units that it comes upon."
+    )
 
 
 def partially_perturbed(
@@ -273,9 +294,8 @@ def _without_noise(gradient_fn: GradientFn) -> Share:
     return lambda params, examples, key: gradient_fn(params, examples)
 
 
-def _aggregate(task: Task, num_examples: int) -> Sharing:
+def _aggregate(task: Task, setting: Setting, num_examples: int) -> Sharing:
     """The mean gradient of so many examples, as it is."""
-    gradient_fn = inversion.batch_gradient(task.loss_fn)
     return Sharing(
         label="",
         family="",
@@ -286,8 +306,8 @@ def _aggregate(task: Task, num_examples: int) -> Sharing:
         num_classes=task.dataset.num_classes,
         last_layer=last_layer(task),
         num_examples=num_examples,
-        share=_without_noise(gradient_fn),
-        naive=View(gradient_fn),
+        share=_without_noise(inversion.batch_gradient(task.loss_fn)),
+        naive=View(inversion.batch_gradient(setting.searched(task.loss_fn))),
     )
 
 
@@ -304,7 +324,7 @@ class _Stochastic(NamedTuple):
 
 @cache  # the same objects for defenses of the same network, so that each is compiled once
 def _stochastic(
-    plain: Model, before: str, build: defenses.bottleneck.Build, beta: float
+    plain: Model, before: str, build: defenses.bottleneck.Build, beta: float, setting: Setting
 ) -> _Stochastic:
     model = defenses.insert_bottleneck(plain, before, build)
     loss_fn = defenses.bottleneck_loss(model, beta)
@@ -316,21 +336,22 @@ def _stochastic(
 
     # Draws of the attacker's own: the victim's noise is nobody's to know.
     own = jax.random.key(0)
-    guess = View(defenses.noise_averaged(gradient_fn, own, _GUESSES))
+    searched = inversion.batch_gradient(setting.searched(loss_fn))
+    guess = View(defenses.noise_averaged(searched, own, _GUESSES))
     return _Stochastic(
         model,
         loss_fn,
         share,
         naive=guess,
         adaptive=replace(guess, leaf_weights=inversion.without(*model.stochastic)),
-        averaged=View(defenses.noise_averaged(gradient_fn, own, DRAWS)),
+        averaged=View(defenses.noise_averaged(searched, own, DRAWS)),
     )
 
 
 def _bottleneck(
     task: Task, before: str, build: defenses.bottleneck.Build, beta: float, setting: Setting
 ) -> Sharing:
-    made = _stochastic(task.model, before, build, beta)
+    made = _stochastic(task.model, before, build, beta, setting)
     return Sharing(
         label="",
         family="",
@@ -392,7 +413,7 @@ def _transformed(
     make: Callable[[PRNGKeyArray], optax.GradientTransformationExtraArgs],
 ) -> Sharing:
     """What a transformation of per-example gradients releases of a batch."""
-    plain = _aggregate(task, setting.crowd)
+    plain = _aggregate(task, setting, setting.crowd)
     grads_fn = per_example_grads(task.loss_fn)
 
     def release(params: PyTree, examples: Examples, key: PRNGKeyArray):
@@ -407,7 +428,7 @@ def _transformed(
         _, state = release(params, examples, jax.random.key(0))  # weights do not depend on noise
         return examples[1], state.weights
 
-    adaptive = View(_weighted_gradient(task.loss_fn), told=told)
+    adaptive = View(_weighted_gradient(setting.searched(task.loss_fn)), told=told)
     return replace(plain, share=share, adaptive=adaptive)
 
 

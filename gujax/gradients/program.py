@@ -68,7 +68,7 @@ class Program:
     """
 
     def __init__(self, closed: core.ClosedJaxpr, accumulators: Sequence[int] = ()):
-        flat = _inline(closed)
+        flat = inline(closed)
         self.jaxpr, self.consts = flat.jaxpr, flat.consts
         self._accumulators = {self.jaxpr.invars[i] for i in accumulators}
         self._producers = {
@@ -171,7 +171,7 @@ class Program:
                 outputs, factors = run(self, eqn, arguments, wanted, wanted_inner)
                 values.update(zip(wanted_inner, factors, strict=True))
             else:
-                outputs = _bind(eqn, arguments)
+                outputs = bind(eqn, arguments)
             values.update(zip(eqn.outvars, outputs, strict=True))
         return [read(atom) for atom in atoms]
 
@@ -183,15 +183,23 @@ class Program:
         return values[: len(atoms)], built
 
 
-def _bind(eqn: core.JaxprEqn, arguments: list[Any]) -> Sequence[Any]:
+def bind(eqn: core.JaxprEqn, arguments: list[Any]) -> Sequence[Any]:
     """Apply the primitive of an equation, as JAX's own jaxpr evaluation does."""
     with eqn.ctx.manager:
         outputs = eqn.primitive.bind(*arguments, **eqn.primitive.get_bind_params(eqn.params))
     return outputs if eqn.primitive.multiple_results else [outputs]
 
 
-def _inline(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
-    """Flatten calls, so that a gradient can be followed through them."""
+def inline(
+    closed: core.ClosedJaxpr,
+    apply: Callable[[core.JaxprEqn, list[Any]], Sequence[Any]] = bind,
+) -> core.ClosedJaxpr:
+    """Flatten calls: nested jits and rematerialized regions.
+
+    Args:
+        closed: the program.
+        apply: ``apply(equation, inputs)``, the outputs of every other equation.
+    """
 
     def run(jaxpr: core.Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
         values: dict[Any, Any] = dict(zip(jaxpr.invars, args, strict=True))
@@ -213,7 +221,7 @@ def _inline(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
                         arguments = lax.optimization_barrier(arguments)
                     outputs = run(eqn.params["jaxpr"], (), arguments)
                 case _:
-                    outputs = _bind(eqn, arguments)
+                    outputs = apply(eqn, arguments)
             values.update(zip(eqn.outvars, outputs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 

@@ -14,6 +14,7 @@ from gujax.attacks.inversion.labels import count_labels, idlg_label
 from gujax.attacks.inversion.leaves import every_leaf, only, without
 from gujax.attacks.inversion.matching import cosine_distance, squared_distance
 from gujax.attacks.inversion.measures import ImageQuality, feature_error, image_quality
+from gujax.attacks.inversion.surrogate import surrogate_relu
 from gujax.training import batch_gradient
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "only",
     "squared_distance",
     "standard_normal",
+    "surrogate_relu",
     "total_variation",
     "uniform",
     "without",
