@@ -195,7 +195,8 @@ def _check(options: Options) -> None:
         f"--total-variation {options.total_variation} must be at least 0",
     )
     check_option(
-        0 <= options.sharpness < math.inf, f"--sharpness {options.sharpness} must be at least 0"
+        0 <= options.sharpness < math.inf,
+        f"--sharpness {options.sharpness} must be at least 0 and finite",
     )
     check_option(
         -1 <= options.ssim_threshold < 1,

@@ -201,6 +201,8 @@ def test_verdicts_follow_from_the_strongest_attack():
         (["--seeds", "0"], "--seeds 0 must be at least 1"),
         (["--learning-rate", "0"], "--learning-rate 0.0 must be positive"),
         (["--total-variation", "-1"], "--total-variation -1.0 must be at least 0"),
+        (["--sharpness", "-1"], "--sharpness -1.0 must be at least 0"),
+        (["--sharpness", "inf"], "--sharpness inf must be"),
         (["--ssim-threshold", "1"], "--ssim-threshold 1.0 must be"),
         (["--epochs", "-1"], "--epochs -1"),
     ],

@@ -1,8 +1,9 @@
 """Gradient inversion: the inputs, from the gradient that was shared about them.
 
 The search is put together from parts: a matching loss over chosen leaves, a regularizer, a box, an
-optimizer, a start. `dlg` and `inverting_gradients` are published choices. `first_layer_input`,
-`idlg_label` and `count_labels` need no search.
+optimizer, a start. `dlg` and `inverting_gradients` are published choices; `surrogate_relu` keeps a
+search from being trapped by ReLUs. `first_layer_input`, `idlg_label` and `count_labels` need no
+search.
 """
 
 from gujax.attacks.inversion.analytic import first_layer_input

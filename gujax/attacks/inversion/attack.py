@@ -95,7 +95,8 @@ def inverting_gradients(
 
     Cosine distance and total variation; Adam on the sign of the gradient, its learning rate times
     0.1 after 3/8, 5/8 and 7/8 of the iterations; inputs projected to a box after every step. The
-    labels are usually known, see `count_labels`.
+    labels are usually known, see `count_labels`. On a network with ReLUs the search goes further
+    with the gradient of `surrogate_relu`.
 
     Args:
         num_iterations: number of steps.

@@ -51,9 +51,9 @@ def invert(
     Args:
         attack: the parts of the search.
         gradient_fn: ``gradient_fn(params, examples)``, a pytree like ``observed``; a function of
-            `batch_gradient`, or any that is differentiable in the examples' inputs. It is given
-            ``(inputs, labels)``, or ``inputs`` if there are neither ``labels`` nor
-            ``num_classes``.
+            `batch_gradient` (of `surrogate_relu` where there are ReLUs), or any that is
+            differentiable in the examples' inputs. It is given ``(inputs, labels)``, or ``inputs``
+            if there are neither ``labels`` nor ``num_classes``.
         params: the model's parameters.
         observed: what was shared.
         key: PRNG key of the starts.

@@ -31,7 +31,8 @@ def cifar10():
 def share(model, x, y):
     """Parameters, the attacker's model of the update, and the updates of every image."""
     params = jax.jit(model.init)(jax.random.key(0))
-    gradient_fn = inversion.batch_gradient(training.cross_entropy_loss(model))
+    loss_fn = inversion.surrogate_relu(training.cross_entropy_loss(model))
+    gradient_fn = inversion.batch_gradient(loss_fn)
     shared = jax.jit(jax.vmap(gradient_fn, (None, 0)))(params, (x[:, None], y[:, None]))
     return params, gradient_fn, shared
 

@@ -64,6 +64,27 @@ def test_mean_gradients_are_shared(task, params, gradients, name, size):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def curvature(sharing, params, x):
+    """How the squared norm of the expected update changes with the inputs."""
+
+    def squared_norm(x):
+        update = sharing.naive.model_of_update(params, (x, np.zeros(len(x), int)))
+        return sum((leaf**2).sum() for leaf in jax.tree.leaves(update))
+
+    return jax.value_and_grad(squared_norm)(x)
+
+
+@pytest.mark.parametrize("name", ["none", "precode"])
+def test_searches_see_the_same_update_and_another_curvature(task, name):
+    published, default = (
+        build_sharings(task, [name], Setting(sharpness=sharpness))[0] for sharpness in (0, 1)
+    )
+    params, x = published.model.init(KEY), task.dataset.train.x[:1]
+    (value, plain), (same, other) = (curvature(s, params, x) for s in (published, default))
+    assert same == value
+    assert np.abs(other - plain).max() > 1e-3 * np.abs(plain).max()
+
+
 def test_noise_is_relative_to_the_update(task, params, gradients):
     (sharing,) = build_sharings(task, ["laplacian:2"])
     many = [
