@@ -47,8 +47,8 @@ class Options:
         iterations: Steps of Inverting Gradients; default: what suits the model.
         learning_rate: Its learning rate, in standardized units; default: what suits the model.
         total_variation: Weight of its total variation; default: what suits the model.
-        sharpness: Of the second derivative that searches give to ReLU, which has none; 0 for none,
-            as published.
+        sharpness: Of the second derivative that Inverting Gradients gives to ReLU, which has none;
+            0 for none, as published.
         restarts: Searches from different starts, of which the best match is kept.
         dlg_iterations: Steps of DLG.
         match: Searches match only gradients of parameters under these paths, such as
@@ -140,7 +140,6 @@ def _plan(options: Options, task: Task, space: Space) -> runs.Plan:
         before=options.bottleneck_before,
         early_before=options.early_bottleneck_before,
         relative_ridge=options.relative_ridge,
-        sharpness=options.sharpness,
     )
     # Without convolutions there is nothing to put a convolutional bottleneck before.
     fitting = [name for name in _DEFENSES if name != "cvb" or options.model != "mlp"]
@@ -157,6 +156,7 @@ def _plan(options: Options, task: Task, space: Space) -> runs.Plan:
         iterations=options.iterations,
         learning_rate=options.learning_rate,
         total_variation=options.total_variation,
+        sharpness=options.sharpness,
         restarts=options.restarts,
         dlg_iterations=options.dlg_iterations,
         leaves=options.match,

@@ -28,6 +28,8 @@ class Effort:
         iterations: Steps of Inverting Gradients.
         learning_rate: Of its signed Adam, in standardized units.
         total_variation: Weight of the total variation; of no effect on inputs that are no images.
+        sharpness: Of the second derivative that Inverting Gradients gives to ReLU, which has none;
+            0 for none, as published. DLG's line search needs the true derivatives.
         restarts: Searches in parallel from different starts.
         dlg_iterations: Steps of DLG.
         leaves: Match only leaves under these prefixes; all if empty.
@@ -37,6 +39,7 @@ class Effort:
     iterations: int
     learning_rate: float
     total_variation: float
+    sharpness: float = 1.0
     restarts: int = 1
     dlg_iterations: int = 300
     leaves: tuple[str, ...] = ()
@@ -194,7 +197,7 @@ def _dlg(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
     x, y = shared.examples
     found = inversion.invert_many(
         _dlg_attack(effort),
-        shared.sharing.naive.model_of_update,
+        shared.sharing.naive.model_of_update(),
         shared.params,
         shared.updates,
         jax.random.split(key, len(y)),
@@ -248,6 +251,21 @@ def _labels(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
     return Outcome(labels=np.concatenate(aligned))
 
 
+def curvature_text(sharpness: float) -> str:
+    """What is to be said of how a search differentiates ReLU.
+
+    Args:
+        sharpness: That of its `Effort`.
+    """
+    if not sharpness:
+        return "They follow the true second derivative of ReLU, which is 0, as published."
+    return (
+        "The gradients they match are exact; in differentiating them again, ReLU is given the "
+        f"second derivative of softplus (sharpness {sharpness:g}) in place of 0, which as "
+        "published leaves a search in the pattern of active units that it comes upon."
+    )
+
+
 def first_linear_layer(sharing: Sharing) -> str | None:
     """Path of a fully connected layer with bias that sees the input itself; None without one."""
     paths = [path for path, _ in named_leaves(_shapes(sharing))]
@@ -258,7 +276,7 @@ def _search(shared: Shared, view: View, effort: Effort, key: PRNGKeyArray) -> Ou
     x, y = shared.examples
     found = inversion.invert_many(
         inverting_gradients(view, effort),
-        view.model_of_update,
+        view.model_of_update(effort.sharpness),
         shared.params,
         shared.updates,
         jax.random.split(key, len(y)),

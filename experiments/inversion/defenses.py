@@ -42,7 +42,6 @@ class Setting:
         relative_ridge: Ridge of the uniqueness that gate and clip measure, over the mean squared
             gradient norm of the batch.
         l2_norm_clip: Of DP-SGD.
-        sharpness: Of the second derivative that searches give to ReLU, which has none; 0 for none.
     """
 
     batch_size: int = 1
@@ -54,11 +53,6 @@ class Setting:
     local_learning_rate: float = 0.05
     relative_ridge: float = 0.1
     l2_norm_clip: float = 1.0
-    sharpness: float = 1.0
-
-    def searched(self, loss_fn: LossFn) -> LossFn:
-        """The loss as searches differentiate it; its values and gradients are the same."""
-        return inversion.surrogate_relu(loss_fn, self.sharpness) if self.sharpness else loss_fn
 
 
 Build = Callable[[Task, Setting, float], Sharing]
@@ -133,7 +127,7 @@ def _build(task: Task, name: str, setting: Setting) -> Sharing:
 
 @_defense("none", "no defense")
 def _none(task: Task, setting: Setting, strength: float) -> Sharing:
-    return _aggregate(task, setting, setting.batch_size)
+    return _aggregate(task, setting.batch_size)
 
 
 @_defense("precode", "PRECODE")
@@ -186,21 +180,28 @@ def _prune(task: Task, setting: Setting, strength: float) -> Sharing:
 
 @_defense("batch", "batch of {:g}", 8, "number of examples whose mean gradient is shared")
 def _batch(task: Task, setting: Setting, strength: float) -> Sharing:
-    return _aggregate(task, setting, _whole(strength))
+    return _aggregate(task, _whole(strength))
 
 
 @_defense("local_steps", "{:g} local steps", 4, "number of steps of federated averaging")
 def _local_steps(task: Task, setting: Setting, strength: float) -> Sharing:
     num_steps, rate = _whole(strength), setting.local_learning_rate
-    plain = _aggregate(task, setting, num_steps * setting.batch_size)
-    total = defenses.local_steps(plain.naive.model_of_update, rate, batch_size=setting.batch_size)
+    plain = _aggregate(task, num_steps * setting.batch_size)
 
-    def mean_step(params: PyTree, examples: Examples) -> PyTree:
-        # Who knows the learning rate takes it out: what is left is a gradient in its own units.
-        return jax.tree.map(lambda leaf: leaf / (rate * num_steps), total(params, examples))
+    @cache
+    def mean_step(loss_fn: LossFn) -> GradientFn:
+        total = defenses.local_steps(
+            inversion.batch_gradient(loss_fn), rate, batch_size=setting.batch_size
+        )
 
-    adaptive = replace(plain.naive, model_of_update=mean_step)
-    return replace(plain, share=_without_noise(mean_step), adaptive=adaptive)
+        def update(params: PyTree, examples: Examples) -> PyTree:
+            # Who knows the learning rate takes it out: what is left is a gradient in its own units.
+            return jax.tree.map(lambda leaf: leaf / (rate * num_steps), total(params, examples))
+
+        return update
+
+    share = _without_noise(mean_step(task.loss_fn))
+    return replace(plain, share=share, adaptive=replace(plain.naive, expected=mean_step))
 
 
 @_defense("gate", "gate q={:g}", 0.75, "quantile of a batch's uniqueness above which examples go")
@@ -229,21 +230,6 @@ def _dp_sgd(task: Task, setting: Setting, strength: float) -> Sharing:
     sharing = _transformed(task, setting, make)
     assert sharing.adaptive is not None
     return replace(sharing, adaptive=replace(sharing.adaptive, smoothing=_SMOOTHING))
-
-
-def curvature_text(sharpness: float) -> str:
-    """What is to be said of how searches differentiate ReLU.
-
-    Args:
-        sharpness: That of a `Setting`.
-    """
-    if not sharpness:
-        return "They follow the true second derivative of ReLU, which is 0, as published."
-    return (
-        "The gradients they match are exact; in differentiating them again, ReLU is given the "
-        f"second derivative of softplus (sharpness {sharpness:g}) in place of 0, which as "
-        "published leaves a search in the pattern of active units that it comes upon."
-    )
 
 
 def partially_perturbed(
@@ -294,7 +280,7 @@ def _without_noise(gradient_fn: GradientFn) -> Share:
     return lambda params, examples, key: gradient_fn(params, examples)
 
 
-def _aggregate(task: Task, setting: Setting, num_examples: int) -> Sharing:
+def _aggregate(task: Task, num_examples: int) -> Sharing:
     """The mean gradient of so many examples, as it is."""
     return Sharing(
         label="",
@@ -307,7 +293,7 @@ def _aggregate(task: Task, setting: Setting, num_examples: int) -> Sharing:
         last_layer=last_layer(task),
         num_examples=num_examples,
         share=_without_noise(inversion.batch_gradient(task.loss_fn)),
-        naive=View(inversion.batch_gradient(setting.searched(task.loss_fn))),
+        naive=View(task.loss_fn),
     )
 
 
@@ -324,7 +310,7 @@ class _Stochastic(NamedTuple):
 
 @cache  # the same objects for defenses of the same network, so that each is compiled once
 def _stochastic(
-    plain: Model, before: str, build: defenses.bottleneck.Build, beta: float, setting: Setting
+    plain: Model, before: str, build: defenses.bottleneck.Build, beta: float
 ) -> _Stochastic:
     model = defenses.insert_bottleneck(plain, before, build)
     loss_fn = defenses.bottleneck_loss(model, beta)
@@ -336,22 +322,29 @@ def _stochastic(
 
     # Draws of the attacker's own: the victim's noise is nobody's to know.
     own = jax.random.key(0)
-    searched = inversion.batch_gradient(setting.searched(loss_fn))
-    guess = View(defenses.noise_averaged(searched, own, _GUESSES))
+
+    def averaging(num_draws: int) -> View:
+        @cache
+        def expected(loss_fn: LossFn) -> GradientFn:
+            return defenses.noise_averaged(inversion.batch_gradient(loss_fn), own, num_draws)
+
+        return View(loss_fn, expected)
+
+    guess = averaging(_GUESSES)
     return _Stochastic(
         model,
         loss_fn,
         share,
         naive=guess,
         adaptive=replace(guess, leaf_weights=inversion.without(*model.stochastic)),
-        averaged=View(defenses.noise_averaged(searched, own, DRAWS)),
+        averaged=averaging(DRAWS),
     )
 
 
 def _bottleneck(
     task: Task, before: str, build: defenses.bottleneck.Build, beta: float, setting: Setting
 ) -> Sharing:
-    made = _stochastic(task.model, before, build, beta, setting)
+    made = _stochastic(task.model, before, build, beta)
     return Sharing(
         label="",
         family="",
@@ -413,7 +406,7 @@ def _transformed(
     make: Callable[[PRNGKeyArray], optax.GradientTransformationExtraArgs],
 ) -> Sharing:
     """What a transformation of per-example gradients releases of a batch."""
-    plain = _aggregate(task, setting, setting.crowd)
+    plain = _aggregate(task, setting.crowd)
     grads_fn = per_example_grads(task.loss_fn)
 
     def release(params: PyTree, examples: Examples, key: PRNGKeyArray):
@@ -428,10 +421,11 @@ def _transformed(
         _, state = release(params, examples, jax.random.key(0))  # weights do not depend on noise
         return examples[1], state.weights
 
-    adaptive = View(_weighted_gradient(setting.searched(task.loss_fn)), told=told)
+    adaptive = View(task.loss_fn, _weighted_gradient, told=told)
     return replace(plain, share=share, adaptive=adaptive)
 
 
+@cache
 def _weighted_gradient(loss_fn: LossFn) -> GradientFn:
     """Gradient of a weighted sum of losses, the weights given with the labels."""
 

@@ -32,8 +32,9 @@ class View:
     """What an attacker takes a shared update to be.
 
     Attributes:
-        model_of_update: ``model_of_update(params, (inputs, told))``, the update that it would have
-            expected of a candidate.
+        loss_fn: The loss of one example that it takes the victim to differentiate.
+        expected: Maps a loss to ``update_fn(params, (inputs, told))``, the update that it would
+            expect of a candidate; the same function for the same loss.
         leaf_weights: Which leaves it matches.
         matching_loss: How it compares them.
         told: ``told(params, examples)``, what it knows of the victim beside the update: the labels,
@@ -41,11 +42,21 @@ class View:
         smoothing: Factor on the weight of the total variation.
     """
 
-    model_of_update: GradientFn
+    loss_fn: LossFn
+    expected: Callable[[LossFn], GradientFn] = inversion.batch_gradient
     leaf_weights: LeafWeights = inversion.every_leaf
     matching_loss: MatchingLoss = inversion.cosine_distance
     told: Callable[[PyTree, Examples], PyTree] = _labels
     smoothing: float = 1.0
+
+    def model_of_update(self, sharpness: float = 0.0) -> GradientFn:
+        """``update_fn(params, (inputs, told))``, the update that it would expect of a candidate.
+
+        Args:
+            sharpness: Of the second derivative that ReLU is given; 0 for its own, which is 0.
+        """
+        loss_fn = inversion.surrogate_relu(self.loss_fn, sharpness) if sharpness else self.loss_fn
+        return self.expected(loss_fn)
 
 
 @dataclass(frozen=True)

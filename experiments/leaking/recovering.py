@@ -55,7 +55,7 @@ def recover(
     told = (of_every_layer(y), jnp.repeat(jnp.asarray(masks), len(y), axis=0))
     found = inversion.invert_many(
         inverting_gradients(naive, effort),
-        _masked_gradient(naive.model_of_update),
+        _masked_gradient(naive.model_of_update(effort.sharpness)),
         shared.params,
         jax.vmap(_mask)(jax.tree.map(of_every_layer, shared.updates), told[1]),
         of_every_layer(jax.random.split(key, len(y))),

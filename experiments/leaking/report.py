@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.claim import Claim, claims_table
-from experiments.inversion import Setting, Space
-from experiments.inversion.defenses import curvature_text
+from experiments.inversion import Effort, Space, attacking
 from experiments.leaking.attributes import Attribute
 from experiments.leaking.measures import (
     ATTACK,
@@ -429,8 +428,8 @@ def _threat_model(options: "Options", attribute: Attribute) -> list[str]:
             "Attacker of the input. Sees the gradient of one example, knows the network and the "
             "label, and searches for the input whose gradient points the same way (Inverting "
             f"Gradients, {options.iterations} steps); layer by layer, he matches the gradient of "
-            f"that layer only. {curvature_text(Setting().sharpness)} Sensitivity and V-information "
-            "about the input are no attacks: they say how much there is to use."
+            f"that layer only. {attacking.curvature_text(Effort.sharpness)} Sensitivity and "
+            "V-information about the input are no attacks: they say how much there is to use."
         ),
         html.paragraph(
             "Nobody defends, but where dropout or noise is varied; an attacker under noise trains "

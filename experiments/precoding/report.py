@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.claim import Claim, claims_table
-from experiments.inversion import Setting, attacking
-from experiments.inversion.defenses import curvature_text
+from experiments.inversion import attacking
 from experiments.inverting.analysis import ATTACKS, strongest
 from experiments.inverting.claims import SAFE
 from experiments.inverting.report import picture_rows, success_bars
@@ -286,7 +285,7 @@ def _threat_model(options: "Options", networks: Sequence[Network]) -> list[str]:
         "gradient averaged over draws. Analytic: the input of a first fully connected layer in "
         "closed form.",
         "Searches (" + "; ".join(efforts) + ") are lower bounds: what they fail to reconstruct, a "
-        f"longer or better one may. {curvature_text(Setting().sharpness)} "
+        f"longer or better one may. {attacking.curvature_text(networks[0].plan.effort.sharpness)} "
         f"A defense is said to hold if the strongest attack made here reconstructs at most "
         f"{100 * SAFE:.0f} %, and to cost almost no accuracy if that is less than "
         f"{100 * LOSS_LIMIT:.0f} points.",
