@@ -63,7 +63,7 @@ def invert_standardized(model, cifar10, num_iterations, **options):
 
 
 def test_inverting_gradients_on_a_relu_lenet(cifar10):
-    quality, *_ = invert_standardized(lenet(SHAPE, 10, "relu"), cifar10, 600)
+    quality, *_ = invert_standardized(lenet(SHAPE, 10, "relu", by_patches=True), cifar10, 600)
     assert quality.ssim.mean() >= 0.75
     assert quality.success_rate >= 0.9
 
@@ -80,7 +80,7 @@ def test_inverting_gradients_and_the_analytic_attack_on_an_mlp(cifar10):
 
 def test_dlg_on_the_sigmoid_lenet(cifar10):
     x, y = jnp.asarray(cifar10.x[:4]), cifar10.y[:4]
-    params, gradient_fn, shared = share(lenet(SHAPE, 10), x, y)
+    params, gradient_fn, shared = share(lenet(SHAPE, 10, by_patches=True), x, y)
     found = inversion.invert_many(
         inversion.dlg(),
         gradient_fn,
