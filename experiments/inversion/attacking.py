@@ -258,11 +258,11 @@ def curvature_text(sharpness: float) -> str:
         sharpness: That of its `Effort`.
     """
     if not sharpness:
-        return "They follow the true second derivative of ReLU, which is 0, as published."
+        return "Searches follow the true second derivative of ReLU, which is 0, as published."
     return (
-        "The gradients they match are exact; in differentiating them again, ReLU is given the "
-        f"second derivative of softplus (sharpness {sharpness:g}) in place of 0, which as "
-        "published leaves a search in the pattern of active units that it comes upon."
+        "The gradients that searches compare are exact; in differentiating them again, ReLU is "
+        f"given the second derivative of softplus (sharpness {sharpness:g}) in place of 0, which "
+        "as published leaves a search in the pattern of active units that it comes upon."
     )
 
 

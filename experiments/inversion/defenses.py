@@ -188,7 +188,6 @@ def _local_steps(task: Task, setting: Setting, strength: float) -> Sharing:
     num_steps, rate = _whole(strength), setting.local_learning_rate
     plain = _aggregate(task, num_steps * setting.batch_size)
 
-    @cache
     def mean_step(loss_fn: LossFn) -> GradientFn:
         total = defenses.local_steps(
             inversion.batch_gradient(loss_fn), rate, batch_size=setting.batch_size
@@ -324,7 +323,6 @@ def _stochastic(
     own = jax.random.key(0)
 
     def averaging(num_draws: int) -> View:
-        @cache
         def expected(loss_fn: LossFn) -> GradientFn:
             return defenses.noise_averaged(inversion.batch_gradient(loss_fn), own, num_draws)
 
@@ -425,7 +423,6 @@ def _transformed(
     return replace(plain, share=share, adaptive=adaptive)
 
 
-@cache
 def _weighted_gradient(loss_fn: LossFn) -> GradientFn:
     """Gradient of a weighted sum of losses, the weights given with the labels."""
 

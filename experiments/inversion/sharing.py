@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -34,7 +34,7 @@ class View:
     Attributes:
         loss_fn: The loss of one example that it takes the victim to differentiate.
         expected: Maps a loss to ``update_fn(params, (inputs, told))``, the update that it would
-            expect of a candidate; the same function for the same loss.
+            expect of a candidate.
         leaf_weights: Which leaves it matches.
         matching_loss: How it compares them.
         told: ``told(params, examples)``, what it knows of the victim beside the update: the labels,
@@ -55,8 +55,13 @@ class View:
         Args:
             sharpness: Of the second derivative that ReLU is given; 0 for its own, which is 0.
         """
-        loss_fn = inversion.surrogate_relu(self.loss_fn, sharpness) if sharpness else self.loss_fn
-        return self.expected(loss_fn)
+        return _model_of_update(self, sharpness)
+
+
+@cache  # the same object for the same arguments, so that it is compiled once
+def _model_of_update(view: View, sharpness: float) -> GradientFn:
+    loss_fn = view.loss_fn
+    return view.expected(inversion.surrogate_relu(loss_fn, sharpness) if sharpness else loss_fn)
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,8 +30,13 @@ def weighted(paths):
 @pytest.mark.parametrize("make", [plain, noisy])
 @pytest.mark.parametrize("leaf_weights", [inversion.every_leaf, weighted])
 @pytest.mark.parametrize("size", [1, 3])
-def test_is_the_distance_of_the_gradient_and_so_is_its_derivative(make, leaf_weights, size):
+@pytest.mark.parametrize("surrogate", [False, True])
+def test_is_the_distance_of_the_gradient_and_so_is_its_derivative(
+    make, leaf_weights, size, surrogate
+):
     model, gradient_fn = make(models.mlp((6,), 3, (40, 30)))
+    if surrogate:
+        gradient_fn = replace(gradient_fn, loss_fn=inversion.surrogate_relu(gradient_fn.loss_fn))
     params = model.init(KEY)
     x, truth = jax.random.normal(KEY, (2, size, 6))
     y = jnp.arange(size)
