@@ -10,7 +10,7 @@ The core is a straight line of pure functions:
 
 and `gujax.transforms`, optax transformations that act on it. What is built on the core is imported
 by name: `gujax.data`, `gujax.models`, `gujax.training`, `gujax.attacks`,
-`gujax.defenses`, `gujax.leakage`, `gujax.reporting`.
+`gujax.defenses`, `gujax.leakage`, `experiments.report`.
 """
 
 # `gujax.uniqueness` is the function; the package of that name is reached by `from gujax.uniqueness

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from experiments.errors import UserError
+from experiments.framework.errors import UserError
 from experiments.inversion.sharing import Shared, Sharing, View
 from experiments.inversion.space import Space
-from experiments.task import ModelName
+from experiments.tasks.task import ModelName
 from gujax.attacks import inversion
 from gujax.attacks.inversion.leaves import LeafWeights
 from gujax.gradients.algebra import named_leaves

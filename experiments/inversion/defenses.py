@@ -12,9 +12,9 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from experiments.errors import UserError
+from experiments.framework.errors import UserError
 from experiments.inversion.sharing import Examples, Share, Sharing, View
-from experiments.task import Task
+from experiments.tasks.task import Task
 from gujax import defenses, per_example_grads, transforms
 from gujax.attacks import inversion
 from gujax.attacks.inversion.leaves import LeafWeights, weigh

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from experiments.errors import UserError
+from experiments.framework.errors import UserError
 from gujax.attacks import inversion
 from gujax.attacks.inversion.leaves import LeafWeights
 from gujax.attacks.inversion.matching import MatchingLoss

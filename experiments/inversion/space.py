@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from experiments.task import Task
+from experiments.tasks.task import Task
 from gujax import data
 from gujax.training.loss import AnyArray
 

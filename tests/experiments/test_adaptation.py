@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.adaptation import adapted
-from experiments.comparison.runs import halves, run_seed
-from experiments.defenses import Defense, prepare
-from experiments.errors import UserError
-from experiments.recipe import Recipe
-from experiments.task import load_task
+from experiments.framework.errors import UserError
+from experiments.membership.defenses import Defense, prepare
+from experiments.membership.runs import halves, run_seed
+from experiments.tasks.adaptation import adapted
+from experiments.tasks.recipe import Recipe
+from experiments.tasks.task import load_task
 from gujax import models, training
 
 PLAIN = Recipe("momentum", 0.5, False, 10, 1)

@@ -7,11 +7,11 @@ import optax
 import pytest
 
 import gujax
-from experiments.auditing.every import audit_every
-from experiments.auditing.history import History
-from experiments.auditing.monitor import sparkline
-from experiments.auditing.policy import Rule, check_policy, parse_policy
-from experiments.errors import UserError
+from experiments.framework.errors import UserError
+from experiments.jobs.audit.history import History
+from experiments.jobs.audit.monitor import sparkline
+from experiments.jobs.audit.policy import Rule, check_policy, parse_policy
+from experiments.membership.every import audit_every
 
 MEASURES = ("max_nats", "max_mu")
 BATCH, EXAMPLES = 4, 10

@@ -11,17 +11,17 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from experiments import auditors
-from experiments.bounding.bounds import (
+from experiments.framework.errors import UserError
+from experiments.framework.run_directory import is_complete
+from experiments.jobs.auditors import job as auditors
+from experiments.jobs.auditors.bounds import (
     gaussian_epsilon,
     many_run_epsilon,
     one_run_epsilon,
     subsampled_mu,
 )
-from experiments.bounding.canaries import coin_flips, with_canaries
-from experiments.errors import UserError
-from experiments.task import load_task
-from gujax.reporting import is_complete
+from experiments.jobs.auditors.canaries import coin_flips, with_canaries
+from experiments.tasks.task import load_task
 from gujax.transforms import epsilon_spent
 
 SEEDS, MODELS, EXAMPLES, CANARIES = 2, 6, 120, 40

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import benchmark, timing
-from experiments.__main__ import main
-from experiments.benchmarking import growth, measure, methods
-from experiments.benchmarking.cases import mlp_case
-from gujax.reporting import is_complete
+from experiments.framework import timing
+from experiments.framework.command_line import main
+from experiments.framework.run_directory import is_complete
+from experiments.jobs.benchmark import growth, measure, methods
+from experiments.jobs.benchmark import job as benchmark
+from experiments.jobs.benchmark.cases import mlp_case
 
 
 @pytest.fixture(scope="module")

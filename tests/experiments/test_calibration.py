@@ -13,11 +13,11 @@ import pytest
 from scipy import stats
 
 import gujax
-from experiments import calibration
-from experiments.calibrating.fitting import Curve, fit_ridge
-from experiments.calibrating.spectrum import filtered, spectrum, uniqueness_under
-from experiments.errors import UserError
-from gujax.reporting import is_complete
+from experiments.framework.errors import UserError
+from experiments.framework.run_directory import is_complete
+from experiments.jobs.calibration import job as calibration
+from experiments.jobs.calibration.fitting import Curve, fit_ridge
+from experiments.jobs.calibration.spectrum import filtered, spectrum, uniqueness_under
 
 SEEDS, MODELS, EXAMPLES = 2, 8, 60
 

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from experiments.__main__ import main
-from experiments.membership import measures
-from experiments.studies.seeds import over_seeds
-from experiments.tradeoffs import cases
-from experiments.tradeoffs.cases import Kinds, Sizes, load_cases
-from experiments.tradeoffs.censoring_claims import MARGIN, SUBSTANTIAL, claims, effects
-from gujax.reporting import is_complete
+from experiments.framework.command_line import main
+from experiments.framework.results import over_seeds
+from experiments.framework.run_directory import is_complete
+from experiments.jobs.censoring import cases
+from experiments.jobs.censoring.cases import Kinds, Sizes, load_cases
+from experiments.jobs.censoring.claims import MARGIN, SUBSTANTIAL, claims, effects
+from experiments.membership.attacks import measures
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 

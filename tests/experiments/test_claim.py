@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from experiments.claim import Claim, claims_table, from_json, verdict
-from experiments.studies.seeds import of_every_seed, over_seeds
-from gujax.reporting import Interval, mean_interval
+from experiments.framework.claim import Claim, from_json, verdict
+from experiments.framework.results import of_every_seed, over_seeds
+from experiments.report.tables import claims_table
+from gujax.statistics import Interval, mean_interval
 
 ABOVE, ACROSS, BELOW = Interval(2.0, 1.0, 3.0), Interval(0.5, -1.0, 2.0), Interval(-2.0, -3.0, -1.0)
 UNKNOWN = mean_interval(np.array([1.0]))

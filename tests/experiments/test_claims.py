@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from experiments.__main__ import USER_ERROR, main
-from experiments.claim import Claim, write_claims
-from experiments.claiming.collect import collect
-from gujax.reporting import RunDirectory, is_complete
+from experiments.framework.claim import Claim, write_claims
+from experiments.framework.command_line import USER_ERROR, main
+from experiments.framework.run_directory import RunDirectory, is_complete
+from experiments.jobs.claims.collect import collect
 
 
 def fail(path):

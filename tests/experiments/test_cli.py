@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from experiments.__main__ import JOBS, main
-from gujax.reporting import RunDirectory
+from experiments.framework.command_line import job_names, main
+from experiments.framework.run_directory import RunDirectory
 
 
 def _fails(capsys, *arguments):
@@ -62,7 +62,7 @@ def test_unknown_job_and_unknown_option(capsys):
     assert stopped.value.code == 2
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", job_names())
 def test_every_job_has_help_for_every_option(capsys, job):
     with pytest.raises(SystemExit) as stopped:
         main([job, "--help"])
@@ -76,4 +76,4 @@ def test_the_module_runs_as_a_program():
     done = subprocess.run(
         [sys.executable, "-m", "experiments", "--help"], capture_output=True, text=True, check=True
     )
-    assert all(job in done.stdout for job in JOBS)
+    assert all(job in done.stdout for job in job_names())

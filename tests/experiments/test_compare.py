@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.membership import auc_per_example, measures
-from gujax.reporting import is_complete
+from experiments.framework.run_directory import is_complete
+from experiments.membership.attacks import auc_per_example, measures
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 200
 

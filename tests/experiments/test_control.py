@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.__main__ import main
-from experiments.studies.seeds import over_seeds
-from experiments.tradeoffs.control_claims import claims
-from experiments.tradeoffs.frontier import at_equal_accuracy, interpolate
-from gujax.reporting import is_complete
+from experiments.framework.command_line import main
+from experiments.framework.results import over_seeds
+from experiments.framework.run_directory import is_complete
+from experiments.jobs.control.claims import claims
+from experiments.jobs.control.frontier import at_equal_accuracy, interpolate
 
 
 def test_between_settings_success_is_on_a_straight_line():

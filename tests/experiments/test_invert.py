@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.__main__ import main
-from experiments.inverting import analysis, claims
-from experiments.studies.seeds import over_seeds
+from experiments.framework.command_line import main
+from experiments.framework.results import over_seeds
+from experiments.framework.run_directory import is_complete
+from experiments.inversion import analysis
+from experiments.jobs.invert import claims
 from gujax import data
-from gujax.reporting import is_complete
 
 SEEDS, VICTIMS = 2, 4
 

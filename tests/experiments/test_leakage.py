@@ -11,15 +11,15 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from experiments.__main__ import main
-from experiments.errors import UserError
-from experiments.leaking.attributes import find, stroke_thickness
-from experiments.leaking.conditions import Condition, make_sweeps
-from experiments.leaking.observing import WHOLE, LayerGradients, companions, draw_pool, observe
-from experiments.leaking.structure import default_layers, fully_connected_layers
+from experiments.framework.command_line import main
+from experiments.framework.errors import UserError
+from experiments.framework.run_directory import is_complete
+from experiments.jobs.leakage.attributes import find, stroke_thickness
+from experiments.jobs.leakage.conditions import Condition, make_sweeps
+from experiments.jobs.leakage.observing import WHOLE, LayerGradients, companions, draw_pool, observe
+from experiments.jobs.leakage.structure import default_layers, fully_connected_layers
 from gujax import data, models
 from gujax.leakage import coordinates_from_gram
-from gujax.reporting import is_complete
 
 SEEDS, EXAMPLES, VICTIMS = 2, 80, 4
 LAYERS = ("layers/0", "layers/1")

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from experiments.comparison.analysis import quantile_bins
-from experiments.defenses import most_disclosed
-from experiments.membership import auc_per_example, measures
+from experiments.membership.analysis import quantile_bins
+from experiments.membership.attacks import auc_per_example, measures
+from experiments.membership.defenses import most_disclosed
 from gujax.training import random_halves
 from gujax.uniqueness import predicted_auc
 

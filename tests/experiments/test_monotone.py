@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from experiments import monotone
-from experiments.errors import UserError
-from experiments.membership import auc_per_example
-from experiments.monotonicity.runs import checkpoint_epochs
-from experiments.monotonicity.shape import shape
-from gujax.reporting import is_complete
+from experiments.framework.errors import UserError
+from experiments.framework.run_directory import is_complete
+from experiments.jobs.monotone import job as monotone
+from experiments.jobs.monotone.runs import checkpoint_epochs
+from experiments.jobs.monotone.shape import shape
+from experiments.membership.attacks import auc_per_example
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 MAIN = "exact, per batch, ridge 0.1"

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from experiments.__main__ import main
-from experiments.comparison.runs import SeedRun
-from experiments.peeling.analysis import new_in_top, survivors, top_origin
-from experiments.peeling.claims import claims
-from experiments.peeling.rounds import Arm, halves_of_pool, next_layer
-from experiments.studies.seeds import over_seeds
-from gujax.reporting import is_complete
+from experiments.framework.command_line import main
+from experiments.framework.results import over_seeds
+from experiments.framework.run_directory import is_complete
+from experiments.jobs.onion.analysis import new_in_top, survivors, top_origin
+from experiments.jobs.onion.claims import claims
+from experiments.jobs.onion.rounds import Arm, halves_of_pool, next_layer
+from experiments.membership.runs import SeedRun
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 

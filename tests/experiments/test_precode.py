@@ -12,15 +12,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.__main__ import main
+from experiments.framework.command_line import main
+from experiments.framework.results import differences, over_seeds
+from experiments.framework.run_directory import is_complete
 from experiments.inversion import Setting, build_sharings
-from experiments.precoding import claims
-from experiments.precoding.training import perturbation
-from experiments.studies.seeds import differences, over_seeds
-from experiments.task import Task
+from experiments.jobs.precode import claims
+from experiments.jobs.precode.training import perturbation
+from experiments.tasks.task import Task
 from gujax import data, models, training
 from gujax.gradients.algebra import named_leaves
-from gujax.reporting import is_complete
 
 SEEDS, VICTIMS, EPOCHS = 2, 3, 2
 RATES = (1e-5, 0.03)

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from experiments.errors import UserError
-from experiments.recipe import Recipe, descent, fit, load_recipes
+from experiments.framework.errors import UserError
+from experiments.tasks.recipe import Recipe, descent, fit, load_recipes
 
 SHIPPED = [
     file

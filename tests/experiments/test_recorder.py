@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import gujax
-from experiments.studies.recorder import record
+from experiments.membership.recorder import record
 from gujax import transforms
 
 RIDGE, NUM_EXAMPLES = 0.1, 6

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 
 from experiments.inversion import Effort, Victims, attack, build_sharings, share, standardized
-from experiments.leaking.observing import WHOLE
-from experiments.leaking.recovering import recover
-from experiments.task import load_task
+from experiments.jobs.leakage.observing import WHOLE
+from experiments.jobs.leakage.recovering import recover
+from experiments.tasks.task import load_task
 
 
 def test_every_layer_is_attacked_as_if_alone():

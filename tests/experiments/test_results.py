@@ -1,7 +1,7 @@
 import pytest
 
-from experiments.errors import UserError
-from experiments.results import obtain
+from experiments.framework.errors import UserError
+from experiments.framework.notebook import obtain
 from tests.experiments.stub_job import Options
 
 JOB = "tests.experiments.stub_job"

@@ -17,17 +17,17 @@ import polars as pl
 import psutil
 import pytest
 
-from experiments.__main__ import main
-from experiments.errors import UserError
-from experiments.sweeping import space
-from experiments.sweeping.cluster import unpack
-from experiments.sweeping.directory import SweepDirectory
-from experiments.sweeping.gather import measures, numbers, values_of
-from experiments.sweeping.node import TOKEN_FILE, run_trial
-from experiments.sweeping.process import failure
-from experiments.sweeping.schema import Schema, to_arguments
-from experiments.sweeping.trial import Trial
-from gujax.reporting import is_complete
+from experiments.framework.command_line import main
+from experiments.framework.errors import UserError
+from experiments.framework.process import failure
+from experiments.framework.run_directory import is_complete
+from experiments.framework.schema import Schema, to_arguments
+from experiments.framework.trial import Trial
+from experiments.jobs.sweep import space
+from experiments.jobs.sweep.cluster import unpack
+from experiments.jobs.sweep.directory import SweepDirectory
+from experiments.jobs.sweep.gather import measures, numbers, values_of
+from experiments.jobs.sweep.node import TOKEN_FILE, run_trial
 
 STUB = "tests.experiments.stub_job"
 ROOT = Path(__file__).parents[2]
@@ -373,7 +373,7 @@ class TestKilled:
         script = f"""
             import time
             from pathlib import Path
-            from experiments.sweeping.process import start
+            from experiments.framework.process import start
             out = Path({str(tmp_path)!r})
             print(start(["{STUB}", "--seconds", "60"], out / "run", out / "log").pid, flush=True)
             time.sleep(60)

@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.__main__ import main
-from experiments.defenses import Defense
-from experiments.recipe import Recipe, load_recipes
-from experiments.task import load_task
-from experiments.tune import Options
-from experiments.tuning.judging import validation_accuracy
-from experiments.tuning.record import search_record, to_json
-from experiments.tuning.trials import Row, Trial, all_trials, final_trials
+from experiments.framework.command_line import main
+from experiments.jobs.tune.job import Options
+from experiments.jobs.tune.judging import validation_accuracy
+from experiments.jobs.tune.record import search_record, to_json
+from experiments.jobs.tune.trials import Row, Trial, all_trials, final_trials
+from experiments.membership.defenses import Defense
+from experiments.tasks.recipe import Recipe, load_recipes
+from experiments.tasks.task import load_task
 
 SGD, GATE = Defense("SGD", "sgd"), Defense("gate", "gate", 0.9)
 

@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from experiments.__main__ import main
-from experiments.comparison.runs import DefenseRun, SeedRun
-from experiments.defenses import Defense
-from experiments.errors import UserError
-from experiments.recipe import Recipe
-from experiments.studies.seeds import over_seeds
-from experiments.subgroups.analysis import over_representation, taken_away
-from experiments.subgroups.claims import claims
-from experiments.subgroups.groups import groups_of, made_rare
-from experiments.task import load_task
-from gujax.reporting import is_complete
+from experiments.framework.command_line import main
+from experiments.framework.errors import UserError
+from experiments.framework.results import over_seeds
+from experiments.framework.run_directory import is_complete
+from experiments.jobs.who_pays.analysis import over_representation, taken_away
+from experiments.jobs.who_pays.claims import claims
+from experiments.jobs.who_pays.groups import groups_of, made_rare
+from experiments.membership.defenses import Defense
+from experiments.membership.runs import DefenseRun, SeedRun
+from experiments.tasks.recipe import Recipe
+from experiments.tasks.task import load_task
 
 SEEDS, MODELS, EXAMPLES, KEEP = 2, 4, 200, 0.25
 

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.errors import UserError
+from experiments.framework.errors import UserError
 from experiments.inversion import Setting, Space, Victims, attacking, build_sharings, rows, share
 from experiments.inversion.attacking import Outcome
-from experiments.task import Task
+from experiments.tasks.task import Task
 from gujax import data, models, training
 from gujax.gradients.algebra import named_leaves
 

@@ -1,1 +1,0 @@
-"""The parts of the `claims` job: what runs tested, what none tested, and the document."""

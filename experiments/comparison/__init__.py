@@ -1,1 +1,0 @@
-"""The parts of the `compare` job: runs, frames, analysis, report."""

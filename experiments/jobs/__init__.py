@@ -1,0 +1,1 @@
+"""One package per job, named as on the command line."""

@@ -1,0 +1,231 @@
+"""DP-SGD with canaries, seen by every auditor."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+import gujax
+from experiments.jobs.auditors.canaries import coin_flips, with_canaries
+from experiments.membership.defenses import Privacy, account
+from experiments.membership.recorder import Statistic, record
+from experiments.tasks.recipe import Recipe, descent_of
+from experiments.tasks.task import Task, initial_params, logits_of_many
+from gujax import training, transforms
+from gujax.attacks import membership
+from gujax.data import Split
+from gujax.uniqueness import membership_mu, noise_ridge
+
+MakeOptimizer = Callable[[PRNGKeyArray], optax.GradientTransformation]
+
+PRIOR = 0.5  # inclusion probability of the bound: who is in a batch is not known
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all runs share.
+
+    Attributes:
+        models: models per seed and ε.
+        canaries: examples that are in a training set by a coin flip.
+        delta: δ.
+    """
+
+    models: int
+    canaries: int
+    delta: float
+
+
+class AuditedRun(NamedTuple):
+    """M models of one seed and ε.
+
+    Attributes:
+        included: canaries in each model, [M, m].
+        lira: scores of LiRA on the canaries, [M, m].
+        learned: how much the scaled confidence in the canary's label grew in training, [M, m].
+        mu: μ of each example from uniqueness, for an attacker who knows which batches would hold
+            it, in the two audited models: the first, and one that holds every canary, [2, N]; 0
+            for non-members.
+        excess: mean of exp(μ_t²) − 1 over the steps that held the example, [2, N]; 0 if none did.
+        canaries: positions of the canaries, [m].
+        test_accuracy: mean over models.
+        overflow: examples cut from batches, over all models.
+        seconds: of training all models ("train"), of training the two audited ones with their
+            audit ("audit"), and of querying and scoring ("attack").
+    """
+
+    included: Bool[np.ndarray, "models canaries"]
+    lira: Float[np.ndarray, "models canaries"]
+    learned: Float[np.ndarray, "models canaries"]
+    mu: Float[np.ndarray, "audited examples"]
+    excess: Float[np.ndarray, "audited examples"]
+    canaries: np.ndarray
+    test_accuracy: float
+    overflow: int
+    seconds: dict[str, float]
+
+
+class Trainers(NamedTuple):
+    """DP-SGD at one ε, made once for all seeds, so that it compiles once.
+
+    Attributes:
+        privacy: what the accountant says, and the noise.
+        plain: DP-SGD.
+        audited: the same, every batch of which is measured.
+    """
+
+    privacy: Privacy
+    plain: MakeOptimizer
+    audited: MakeOptimizer
+
+
+def trainers(recipe: Recipe, epsilon: float, settings: Settings, num_examples: int) -> Trainers:
+    """Calibrates the noise and makes the optimizers.
+
+    The sampling rate is that of a model which holds every canary: `run_seed` trains one such model
+    beside the others, whose numbers of members vary with the coins.
+    """
+    plan = _plan(recipe, settings.models + 1, num_examples)
+    audited_plan = _plan(recipe, 2, num_examples)
+    num_steps = plan.steps_per_epoch * recipe.epochs
+    privacy = account(epsilon, settings.delta, plan, num_steps, recipe)
+    statistics = _statistics(privacy)
+    follow = descent_of(recipe, num_steps)
+
+    def private(
+        key: PRNGKeyArray, plan: training.BatchPlan
+    ) -> optax.GradientTransformationExtraArgs:
+        return transforms.dp_sgd(
+            privacy.l2_norm_clip,
+            privacy.noise_multiplier,
+            plan.batch_size,
+            key,
+            batch_size=plan.physical_size,
+        )
+
+    def plain(key: PRNGKeyArray) -> optax.GradientTransformation:
+        return optax.chain(private(key, plan), follow)
+
+    def audited(key: PRNGKeyArray) -> optax.GradientTransformation:
+        measured = record(private(key, audited_plan), statistics, num_examples)
+        return optax.chain(measured, follow)
+
+    return Trainers(privacy, plain, audited)
+
+
+def run_seed(
+    task: Task, recipe: Recipe, trained_by: Trainers, settings: Settings, seed: int
+) -> AuditedRun:
+    """Trains M models under DP-SGD, audits two runs as they train, and scores the canaries.
+
+    Args:
+        task: Data and model.
+        recipe: How to train.
+        trained_by: What `trainers` returned for this recipe.
+        settings: What all runs share.
+        seed: Canaries, coins, initial parameters, batches and noise follow from it; canaries and
+            coins are the same for every ε.
+    """
+    rng = np.random.default_rng(seed)
+    task, canaries = with_canaries(task, settings.canaries, rng)
+    split = task.dataset.train
+    members = coin_flips(settings.models, len(split), canaries, rng)
+    # The last model holds every canary. It fixes the sampling rate, and is not attacked.
+    members = np.concatenate([members, np.ones((1, len(split)), bool)])
+    keys = jax.random.split(jax.random.key(seed), settings.models + 1)
+    start = initial_params(task, keys)
+
+    began = time.perf_counter()
+    trained = _train(task, recipe, trained_by.plain, members, keys, start)
+    seconds = {"train": time.perf_counter() - began}
+    pair = np.array([0, settings.models])
+    began = time.perf_counter()
+    measured = _train(
+        task,
+        recipe,
+        trained_by.audited,
+        members[pair],
+        keys[pair],
+        jax.tree.map(lambda leaf: leaf[pair], start),
+    )
+    seconds["audit"] = time.perf_counter() - began
+    recorded = measured.opt_state[0]
+
+    began = time.perf_counter()
+    shown = Split(split.x[canaries], split.y[canaries], split.ids[canaries])
+    before, after = (
+        membership.scaled_confidence(logits_of_many(task, params, shown), shown.y)[:-1]
+        for params in (start, trained.params)
+    )
+    included = members[:-1, canaries]
+    lira = membership.lira(after, included)
+    seconds["attack"] = time.perf_counter() - began
+    test = task.dataset.test
+    answers = logits_of_many(task, trained.params, test).argmax(-1)[:-1]
+    return AuditedRun(
+        included=included,
+        lira=lira,
+        learned=after - before,
+        mu=np.sqrt(np.asarray(recorded.totals["mu_squared"])),
+        excess=np.asarray(recorded.totals["excess"] / np.maximum(recorded.steps, 1)),
+        canaries=canaries,
+        test_accuracy=float((answers == test.y).mean()),
+        overflow=int(trained.steps.overflow.sum()),
+        seconds=seconds,
+    )
+
+
+def _plan(recipe: Recipe, num_models: int, num_examples: int) -> training.BatchPlan:
+    largest = np.ones((num_models, num_examples), bool)
+    return training.plan_batches(largest, recipe.batch_size, recipe.epochs, "poisson")
+
+
+def _statistics(privacy: Privacy) -> dict[str, Statistic]:
+    """μ_t² of each example of a batch, and exp(μ_t²) − 1.
+
+    Under DP-SGD the noise that is added is the ridge: nothing is assumed about the attacker's.
+    """
+    noise_std = privacy.noise_multiplier * privacy.l2_norm_clip
+    ridge = float(noise_ridge(noise_std, PRIOR))
+
+    def mu_squared(grads: PyTree, mask: Bool[Array, "batch"]) -> Float[Array, "batch"]:
+        norms = jnp.sqrt(gujax.squared_norms(grads))
+        clip = jnp.minimum(1.0, privacy.l2_norm_clip / norms)
+        K = gujax.gram(grads) * clip[:, None] * clip[None, :]
+        gnq = gujax.uniqueness(K, ridge, mask=mask)
+        return jnp.square(membership_mu(gnq, PRIOR))
+
+    return {
+        "mu_squared": mu_squared,
+        "excess": lambda grads, mask: jnp.expm1(mu_squared(grads, mask)),
+    }
+
+
+def _train(
+    task: Task,
+    recipe: Recipe,
+    make_optimizer: MakeOptimizer,
+    members: Bool[np.ndarray, "models examples"],
+    keys: PRNGKeyArray,
+    start: PyTree,
+) -> training.TrainResult:
+    trained = training.train_many(
+        task.loss_fn,
+        start,
+        task.dataset.train,
+        make_optimizer,
+        member_masks=members,
+        keys=keys,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        sampling="poisson",
+        progress=False,
+    )
+    jax.block_until_ready(trained.params)
+    return trained

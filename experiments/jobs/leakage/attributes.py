@@ -1,0 +1,203 @@
+"""Private attributes that need no data beyond the data set's own.
+
+Each is a function of the data set and its training split's prefix in use; `find` looks one up by
+the name that the command line takes. All are binary: batches share them, and subspaces are compared
+with and without them.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from experiments.framework.errors import UserError, as_user_error, check_option
+from gujax import data
+
+Values = Bool[np.ndarray, " examples"]
+
+ANIMALS = frozenset({"bird", "cat", "deer", "dog", "frog", "horse"})
+VEHICLES = frozenset({"airplane", "automobile", "ship", "truck"})
+
+
+class Attribute(NamedTuple):
+    """A private attribute of every training example.
+
+    Attributes:
+        name: As on the command line.
+        meaning: What it says about an example, in words.
+        values: Whether an example has it, [examples].
+    """
+
+    name: str
+    meaning: str
+    values: Values
+
+
+def brightness(dataset: data.Dataset) -> Values:
+    """Whether an image is brighter than the median: mean over pixels and channels."""
+    mean = _images(dataset, "brightness").reshape(len(dataset.train), -1).mean(axis=1)
+    return mean > np.median(mean)
+
+
+def thickness(dataset: data.Dataset) -> Values:
+    """Whether strokes are thicker than the median, see `stroke_thickness`."""
+    values = stroke_thickness(_images(dataset, "thickness"))
+    return values > np.median(values)
+
+
+def parity(dataset: data.Dataset) -> Values:
+    """Whether the digit that an image shows is odd. It is a function of the label."""
+    names = dataset.class_names or ()
+    _images(dataset, "parity")
+    if not names or not all(name.isdigit() for name in names):
+        raise UserError(
+            f"--attribute parity is of digits; the classes of {dataset.name} are "
+            f"{', '.join(names) or 'unnamed'}; try --attribute brightness"
+        )
+    return np.array([int(name) % 2 == 1 for name in names])[dataset.train.y]
+
+
+def animal(dataset: data.Dataset) -> Values:
+    """Whether an image shows an animal and not a vehicle. It is a function of the label."""
+    names = dataset.class_names or ()
+    if not names or not set(names) <= ANIMALS | VEHICLES:
+        raise UserError(
+            "--attribute animal needs the classes of cifar10, animals and vehicles; those of "
+            f"{dataset.name} are {', '.join(names) or 'unnamed'}; try another --attribute"
+        )
+    return np.array([name in ANIMALS for name in names])[dataset.train.y]
+
+
+NAMED: dict[str, Callable[[data.Dataset], Values]] = {
+    "brightness": brightness,
+    "thickness": thickness,
+    "parity": parity,
+    "animal": animal,
+}
+
+_MEANINGS = {
+    "brightness": "the image is brighter than the median",
+    "thickness": "strokes are thicker than the median",
+    "parity": "the digit is odd",
+    "animal": "the image shows an animal, not a vehicle",
+}
+
+
+def column(dataset: data.Dataset, index: int) -> Values:
+    """One binary feature of a tabular set; the larger of its two values counts as having it."""
+    x = dataset.train.x
+    if x.ndim != 2:
+        raise UserError(
+            f"--attribute column:{index} is of tabular data; the examples of {dataset.name} have "
+            f"shape {dataset.feature_shape}; try --attribute brightness"
+        )
+    if not 0 <= index < x.shape[1]:
+        raise UserError(
+            f"--attribute column:{index}: the columns of {dataset.name} are 0 to {x.shape[1] - 1}"
+        )
+    values = np.unique(x[:, index])
+    if len(values) > 2:
+        raise UserError(
+            f"--attribute column:{index} has {len(values)} different values in {dataset.name}; "
+            "choose a binary column, or function:MODULE.NAME for a function of your own"
+        )
+    return x[:, index] == values[-1]
+
+
+def of_class(dataset: data.Dataset, label: int) -> Values:
+    """Whether an example is of one class: the label itself, for who asks for it."""
+    check_option(
+        0 <= label < dataset.num_classes,
+        f"--attribute class:{label}: the classes of {dataset.name} are 0 to "
+        f"{dataset.num_classes - 1}",
+    )
+    return dataset.train.y == label
+
+
+def from_function(dataset: data.Dataset, path: str) -> Values:
+    """What a function of the user's own says, which maps a `gujax.data.Split` to booleans."""
+    module, _, name = path.rpartition(".")
+    with as_user_error(ImportError, AttributeError, ValueError):
+        function = getattr(importlib.import_module(module), name)
+    values = np.asarray(function(dataset.train))
+    check_option(
+        values.shape == (len(dataset.train),) and len(np.unique(values)) <= 2,
+        f"--attribute function:{path} gave values of shape {values.shape}; it must give one "
+        f"boolean for each of the {len(dataset.train)} training examples",
+    )
+    return values == values.max()
+
+
+def find(name: str, dataset: data.Dataset) -> Attribute:
+    """The attribute of that name.
+
+    Args:
+        name: A key of `NAMED`, "column:17", "class:3" or "function:package.module.name".
+        dataset: Data set; values are of its training split.
+
+    Raises:
+        UserError: There is no such attribute, it does not exist for this data set, it is constant,
+            or it is the label itself though nobody asked for a class.
+    """
+    kind, _, argument = name.partition(":")
+    if kind in ("column", "class"):
+        check_option(argument.isdigit(), f"--attribute {name} needs a number, as in {kind}:3")
+        values = (column if kind == "column" else of_class)(dataset, int(argument))
+        meaning = f"{kind} {argument}"
+        if kind == "class" and dataset.class_names:
+            meaning = f"the class is {dataset.class_names[int(argument)]}"
+    elif kind == "function":
+        values, meaning = from_function(dataset, argument), argument
+    elif name in NAMED:
+        values, meaning = NAMED[name](dataset), _MEANINGS[name]
+    else:
+        raise UserError(
+            f"--attribute {name} is unknown; choose one of {', '.join(NAMED)}, column:NUMBER, "
+            "class:NUMBER or function:MODULE.NAME"
+        )
+    check_option(
+        0 < values.mean() < 1,
+        f"--attribute {name} is constant on the {len(values)} training examples of {dataset.name}: "
+        "there is nothing to infer; choose another attribute or more examples",
+    )
+    check_option(
+        kind == "class" or not _is_label(values, dataset.train.y),
+        f"--attribute {name} is the label of {dataset.name} itself, which gradients give away; "
+        "choose another, or ask for it with --attribute class:1",
+    )
+    return Attribute(name, meaning, values)
+
+
+def stroke_thickness(
+    images: Float[np.ndarray, "examples h w c"],
+) -> Float[np.ndarray, " examples"]:
+    """Mean thickness of the strokes of images, bright on black, in pixels.
+
+    A stroke of length l and thickness t has the area l t and a boundary of about 2 l: twice the
+    area over the boundary. The area is the sum of the pixels, the boundary the sum of absolute
+    differences between neighbors (with black outside), so that gray edges count as what they are.
+    An l × t rectangle gives l t / (l + t). An image that is black everywhere gives 0.
+
+    Args:
+        images: Pixels, not negative, [examples, h, w, c]; channels are averaged.
+    """
+    gray = np.pad(images.mean(axis=-1), ((0, 0), (1, 1), (1, 1)))
+    boundary = sum(np.abs(np.diff(gray, axis=axis)).sum(axis=(1, 2)) for axis in (1, 2))
+    return 2 * gray.sum(axis=(1, 2)) / np.maximum(boundary, np.finfo(np.float32).tiny)
+
+
+def _images(dataset: data.Dataset, attribute: str) -> Float[np.ndarray, "examples h w c"]:
+    if dataset.train.x.ndim != 4:
+        raise UserError(
+            f"--attribute {attribute} is of images; the examples of {dataset.name} have shape "
+            f"{dataset.feature_shape}; try --attribute column:NUMBER"
+        )
+    return dataset.train.x
+
+
+def _is_label(values: Values, labels: np.ndarray) -> bool:
+    """Whether attribute and label determine each other."""
+    pairs = np.unique(np.stack([values.astype(labels.dtype), labels]), axis=1).shape[1]
+    return pairs == 2 == len(np.unique(labels))

@@ -1,0 +1,88 @@
+"""What inversion of each layer's gradient alone recovers of the input."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from experiments.inversion import Effort, Outcome, Shared, Victims, inverting_gradients, rows
+from experiments.jobs.leakage.observing import WHOLE
+from gujax.attacks import inversion
+from gujax.gradients.algebra import named_leaves
+from gujax.training.loss import GradientFn
+
+
+class Recovered(NamedTuple):
+    """What inversion found of the victims.
+
+    Attributes:
+        quality: One row per victim, as `experiments.inversion.rows` gives it.
+        inputs: The reconstructions, in the data set's own values.
+    """
+
+    quality: pl.DataFrame
+    inputs: Float[np.ndarray, "victims ..."]
+
+
+def recover(
+    shared: Shared, victims: Victims, layers: Sequence[str], effort: Effort, key: PRNGKeyArray
+) -> dict[str, Recovered]:
+    """Inverting Gradients on each layer's gradient alone, and on the whole gradient.
+
+    All layers are attacked at once, as if each were a victim of its own that is told which leaves
+    it shares: so the search is compiled once, and not for every layer.
+
+    Args:
+        shared: What V victims of one example each shared.
+        victims: These examples.
+        layers: Prefixes of the parameter tree.
+        effort: How the searches are made.
+        key: PRNG key of their starts, the same for every layer.
+    """
+    naive = shared.sharing.naive
+    x, y = shared.examples
+    paths = [path for path, _ in named_leaves(shared.updates)]
+    masks = [inversion.only(layer)(paths) for layer in layers] + [inversion.every_leaf(paths)]
+
+    def of_every_layer(values: Array) -> Array:
+        return jnp.concatenate([values] * len(masks))
+
+    told = (of_every_layer(y), jnp.repeat(jnp.asarray(masks), len(y), axis=0))
+    found = inversion.invert_many(
+        inverting_gradients(naive, effort),
+        _masked_gradient(naive.model_of_update(effort.sharpness)),
+        shared.params,
+        jax.vmap(_mask)(jax.tree.map(of_every_layer, shared.updates), told[1]),
+        of_every_layer(jax.random.split(key, len(y))),
+        inputs_like=x[0],
+        labels=told,
+        progress=False,
+    )
+    inputs = np.split(np.asarray(found.inputs[:, 0]), len(masks))
+    losses = np.split(np.asarray(found.matching_loss), len(masks))
+    return {
+        layer: Recovered(
+            rows(shared, "ig", Outcome(of_layer, matching_loss=loss), victims, effort.space),
+            effort.space.restore(of_layer),
+        )
+        for layer, of_layer, loss in zip((*layers, WHOLE), inputs, losses)
+    }
+
+
+@cache  # the same object for every seed and epoch, so that nothing is compiled again
+def _masked_gradient(gradient_fn: GradientFn) -> GradientFn:
+    def masked(params: PyTree, examples: PyTree) -> PyTree:
+        x, (y, mask) = examples
+        return _mask(gradient_fn(params, (x, y)), mask)
+
+    return masked
+
+
+def _mask(update: PyTree, mask: Float[Array, "leaves"]) -> PyTree:
+    leaves, structure = jax.tree.flatten(update)
+    return jax.tree.unflatten(structure, [leaf * kept for leaf, kept in zip(leaves, mask)])

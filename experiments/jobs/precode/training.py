@@ -1,0 +1,171 @@
+"""Trains every network with the same effort: all seeds with every learning rate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from experiments.framework.progress import Steps
+from experiments.inversion import Sharing
+from experiments.inversion.defenses import partially_perturbed
+from experiments.tasks.recipe import descent
+from experiments.tasks.task import Task
+from experiments.tasks.tuned import tuned_loss, tuned_optimizer, with_tuned
+from gujax import training, transforms
+from gujax.attacks import inversion
+
+_HELD_OUT = 0.1  # share of the training examples that learning rates are judged on
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How every network is trained, by Adam.
+
+    Attributes:
+        epochs: Passes over the data.
+        batch_size: Examples per batch.
+        learning_rates: What is tried; each falls to 0 along a cosine.
+        seeds: Independent repeats.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rates: tuple[float, ...]
+    seeds: int
+
+
+class Trained(NamedTuple):
+    """One network, trained.
+
+    Attributes:
+        learning_rate: The one that is best on the held-out examples, on the mean over seeds.
+        validation: Mean accuracy of every learning rate on these.
+        loss: Mean training loss of every epoch, [seeds, epochs], with the chosen learning rate.
+        test_accuracy: After every epoch, [seeds, epochs], alike.
+    """
+
+    learning_rate: float
+    validation: tuple[float, ...]
+    loss: Float[np.ndarray, "seeds epochs"]
+    test_accuracy: Float[np.ndarray, "seeds epochs"]
+
+
+def train(task: Task, sharing: Sharing, schedule: Schedule, steps: Steps) -> Trained:
+    """Trains a network with a defense in place.
+
+    Initial parameters and batches of a seed are the same for every defense, so that differences
+    are paired. Examples that are held out are never trained on: the choice of the learning rate
+    needs no training of its own.
+
+    Args:
+        task: The data, standardized.
+        sharing: The defense: the network, its loss, what is done to its updates.
+        schedule: How long.
+        steps: Progress; takes a step for every learning rate.
+    """
+    split = task.dataset.train
+    unseen = held_out(len(split))
+    train_one = _trainer(task, sharing, schedule, ~unseen)
+    measured = []
+    for rate in schedule.learning_rates:
+        with steps.step(f"{task.model_name}, {sharing.label}: training at {rate:g}"):
+            results = [train_one(rate, seed) for seed in range(schedule.seeds)]
+            accuracy = [
+                np.mean(_answers(sharing, result, split.x[unseen]) == split.y[unseen])
+                for result in results
+            ]
+            # Only the numbers: networks of one rate at a time fit the memory.
+            loss = np.concatenate([result.steps.loss.mean(axis=-1) for result in results])
+            test = np.concatenate([np.asarray(result.epochs.test_accuracy) for result in results])
+            measured.append((float(np.mean(accuracy)), loss, test))
+    validation = tuple(accuracy for accuracy, _, _ in measured)
+    best = int(np.argmax(validation))
+    _, loss, test = measured[best]
+    return Trained(schedule.learning_rates[best], validation, loss, test)
+
+
+def _trainer(
+    task: Task, sharing: Sharing, schedule: Schedule, members: Bool[np.ndarray, "examples"]
+) -> Callable[[float, int], training.TrainResult]:
+    """Trains one model with a learning rate and a seed; all calls share a program.
+
+    Models are trained one after another: on CPUs a ``vmap`` over networks of this size is no
+    faster.
+    """
+    plan = training.plan_batches(members, schedule.batch_size, schedule.epochs)
+    num_steps = plan.steps_per_epoch * schedule.epochs
+
+    def chain(tuned: dict[str, Array], key: PRNGKeyArray) -> optax.GradientTransformation:
+        return optax.chain(
+            transforms.mean(batch_size=schedule.batch_size),
+            perturbation(sharing, key),
+            descent("adam", tuned["learning_rate"], 0.0, num_steps),
+        )
+
+    loss_fn, make_optimizer = tuned_loss(sharing.loss_fn), tuned_optimizer(chain)
+
+    def apply(params: PyTree, x: Float[Array, "..."]) -> Float[Array, "... classes"]:
+        return sharing.model.apply(params["model"], x)
+
+    def train_one(learning_rate: float, seed: int) -> training.TrainResult:
+        init_key, key = jax.random.split(jax.random.key(seed))
+        rate = jnp.asarray(learning_rate, jnp.float32)
+        params = with_tuned(sharing.model.init(init_key), learning_rate=rate)
+        return training.train_many(
+            loss_fn,
+            jax.tree.map(lambda leaf: leaf[None], params),
+            task.dataset.train,
+            make_optimizer,
+            member_masks=members[None],
+            keys=key[None],
+            batch_size=schedule.batch_size,
+            epochs=schedule.epochs,
+            randomized=sharing.randomized,
+            apply=apply,
+            test=task.dataset.test,
+            progress=False,
+        )
+
+    return train_one
+
+
+def _answers(
+    sharing: Sharing, result: training.TrainResult, x: Float[np.ndarray, "examples ..."]
+) -> Int[np.ndarray, "examples"]:
+    """The classes that the one trained model answers."""
+    params = jax.tree.map(lambda leaf: leaf[0], result.params["model"])
+    return np.asarray(_predict(sharing.model.apply, params, x)).argmax(axis=-1)
+
+
+@partial(jax.jit, static_argnums=0)
+def _predict(apply: Callable, params: PyTree, x: Float[Array, "examples ..."]) -> Array:
+    return training.predict(apply, params, x)
+
+
+def perturbation(sharing: Sharing, key: PRNGKeyArray) -> optax.GradientTransformation:
+    """What the defense does to the mean gradient of a batch before it is shared."""
+    if sharing.family != "ppp":
+        return optax.identity()
+    strength, perturbed = sharing.strength, inversion.without(*sharing.stochastic)
+    assert strength is not None
+
+    def init(params: PyTree) -> PRNGKeyArray:
+        return jnp.copy(key)  # so that donating the state does not delete the caller's key
+
+    def update(updates: PyTree, state: PRNGKeyArray, params: PyTree | None = None):
+        next_key, noise_key = jax.random.split(state)
+        return partially_perturbed(updates, strength, perturbed, noise_key), next_key
+
+    return optax.GradientTransformation(init, update)
+
+
+def held_out(num_examples: int) -> Bool[np.ndarray, "examples"]:
+    """The examples that learning rates are judged on, and that nothing is trained on."""
+    order = np.random.default_rng(0).permutation(num_examples)
+    return order < round(_HELD_OUT * num_examples)

@@ -1,0 +1,239 @@
+"""The page of a sweep: its table, figures that facet by options, and what failed."""
+
+import itertools
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from experiments.framework.trial import Outcome, Trial, show
+from experiments.jobs.sweep.directory import SweepDirectory
+from experiments.jobs.sweep.gather import measures, values_of
+from experiments.report import figures, html, style
+from experiments.report.tables import Table, significant
+from gujax.statistics import Interval, mean_interval
+
+PAGE = "report.html"
+
+_MOST_COLUMNS = 16
+_MOST_ROWS = 6  # of panels in a figure
+_FEW_VALUES = 6  # an option with more values is not facetted by, unless that is asked for
+_SEED = "seed"
+
+Setting = tuple[Any, ...]
+
+
+def write(
+    directory: SweepDirectory,
+    trials: Sequence[Trial],
+    table: pl.DataFrame,
+    failed: Sequence[Outcome],
+    facets: Sequence[str],
+    patterns: Sequence[str],
+) -> list[Table]:
+    """Writes `report.html` and figures; returns the tables for the terminal.
+
+    Args:
+        directory: The sweep's.
+        trials: All of its trials.
+        table: Made by `gather`, one row per trial.
+        failed: The failures.
+        facets: Options to facet by; if empty, every option with few values.
+        patterns: Which numbers to show, see `gather.measures`.
+    """
+    names = varied(trials)
+    shown = measures(table, patterns)[:_MOST_COLUMNS]
+    groups = _groups(trials, table, tuple(name for name in names if name != _SEED), shown)
+    tables = [_results(groups, shown, len(trials) - len(failed))]
+    if failed:
+        tables.append(_failures(failed, names))
+    pictures = [
+        html.figure(path, f"{x} in panels by {facet}", caption)
+        for path, x, facet, caption in _draw(directory, groups, shown[:_MOST_ROWS], facets)
+    ]
+    job = trials[0].job
+    page = html.page(
+        f"Sweep of {job}",
+        f"{len(trials)} trials, {len(failed)} failed; options that vary: "
+        f"{', '.join(names) or 'none'}.",
+        [
+            html.section("Results", html.table(tables[0])),
+            html.section("By option", *pictures) if pictures else "",
+            html.section("Failures", html.table(tables[1])) if failed else "",
+            html.section(
+                "Threat model",
+                html.paragraph(
+                    f"That of job {job}, with each trial's options: the report in every trial's "
+                    "directory states it."
+                ),
+            ),
+            html.section("Files", html.bullets(_FILES)),
+        ],
+    )
+    directory.write(PAGE, page)
+    return tables
+
+
+def varied(trials: Sequence[Trial]) -> tuple[str, ...]:
+    """Options in which the trials differ."""
+    first = trials[0].options
+    names = [name for name in first.__dataclass_fields__ if name not in ("out", "overwrite")]
+    return tuple(
+        name
+        for name in names
+        if any(getattr(trial.options, name) != getattr(first, name) for trial in trials)
+    )
+
+
+class _Groups:
+    """Trials that differ only in their seed, together.
+
+    Attributes:
+        names: Options that vary, without the seed.
+        rows: For each setting of these options, the interval of every measure.
+        counts: Number of trials that are done, for each setting.
+    """
+
+    def __init__(self, names: tuple[str, ...]):
+        self.names = names
+        self.rows: dict[Setting, list[Interval]] = {}
+        self.counts: dict[Setting, int] = {}
+
+    def values(self, name: str) -> list[Any]:
+        """The values of an option: numbers in order, others as they came."""
+        values = list(dict.fromkeys(key[self.names.index(name)] for key in self.rows))
+        return sorted(values) if all(map(_is_number, values)) else values
+
+
+def _groups(
+    trials: Sequence[Trial], table: pl.DataFrame, names: tuple[str, ...], shown: Sequence[str]
+) -> _Groups:
+    positions: dict[Setting, list[int]] = {}
+    for index, trial in enumerate(trials):
+        key = tuple(getattr(trial.options, name) for name in names)
+        positions.setdefault(key, []).append(index)
+    columns = [values_of(table, measure) for measure in shown]
+    groups = _Groups(names)
+    done = (table["status"] == "done").to_list()
+    for key, of_key in positions.items():
+        members = [index for index in of_key if done[index]]
+        groups.counts[key] = len(members)
+        groups.rows[key] = [_interval(column[members]) for column in columns]
+    return groups
+
+
+def _interval(values: pl.DataFrame) -> Interval:
+    """Over seeds; of a single trial, the interval that it gives itself."""
+    if len(values) == 1:
+        return Interval(*(float("nan") if v is None else v for v in values.row(0)))
+    return mean_interval(values["mean"].to_numpy())
+
+
+def _results(groups: _Groups, shown: Sequence[str], done: int) -> Table:
+    rows = [
+        [*map(show, key), str(groups.counts[key]), *map(_cell, intervals)]
+        for key, intervals in groups.rows.items()
+    ]
+    return Table(
+        f"Results of {done} trials",
+        [*groups.names, "trials", *(name.removeprefix("headline.") for name in shown)],
+        rows,
+        "Mean ± half of the 95 % t-interval over the trials of a row, which differ in their seed; "
+        "of a single trial, what it states itself.",
+    )
+
+
+def _cell(interval: Interval) -> str:
+    if np.isnan(interval.mean):
+        return "–"
+    if np.isnan(interval.low):
+        return significant(interval.mean)
+    return f"{significant(interval.mean)} ± {significant(interval.half_width, 2)}"
+
+
+def _failures(failed: Sequence[Outcome], names: tuple[str, ...]) -> Table:
+    rows = [[o.trial.id, o.trial.describe(names) or "–", o.reason or ""] for o in failed]
+    return Table(
+        "Trials that failed",
+        ("trial", "options", "reason"),
+        rows,
+        "Tracebacks are in failures.json, all output in logs/. --resume tries them again.",
+    )
+
+
+def _draw(
+    directory: SweepDirectory, groups: _Groups, shown: Sequence[str], facets: Sequence[str]
+) -> list[tuple[Path, str, str, str]]:
+    """Draws the figures; returns (file, horizontal option, facet, caption) of each."""
+    if not groups.names or not shown:
+        return []
+    few = [name for name in groups.names if len(groups.values(name)) <= _FEW_VALUES]
+    many = [name for name in groups.names if name not in few]
+    shutil.rmtree(directory.path / "figures", ignore_errors=True)  # of other facets
+    drawn = []
+    for facet in facets or few or [groups.names[0]]:
+        others = [name for name in groups.names if name != facet]
+        # The longest of a grid's axes lies best; each option of a random search gets a figure.
+        longest = max(others, key=lambda name: len(groups.values(name)), default=facet)
+        for x in [name for name in many if name != facet] or [longest]:
+            figure = _figure(groups, shown, x, facet, joined=x not in many)
+            path = style.save(figure, directory.path / "figures" / f"{x}_by_{facet}")
+            caption = f"Over {x}" if x == facet else f"Over {x}, one column for each {facet}"
+            drawn.append((path, x, facet, f"{caption}. Bars are 95 % t-intervals over seeds."))
+    return drawn
+
+
+def _figure(groups: _Groups, shown: Sequence[str], x: str, facet: str, joined: bool):
+    columns = [None] if x == facet else groups.values(facet)
+    rest = [
+        name
+        for name in groups.names
+        if name not in (x, facet) and len(groups.values(name)) <= _FEW_VALUES
+    ]
+    x_values = groups.values(x)
+    numeric = all(map(_is_number, x_values))
+    place = {value: value if numeric else index for index, value in enumerate(x_values)}
+
+    def lines(measure: int, column: Any) -> list[figures.Line]:
+        found = []
+        for combination in itertools.product(*map(groups.values, rest)):
+            wanted = dict(zip(rest, combination))
+            if x != facet:
+                wanted[facet] = column
+            points = [
+                (place[setting[x]], intervals[measure])
+                for key, intervals in groups.rows.items()
+                if (setting := dict(zip(groups.names, key))).items() >= wanted.items()
+            ]
+            points.sort(key=lambda point: point[0])
+            label = ", ".join(f"{name}={show(value)}" for name, value in zip(rest, combination))
+            if any(not np.isnan(interval.mean) for _, interval in points):
+                found.append(figures.Line(label, *zip(*points)))
+        return found
+
+    return figures.facets(
+        [[lines(measure, column) for column in columns] for measure in range(len(shown))],
+        [name.removeprefix("headline.") for name in shown],
+        ["" if column is None else f"{facet} = {show(column)}" for column in columns],
+        x,
+        None if numeric else [show(value) for value in x_values],
+        joined,
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_FILES = [
+    "trials.parquet: one row per trial: its id, every option, status, reason of a failure, every "
+    "number of its summary.json, seconds.",
+    "failures.json: command, reason and traceback of every trial that failed.",
+    "trials/: the run directory of every trial, named by its id, with its own report.",
+    "logs/: what every trial printed.",
+    "sweep.json: what the sweep consists of.",
+    "figures/: every figure as PNG and SVG.",
+]

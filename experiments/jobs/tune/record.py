@@ -1,0 +1,105 @@
+"""The record of a search: the file that recipes are read from."""
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiments.jobs.tune.trials import Row
+from experiments.report.tables import Table
+from experiments.tasks.recipe import Recipe, recipe_key
+
+if TYPE_CHECKING:
+    from experiments.jobs.tune.job import Options
+
+
+def search_record(
+    options: "Options", model_name: str, search: Sequence[Row], finals: Sequence[Row]
+) -> dict[str, Any]:
+    """The best recipe of each defense, with the whole search and the finals."""
+    best: dict[str, Row] = {}
+    order = [(row.defense, row.recipe) for row in search]
+    # Equal accuracies go to what the search tried first.
+    for row in sorted(finals, key=lambda row: order.index((row.defense, row.recipe))):
+        name = recipe_key(row.defense.family, row.defense.epsilon)
+        best[name] = max(best.get(name, row), row, key=lambda row: round(row.accuracy, 5))
+    return {
+        "dataset": options.dataset,
+        "model": model_name,
+        "command": _command(sys.argv[2:]),
+        "selected_by": "highest mean accuracy on the half of the training split not trained on, "
+        f"over {options.final_repeats} fresh halves, among the {options.finalists} best of a "
+        f"search on {options.repeats} halves",
+        "tried": {
+            name: sum(row.defense == chosen.defense for row in search)
+            for name, chosen in best.items()
+        },
+        "recipes": {name: dataclasses.asdict(row.recipe) for name, row in best.items()},
+        "accuracy": {name: round(row.accuracy, 5) for name, row in best.items()},
+        "columns": ["defense", *(field.name for field in dataclasses.fields(Recipe)), "accuracy"],
+        "finals": _cells(finals),
+        "search": _cells(search),
+    }
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The command line of the search, without where its results went."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and argument not in ("--out", "--overwrite"):
+            kept.append(argument)
+        skip = argument == "--out"
+    return shlex.join(["python", "-m", "experiments", "tune", *kept])
+
+
+def _cells(rows: Sequence[Row]) -> list[list[Any]]:
+    return [
+        [
+            recipe_key(row.defense.family, row.defense.epsilon),
+            *dataclasses.astuple(row.recipe),
+            round(row.accuracy, 5),
+        ]
+        for row in rows
+    ]
+
+
+def to_json(record: dict[str, Any]) -> str:
+    """JSON with one line per configuration."""
+    lists = {name: record[name] for name in ("finals", "search")}
+    text = json.dumps({**record, **dict.fromkeys(lists)}, indent=2)
+    for name, rows in lists.items():
+        lines = ",\n    ".join(json.dumps(row) for row in rows)
+        text = text.replace(f'"{name}": null', f'"{name}": [\n    {lines}\n  ]')
+    return text + "\n"
+
+
+def table(record: dict[str, Any]) -> Table:
+    """The best configuration of each method."""
+    rows = []
+    for name, recipe in record["recipes"].items():
+        decay = " cosine" if recipe["cosine_decay"] else ""
+        practices = {
+            "copies": recipe["augmentation_multiplicity"],
+            "average": recipe["average_decay"],
+            "standardized": recipe["standardize_weights"],
+        }
+        rows.append(
+            [
+                name,
+                f"{recipe['optimizer']} {recipe['learning_rate']:.4g}{decay}",
+                str(recipe["batch_size"]),
+                str(recipe["epochs"]),
+                str(recipe["l2_norm_clip"] or "–"),
+                ", ".join(f"{word} {value}" for word, value in practices.items() if value) or "–",
+                str(record["tried"][name]),
+                f"{100 * record['accuracy'][name]:.1f}",
+            ]
+        )
+    return Table(
+        "Best configurations",
+        ("method", "optimizer", "batch", "epochs", "clip", "practices", "tried", "accuracy (%)"),
+        rows,
+        "Accuracy on the half of the training split that the models were not trained on.",
+    )

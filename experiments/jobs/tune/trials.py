@@ -1,0 +1,120 @@
+"""What the search tries."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+
+from experiments.membership.defenses import Defense
+from experiments.tasks.recipe import OptimizerName, Recipe
+
+if TYPE_CHECKING:
+    from experiments.jobs.tune.job import Options
+
+# What one compilation may vary: numbers that travel with the parameters.
+_NUMBERS: dict[str, Any] = {
+    "learning_rate": 0.0,
+    "cosine_decay": False,
+    "l2_norm_clip": None,
+    "average_decay": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Configurations that one compilation tries at once: they differ in numbers only."""
+
+    defense: Defense
+    recipes: list[Recipe]
+
+
+class Row(NamedTuple):
+    """One configuration and its mean accuracy."""
+
+    defense: Defense
+    recipe: Recipe
+    accuracy: float
+
+
+def all_trials(options: "Options") -> Iterator[Trial]:
+    """The whole search."""
+    plain = [
+        Defense("SGD", "sgd"),
+        Defense("gate", "gate", options.gate_quantile),
+        Defense("clip", "clip", options.clip_cap),
+    ]
+    decays = (0.0, options.average_decay) if options.average_decay else (0.0,)
+    shared = itertools.product(
+        plain, get_args(OptimizerName), practices(options, options.multiplicities)
+    )
+    for defense, optimizer, practice in shared:
+        scale = 0.01 if optimizer == "adam" else 1.0
+        yield Trial(
+            defense,
+            [
+                Recipe(
+                    optimizer,
+                    scale * rate,
+                    cosine,
+                    options.batch_size,
+                    options.epochs,
+                    average_decay=decay,
+                    **practice,
+                )
+                for rate, cosine, decay in itertools.product(
+                    options.learning_rates, (False, True), decays
+                )
+            ],
+        )
+    for epsilon, optimizer, practice, batch_size, epochs in itertools.product(
+        options.epsilons,
+        get_args(OptimizerName),
+        practices(options, options.dp_multiplicities),
+        options.dp_batch_sizes,
+        options.dp_epochs,
+    ):
+        yield Trial(
+            Defense(f"DP-SGD ε={epsilon:g}", "dp_sgd", epsilon),
+            [
+                Recipe(
+                    optimizer,
+                    # Adam's steps do not depend on the scale of the gradient.
+                    0.01 * step if optimizer == "adam" else step / clip,
+                    cosine,
+                    batch_size,
+                    epochs,
+                    clip,
+                    average_decay=decay,
+                    **practice,
+                )
+                for step, clip, cosine, decay in itertools.product(
+                    options.dp_learning_rates, options.dp_clips, (False, True), decays
+                )
+            ],
+        )
+
+
+def practices(options: "Options", multiplicities: Sequence[int]) -> list[dict[str, Any]]:
+    """What a method tries beside numbers: augmentation and standardized weights."""
+    copies = {"shift": options.shift, "flip": options.flip}
+    augmentations: list[dict[str, Any]] = [
+        {"augmentation_multiplicity": count, **(copies if count else {})}
+        for count in multiplicities
+    ]
+    return [
+        {**augmentation, "standardize_weights": standardize}
+        for augmentation, standardize in itertools.product(
+            augmentations, options.standardize_weights
+        )
+    ]
+
+
+def final_trials(search: Sequence[Row], options: "Options") -> list[Trial]:
+    """The most accurate configurations of each defense, those of one compilation together."""
+    trials: dict[tuple, Trial] = {}
+    for defense in dict.fromkeys(row.defense for row in search):
+        tried = [row for row in search if row.defense == defense]
+        for row in sorted(tried, key=lambda row: -row.accuracy)[: options.finalists]:
+            shared = defense, replace(row.recipe, **_NUMBERS)
+            trials.setdefault(shared, Trial(defense, [])).recipes.append(row.recipe)
+    return list(trials.values())

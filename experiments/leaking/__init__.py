@@ -1,1 +1,0 @@
-"""The parts of the `leakage` job: attributes, conditions, measurements, recovery, report."""

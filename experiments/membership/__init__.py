@@ -1,0 +1,1 @@
+"""Train under a defense, attack the models."""

@@ -1,0 +1,79 @@
+"""Membership attacks on trained models, and what they reach."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, PyTree
+from scipy import stats
+
+from experiments.tasks.task import Task, logits_of_many
+from gujax.attacks import membership
+
+ATTACKS = ("lira", "rmia", "loss")
+
+
+class Outputs(NamedTuple):
+    """What M models answer.
+
+    Attributes:
+        scores: for each attack of `ATTACKS`, its scores on the training split, [M, N].
+        test_correct: whether each test example is classified correctly, [M, T].
+    """
+
+    scores: dict[str, Float[np.ndarray, "models examples"]]
+    test_correct: Bool[np.ndarray, "models test"]
+
+
+def query(task: Task, params: PyTree, members: Bool[np.ndarray, "models examples"]) -> Outputs:
+    """Attacks every model, with the others as its shadow models.
+
+    Args:
+        task: What the models were trained for; its test split is RMIA's population.
+        params: Parameters of M models.
+        members: Examples that were handed to the trainer of each model, [M, N].
+    """
+    train, test = task.dataset.train, task.dataset.test
+    logits = logits_of_many(task, params, train)
+    test_logits = logits_of_many(task, params, test)
+    confidence, population = (
+        np.exp(membership.log_confidence(*pair))
+        for pair in ((logits, train.y), (test_logits, test.y))
+    )
+    scores = {
+        "lira": membership.lira(membership.scaled_confidence(logits, train.y), members),
+        "rmia": membership.rmia(confidence, members, population),
+        "loss": membership.loss_threshold(logits, train.y),
+    }
+    return Outputs(scores, test_logits.argmax(-1) == test.y)
+
+
+def measures(
+    scores: Float[np.ndarray, "models examples"],
+    members: Bool[np.ndarray, "models examples"],
+    include: Bool[np.ndarray, "models examples"] | None = None,
+) -> dict[str, float]:
+    """AUC, TPR at 1 % and 0.1 % false positives and balanced accuracy, pooled over models."""
+    result = membership.evaluate_attack(scores, members, include=include, num_resamples=0)
+    return {
+        "auc": result.auc.value,
+        "tpr_at_1pct": result.tpr_at_fpr_1pct.value,
+        "tpr_at_01pct": result.tpr_at_fpr_01pct.value,
+        "balanced_accuracy": result.balanced_accuracy.value,
+    }
+
+
+def auc_per_example(
+    scores: Float[np.ndarray, "models examples"], members: Bool[np.ndarray, "models examples"]
+) -> Float[np.ndarray, " examples"]:
+    """AUC of the attack on each example alone: members' scores against non-members', over models.
+
+    Every example must be a member of equally many models (`gujax.training.random_halves`).
+    """
+    num_in = members.sum(axis=0)
+    if not (num_in == num_in[0]).all():
+        raise ValueError("members differ in how many models hold each example; use random_halves")
+    columns = np.argsort(~members, axis=0, kind="stable")
+    ordered = np.take_along_axis(scores, columns, axis=0)
+    inside, outside = ordered[: num_in[0]], ordered[num_in[0] :]
+    statistic = stats.mannwhitneyu(inside, outside, axis=0, method="asymptotic").statistic
+    return statistic / (len(inside) * len(outside))

@@ -1,0 +1,228 @@
+"""Trains and attacks every defense."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, PRNGKeyArray
+
+from experiments.framework.progress import Steps
+from experiments.membership.attacks import Outputs, query
+from experiments.membership.defenses import (
+    Defense,
+    Family,
+    Privacy,
+    Training,
+    most_disclosed,
+    prepare,
+)
+from experiments.tasks.adaptation import adapted
+from experiments.tasks.recipe import Recipe, RecipeBook, fit
+from experiments.tasks.task import Task, initial_params
+from gujax import training
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all defenses share.
+
+    Attributes:
+        seeds: independent repeats.
+        models: models per defense and seed.
+        epochs: passes over the data, instead of those of the recipes.
+        delta: δ of DP-SGD.
+        relative_ridge: ridge of GNQ over the mean squared gradient norm of a batch.
+        measured: families whose runs keep ledgers, None for all; censoring needs those of plain
+            SGD, and the budget always keeps its own.
+    """
+
+    seeds: int
+    models: int
+    epochs: int | None
+    delta: float
+    relative_ridge: float
+    measured: tuple[Family, ...] | None = None
+
+
+class SeedRun(NamedTuple):
+    """M models of one defense and seed.
+
+    Attributes:
+        members: examples handed to the trainer, [M, N].
+        removed: what censoring took away before training, [M, N].
+        nats: accumulated disclosure of each example, [M, N]; NaN if no ledger was kept.
+        mu: composed Gaussian-DP parameter, [M, N]; alike.
+        appearances: number of updates that each example took part in, [M, N]; alike.
+        steps: metrics per step, each [M, epochs, steps].
+        outputs: what the models answer.
+    """
+
+    members: Bool[np.ndarray, "models examples"]
+    removed: Bool[np.ndarray, "models examples"]
+    nats: Float[np.ndarray, "models examples"]
+    mu: Float[np.ndarray, "models examples"]
+    appearances: Int[np.ndarray, "models examples"] | Float[np.ndarray, "models examples"]
+    steps: training.StepMetrics
+    outputs: Outputs
+
+
+@dataclass(frozen=True)
+class DefenseRun:
+    """One defense over all seeds."""
+
+    defense: Defense
+    recipe: Recipe
+    privacy: Privacy | None
+    seeds: Sequence[SeedRun]
+
+
+def train_all(
+    task: Task, defenses: Sequence[Defense], book: RecipeBook, settings: Settings, steps: Steps
+) -> list[DefenseRun]:
+    """Trains and attacks every defense on the same halves, from the same initial parameters.
+
+    Args:
+        task: Data and model.
+        defenses: What to train; plain SGD comes first, censoring follows from its ledgers.
+        book: Hyperparameters.
+        settings: What all defenses share.
+        steps: Progress; takes one step per defense and seed.
+    """
+    results: list[DefenseRun] = []
+    for defense in defenses:
+        recipe = book.find(defense.family, defense.epsilon)
+        plain = results[0].seeds if results else None
+        results.append(_train_defense(task, defense, recipe, settings, plain, steps))
+    return results
+
+
+def with_ridges(
+    task: Task, plain: DefenseRun, ridges: Sequence[float], settings: Settings
+) -> dict[float, SeedRun]:
+    """The first seed of plain SGD, measured under other ridges.
+
+    The ridge does not touch the updates, so the models and what they answer stay the same.
+
+    Returns:
+        Relative ridge to the run with the nats and μ that belong to it.
+    """
+    first = plain.seeds[0]
+    runs = {}
+    for ridge in ridges:
+        ready = prepare(plain.defense, plain.recipe, first.members, ridge, settings.delta)
+        fitted = adapted(task, plain.recipe)
+        trained = _train(fitted, plain.recipe, ready, first.members, jax.random.key(0))
+        nats, mu, _ = _disclosed(trained, first.members.shape)
+        runs[ridge] = first._replace(nats=nats, mu=mu)
+    return runs
+
+
+def _train_defense(
+    task: Task,
+    defense: Defense,
+    recipe: Recipe,
+    settings: Settings,
+    plain: Sequence[SeedRun] | None,
+    steps: Steps,
+) -> DefenseRun:
+    members = [halves(task, settings.models, seed) for seed in range(settings.seeds)]
+    removed = [np.zeros_like(given) for given in members]
+    if defense.family == "censor":
+        assert plain is not None
+        assert defense.strength is not None
+        removed = [most_disclosed(run.nats, run.members, defense.strength) for run in plain]
+    kept = [given & ~taken for given, taken in zip(members, removed)]
+    recipe = fit(recipe, int(np.sum(kept, axis=-1).min()), settings.epochs)
+    ready = prepare(
+        defense,
+        recipe,
+        kept[0],
+        settings.relative_ridge,
+        settings.delta,
+        measure=settings.measured is None or defense.family in settings.measured,
+    )
+    seeds = []
+    for seed in range(settings.seeds):
+        with steps.step(f"{defense.label}, seed {seed}"):
+            key = jax.random.key(seed)
+            seeds.append(run_seed(task, recipe, ready, members[seed], removed[seed], key))
+    return DefenseRun(defense, recipe, ready.privacy, seeds)
+
+
+def halves(task: Task, num_models: int, seed: int) -> Bool[np.ndarray, "models examples"]:
+    """The examples that are handed to the trainers of one seed's models, [M, N]."""
+    # Another stream than the models' own keys, which come from key(seed) too.
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    return np.asarray(training.random_halves(key, num_models, len(task.dataset.train)))
+
+
+def run_seed(
+    task: Task,
+    recipe: Recipe,
+    ready: Training,
+    members: Bool[np.ndarray, "models examples"],
+    removed: Bool[np.ndarray, "models examples"],
+    key: PRNGKeyArray,
+) -> SeedRun:
+    """Trains M models on what is left of their members, and attacks them.
+
+    Args:
+        task: Data and model.
+        recipe: How to train.
+        ready: The defense, prepared for as many examples.
+        members: Examples handed to the trainer of each model, [M, N]: what the attacks decide.
+        removed: Examples taken away before training, [M, N].
+        key: Initial parameters, batches and noise follow from it.
+    """
+    task = adapted(task, recipe)
+    trained = _train(task, recipe, ready, members & ~removed, key)
+    nats, mu, appearances = _disclosed(trained, members.shape)
+    released = training.released_params(trained.params, trained.opt_state)
+    return SeedRun(
+        members=members,
+        removed=removed,
+        nats=nats,
+        mu=mu,
+        appearances=appearances,
+        steps=trained.steps,
+        outputs=query(task, released, members),
+    )
+
+
+def _train(
+    task: Task,
+    recipe: Recipe,
+    ready: Training,
+    masks: Bool[np.ndarray, "models examples"],
+    key: PRNGKeyArray,
+) -> training.TrainResult:
+    """Trains models of an adapted task."""
+    keys = jax.random.split(key, len(masks))
+    train = task.dataset.train
+    return training.train_many(
+        task.loss_fn,
+        initial_params(task, keys),
+        # Ledgers count examples from 0, whatever their ids are.
+        replace(train, ids=np.arange(len(train), dtype=np.int32)),
+        ready.make_optimizer,
+        member_masks=masks,
+        keys=keys,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        sampling=ready.sampling,
+        randomized=recipe.augments,
+        progress=False,
+    )
+
+
+def _disclosed(
+    trained: training.TrainResult, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nats, μ and number of updates of every example in every model; NaN without a ledger."""
+    ledger = training.aggregation_state(trained.opt_state).ledger
+    if ledger is None:
+        unknown = np.full(shape, np.nan, np.float32)
+        return unknown, unknown, unknown
+    return np.asarray(ledger.nats), np.sqrt(ledger.mu_squared), np.asarray(ledger.steps)

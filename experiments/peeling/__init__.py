@@ -1,1 +1,0 @@
-"""The parts of the `onion` job: rounds of removal, analysis, claims, report."""

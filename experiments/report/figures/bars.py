@@ -1,0 +1,101 @@
+"""Bars side by side with their intervals, in a grid of panels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from experiments.report.style import new_figure
+from gujax.statistics import Interval
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar per category, all of one colour."""
+
+    label: str
+    tint: str
+    intervals: Sequence[Interval]
+
+
+@dataclass(frozen=True)
+class BarPanel:
+    """Several `Bars` over the same categories.
+
+    Attributes:
+        title: Above the panel.
+        y_label: What bars show; that of a row's first panel is drawn.
+        bars: Drawn side by side in each category.
+        in_percent: Whether values are shares.
+        reference: Height of a dotted line, such as what guessing reaches; where bars begin.
+    """
+
+    title: str
+    y_label: str
+    bars: Sequence[Bars]
+    in_percent: bool = False
+    reference: float = 0.0
+
+
+def bar_panels(
+    panels: Sequence[Sequence[BarPanel]],
+    categories: Sequence[str],
+    x_label: str = "",
+    share_y: bool = True,
+) -> Figure:
+    """A grid of panels; the legend of the first is that of all.
+
+    Args:
+        panels: Rows of panels.
+        categories: Names below the bars, the same in all panels.
+        x_label: What the categories are.
+        share_y: Whether the panels of a row have one scale.
+    """
+    rows, columns = len(panels), len(panels[0])
+    # Names stay upright where the panel need not grow too wide for it.
+    longest = 0.1 * max(map(len, categories))
+    upright = len(categories) * longest < 6
+    wide = max(3.7, len(categories) * max(0.42, longest if upright else 0))
+    legend = 1.6 * max(len(panel_row[0].bars) for panel_row in panels)
+    figure, grid = new_figure(
+        max(wide * columns, legend),
+        2.7 * rows + 0.7,
+        rows,
+        columns,
+        sharex=True,
+        sharey="row" if share_y else False,
+        squeeze=False,
+    )
+    for axes_row, panel_row in zip(grid, panels):
+        for axes, panel in zip(axes_row, panel_row):
+            _draw(axes, panel)
+            axes.set_title(panel.title, fontsize=10.5)
+            axes.set_xticks(range(len(categories)), categories, rotation=0 if upright else 90)
+        axes_row[0].set_ylabel(panel_row[0].y_label)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    figure.supxlabel(x_label, fontsize=10)
+    return figure
+
+
+def _draw(axes, panel: BarPanel) -> None:
+    width = 0.8 / len(panel.bars)
+    axes.axhline(panel.reference, color="#7a828c", linestyle=":", linewidth=1)
+    for index, bars in enumerate(panel.bars):
+        mean, low, high = np.array(bars.intervals).T
+        shift = (index - (len(panel.bars) - 1) / 2) * width
+        axes.bar(
+            np.arange(len(mean)) + shift,
+            mean - panel.reference,
+            width,
+            bottom=panel.reference,
+            yerr=np.nan_to_num([mean - low, high - mean]),
+            color=bars.tint,
+            label=bars.label,
+            error_kw={"elinewidth": 0.9, "ecolor": "#555b63"},
+        )
+    axes.grid(axis="x", visible=False)
+    if panel.in_percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1))

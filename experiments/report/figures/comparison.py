@@ -1,0 +1,243 @@
+"""Figures of the comparison of defenses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.transforms import Bbox
+
+from experiments.report.labels import label_points
+from experiments.report.style import color, legend_beside, markers, new_figure
+from gujax.statistics import Interval
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line with its 95 % band: `mean`, `low`, `high` at the positions `x`, all `[points]`."""
+
+    label: str
+    family: str
+    x: Sequence[float]
+    mean: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def privacy_utility(
+    labels: Sequence[str],
+    families: Sequence[str],
+    accuracy: Sequence[Interval],
+    true_positive_rate: Sequence[Interval],
+    false_positive_rate: float,
+    attack: str,
+) -> Figure:
+    """Accuracy against attack success, one labelled point per defense.
+
+    Args:
+        labels: Names of the defenses.
+        families: Family of each, which fixes its colour.
+        accuracy: Test accuracy in [0, 1].
+        true_positive_rate: The attack's TPR in [0, 1] at `false_positive_rate`.
+        false_positive_rate: Where the TPR was read; also what guessing would reach.
+        attack: Name of the attack.
+    """
+    figure, axes = new_figure(7.4, 4.8)
+    for interval, tpr, family, marker in zip(
+        accuracy, true_positive_rate, families, markers(families)
+    ):
+        axes.errorbar(
+            tpr.mean,
+            interval.mean,
+            xerr=_error(tpr),
+            yerr=_error(interval),
+            fmt=marker,
+            color=color(family),
+            markersize=7,
+            elinewidth=1,
+            capsize=2.5,
+        )
+    axes.axvline(false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
+    axes.set_xlabel(f"{attack}: true positives at {100 * false_positive_rate:g} % false positives")
+    axes.set_ylabel("test accuracy")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    axes.margins(0.14, 0.12)
+    axes.set_xlim(left=0)  # no rate is negative, whatever the symmetric interval says
+    axes.text(
+        false_positive_rate,
+        0.015,
+        " guessing",
+        transform=axes.get_xaxis_transform(),
+        color="#555b63",
+        fontsize=9,
+    )
+    axes.set_title("Better is up and to the left", loc="left", color="#555b63")
+    x = [tpr.mean for tpr in true_positive_rate]
+    y = [interval.mean for interval in accuracy]
+    figure.draw_without_rendering()
+    bars = [
+        box for tpr, acc in zip(true_positive_rate, accuracy) for box in _bar_boxes(axes, tpr, acc)
+    ]
+    label_points(axes, x, y, labels, [color(family) for family in families], bars)
+    return figure
+
+
+def attack_by_uniqueness(series: Sequence[Series], chance: float, x_label: str) -> Figure:
+    """Attack success over GNQ quantile bins: one panel per defense, the first line in each.
+
+    Args:
+        series: One line per defense; the first is what the others are compared with.
+        chance: What guessing reaches.
+        x_label: What the bins are.
+    """
+    columns = min(len(series), 4)
+    rows = -(-len(series) // columns)
+    figure, grid = new_figure(
+        2.3 * columns + 0.6,
+        2.3 * rows + 0.4,
+        rows,
+        columns,
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    first = series[0]
+    for axes, line in zip(grid.flat, series):
+        axes.axhline(chance, color="#7a828c", linestyle=":", linewidth=1)
+        if line is not first:
+            axes.plot(first.x, first.mean, color="#b4bac2", linewidth=1.2)
+        tint = color(line.family)
+        axes.fill_between(line.x, line.low, line.high, color=tint, alpha=0.2, linewidth=0)
+        axes.plot(line.x, line.mean, "-o", color=tint, linewidth=1.6, markersize=3.5)
+        axes.set_title(line.label, color=tint, fontsize=10.5)
+        axes.set_xticks(list(line.x)[:: max(1, len(line.x) // 5)])
+    for axes in grid.flat[len(series) :]:
+        axes.set_visible(False)
+    figure.supxlabel(x_label, fontsize=10)
+    figure.supylabel("LiRA: AUC per example, mean of bin", fontsize=10)
+    return figure
+
+
+def predicted_against_measured(
+    mu: Float[np.ndarray, " examples"],
+    measured: Float[np.ndarray, " examples"],
+    bins: Series,
+    curves: Sequence[tuple[str, Float[np.ndarray, " grid"], Float[np.ndarray, " grid"]]],
+) -> Figure:
+    """Measured AUC of each example over its composed μ, with predicted curves.
+
+    Args:
+        mu: Composed Gaussian-DP parameter of each example.
+        measured: AUC that the attack reached on each example.
+        bins: Mean measured AUC over bins of μ.
+        curves: Name, μ and AUC of each prediction.
+    """
+    figure, axes = new_figure(7.2, 4.4)
+    axes.scatter(mu, measured, s=7, color="#9aa2ad", alpha=0.35, linewidth=0, rasterized=True)
+    mean = np.asarray(bins.mean)
+    axes.errorbar(
+        bins.x,
+        mean,
+        yerr=[mean - np.asarray(bins.low), np.asarray(bins.high) - mean],
+        fmt="o",
+        color=color(bins.family),
+        markersize=5.5,
+        label=bins.label,
+        zorder=4,
+    )
+    for (name, x, y), style, tint in zip(curves, ("-", "--"), ("#D55E00", "#0072B2")):
+        axes.plot(x, y, style, color=tint, linewidth=1.6, label=name)
+    axes.set_xscale("log")
+    axes.axhline(0.5, color="#7a828c", linestyle=":", linewidth=1)
+    axes.set_ylim(min(0.2, float(np.nanmin(measured)) - 0.02), 1.03)
+    axes.set_xlabel("predicted: μ composed over the steps of the run (log scale)")
+    axes.set_ylabel("measured: AUC per example")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
+    return figure
+
+
+def roc_curves(
+    labels: Sequence[str],
+    families: Sequence[str],
+    false_positive_rates: Sequence[Float[np.ndarray, " points"]],
+    true_positive_rates: Sequence[Float[np.ndarray, " points"]],
+    lowest: float = 1e-3,
+) -> Figure:
+    """ROC curves with logarithmic axes, where the low false positive rates show."""
+    figure, axes = new_figure(6.6, 4.6)
+    seen: dict[str, int] = {}
+    for label, family, fpr, tpr in zip(labels, families, false_positive_rates, true_positive_rates):
+        style = ("-", "--", ":")[seen.get(family, 0) % 3]
+        seen[family] = seen.get(family, 0) + 1
+        axes.plot(fpr, tpr, style, color=color(family), linewidth=1.5, label=label)
+    diagonal = np.array([lowest, 1.0])
+    axes.plot(diagonal, diagonal, color="#b4bac2", linewidth=1, label="guessing")
+    axes.set(xscale="log", yscale="log", xlim=(lowest, 1), ylim=(lowest, 1))
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
+    legend_beside(axes)
+    return figure
+
+
+def class_accuracy(
+    class_names: Sequence[str],
+    labels: Sequence[str],
+    families: Sequence[str],
+    accuracy: Sequence[Sequence[Interval]],
+) -> Figure:
+    """Test accuracy of every class under every defense.
+
+    Args:
+        class_names: Names of the classes.
+        labels: Names of the defenses.
+        families: Family of each defense.
+        accuracy: `accuracy[defense][class]`.
+    """
+    figure, axes = new_figure(8.2, 4.2)
+    width = 0.8 / len(labels)
+    for index, (label, family, marker) in enumerate(zip(labels, families, markers(families))):
+        shift = (index - (len(labels) - 1) / 2) * width
+        intervals = accuracy[index]
+        axes.errorbar(
+            np.arange(len(class_names)) + shift,
+            [interval.mean for interval in intervals],
+            yerr=np.array([_error(interval) for interval in intervals])[:, :, 0].T,
+            fmt=marker,
+            color=color(family),
+            label=label,
+            markersize=4.5,
+            elinewidth=0.8,
+        )
+    rotation = 0 if len("".join(class_names)) < 60 else 90
+    axes.set_xticks(range(len(class_names)), class_names, rotation=rotation)
+    for edge in np.arange(len(class_names) - 1) + 0.5:
+        axes.axvline(edge, color="#e4e6ea", linewidth=0.8)
+    axes.grid(axis="x", visible=False)
+    axes.set_xlim(-0.5, len(class_names) - 0.5)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylabel("test accuracy")
+    axes.set_xlabel("class")
+    legend_beside(axes)
+    return figure
+
+
+def _error(interval: Interval) -> Float[np.ndarray, "2 1"]:
+    """Distances from the mean to the interval's ends; zero where they are unknown."""
+    ends = np.array([[interval.mean - interval.low], [interval.high - interval.mean]])
+    return np.nan_to_num(ends)
+
+
+def _bar_boxes(axes, horizontal: Interval, vertical: Interval) -> list[Bbox]:
+    """Boxes, in pixels, round the error bars of one point."""
+    dx, dy = _error(horizontal)[:, 0], _error(vertical)[:, 0]
+    x, y = horizontal.mean, vertical.mean
+    corners = [((x - dx[0], y), (x + dx[1], y)), ((x, y - dy[0]), (x, y + dy[1]))]
+    boxes = []
+    for start, end in corners:
+        (x0, y0), (x1, y1) = axes.transData.transform([start, end])
+        boxes.append(Bbox.from_extents(x0 - 2, y0 - 2, x1 + 2, y1 + 2))
+    return boxes

@@ -1,1 +1,0 @@
-"""The parts of the `who_pays` job: groups, analysis, claims, report."""

@@ -1,0 +1,1 @@
+"""What is learned: data set, model, recipe."""

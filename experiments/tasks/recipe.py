@@ -1,0 +1,181 @@
+"""Hyperparameters of training, as a search found them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import optax
+from jax.typing import ArrayLike
+
+from experiments.framework.errors import UserError, check_option
+
+OptimizerName = Literal["momentum", "adam"]
+_FALLBACK = "digits"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one defense trains.
+
+    Attributes:
+        optimizer: "momentum" (SGD with momentum 0.9) or "adam".
+        learning_rate: Its initial value.
+        cosine_decay: Whether the learning rate falls to 0 along a cosine; else it is constant.
+        batch_size: Examples per batch; expected number under Poisson sampling.
+        epochs: Passes over the training data.
+        l2_norm_clip: Clipping norm of DP-SGD; None for every other defense.
+        augmentation_multiplicity: Random copies of an image, whose mean loss is the example's; 0
+            for the image itself.
+        shift: Their largest shift, in pixels.
+        flip: Whether left and right of a copy may be exchanged.
+        average_decay: Decay of the moving average of the parameters that is evaluated; 0 for the
+            last parameters.
+        standardize_weights: Whether kernels of convolutions are standardized.
+    """
+
+    optimizer: OptimizerName
+    learning_rate: float
+    cosine_decay: bool
+    batch_size: int
+    epochs: int
+    l2_norm_clip: float | None = None
+    augmentation_multiplicity: int = 0
+    shift: int = 0
+    flip: bool = False
+    average_decay: float = 0.0
+    standardize_weights: bool = False
+
+    @property
+    def augments(self) -> bool:
+        """Whether training sees random copies of an image instead of the image."""
+        return self.augmentation_multiplicity > 0
+
+
+@dataclass(frozen=True)
+class RecipeBook:
+    """Recipes by defense, and where they come from.
+
+    Attributes:
+        recipes: `"sgd"`, `"gate"`, `"clip"`, `"dp_sgd eps=2"`, … to `Recipe`.
+        dataset: The data set that they were tuned on.
+        search: The whole record of the search, as read.
+    """
+
+    recipes: Mapping[str, Recipe]
+    dataset: str
+    search: Mapping
+
+    def find(self, family: str, epsilon: float | None = None) -> Recipe:
+        """The recipe of a defense; DP-SGD takes that of the nearest tuned ε.
+
+        Raises:
+            UserError: No recipe for this family.
+        """
+        if family != "dp_sgd":
+            # What has no search of its own trains as plain SGD does.
+            found = self.recipes.get(family, self.recipes.get("sgd"))
+        else:
+            assert epsilon is not None
+            tuned = [key for key in self.recipes if key.startswith("dp_sgd eps=")]
+            nearest = min(
+                tuned, key=lambda key: abs(float(key.split("=")[1]) - epsilon), default=None
+            )
+            found = self.recipes[nearest] if nearest else None
+        if found is None:
+            raise UserError(f"the recipes hold none for '{family}'; run the `tune` job")
+        return found
+
+
+def recipe_key(family: str, epsilon: float | None = None) -> str:
+    """Name of a defense's recipe in the file."""
+    return family if epsilon is None else f"{family} eps={epsilon:g}"
+
+
+def fit(recipe: Recipe, num_members: int, epochs: int | None = None) -> Recipe:
+    """The recipe for one run.
+
+    Args:
+        recipe: What the search found.
+        num_members: Size of the training set; a batch is at most as large.
+        epochs: Passes over the data, instead of the recipe's.
+    """
+    return replace(
+        recipe,
+        batch_size=min(recipe.batch_size, num_members),
+        epochs=recipe.epochs if epochs is None else epochs,
+    )
+
+
+def check_plain(recipe: Recipe, of: str) -> None:
+    """Checks that a recipe uses none of the practices that only the comparison of defenses knows.
+
+    Args:
+        recipe: The recipe.
+        of: Whose it is, in words.
+
+    Raises:
+        UserError: It augments, averages or standardizes.
+    """
+    check_option(
+        not (recipe.augments or recipe.average_decay or recipe.standardize_weights),
+        f"the recipe for {of} augments, averages or standardizes, which this study does not; give "
+        "other --recipes",
+    )
+
+
+def load_recipes(dataset: str, path: Path | None = None) -> RecipeBook:
+    """Reads recipes.
+
+    Args:
+        dataset: Data set to be trained on.
+        path: File written by the `tune` job. None reads those that come with the package: the
+            data set's own if there are any, else those tuned on digits.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    if path is None:
+        folder = resources.files("experiments.tasks") / "recipes"
+        file = folder / f"{dataset}.json"
+        text = (file if file.is_file() else folder / f"{_FALLBACK}.json").read_text()
+    else:
+        try:
+            text = path.read_text()
+        except OSError as error:
+            raise UserError(f"cannot read --recipes {path}: {error.strerror}") from error
+    try:
+        record = json.loads(text)
+        recipes = {key: Recipe(**entry) for key, entry in record["recipes"].items()}
+        return RecipeBook(recipes, record["dataset"], record)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"--recipes {path} is not a file written by the `tune` job") from error
+
+
+def descent(
+    optimizer: OptimizerName, learning_rate: ArrayLike, final_factor: ArrayLike, num_steps: int
+) -> optax.GradientTransformation:
+    """The optimizer that follows the aggregation.
+
+    Args:
+        optimizer: "momentum" or "adam".
+        learning_rate: Initial learning rate; may be traced.
+        final_factor: Learning rate after `num_steps`, along a cosine, over the initial one: 1 for
+            a constant rate, 0 for full decay; may be traced.
+        num_steps: Length of the run.
+    """
+
+    def rate(step):
+        cosine = optax.cosine_decay_schedule(1.0, num_steps)(step)
+        return learning_rate * (final_factor + (1 - final_factor) * cosine)
+
+    if optimizer == "momentum":
+        return optax.sgd(rate, momentum=0.9)
+    return optax.adam(rate)
+
+
+def descent_of(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
+    """The optimizer of a recipe, for a run of so many steps; it follows the aggregation."""
+    return descent(recipe.optimizer, recipe.learning_rate, 1.0 - recipe.cosine_decay, num_steps)

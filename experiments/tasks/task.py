@@ -1,0 +1,130 @@
+"""What is learned: a data set, a model for it and the loss."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray, PyTree
+
+from experiments.framework.errors import as_user_error
+from gujax import data, models, training
+
+ModelName = Literal["mlp", "convnet", "lenet", "lenet_sigmoid", "vgg", "resnet"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification task.
+
+    Attributes:
+        dataset: training and test split.
+        model: the classifier.
+        model_name: the classifier, in words.
+        loss_fn: cross-entropy of one example, in nats.
+    """
+
+    dataset: data.Dataset
+    model: models.Model
+    model_name: str
+    loss_fn: Callable
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, or their numbers."""
+        names = self.dataset.class_names
+        return list(names) if names else [str(i) for i in range(self.dataset.num_classes)]
+
+
+def load_task(
+    dataset: str,
+    model: ModelName,
+    hidden: tuple[int, ...],
+    train_size: int | None = None,
+    channels: tuple[int, ...] = (16, 32),
+) -> Task:
+    """Loads a data set and builds a model that fits it.
+
+    Args:
+        dataset: A name that `gujax.data.load` knows.
+        model: Architecture.
+        hidden: Widths of the MLP's hidden layers.
+        train_size: Number of training examples to keep; None for all.
+        channels: Widths of the convnet's stages.
+
+    Raises:
+        UserError: The data set cannot be loaded, or the model does not fit it.
+    """
+    with as_user_error(ValueError):
+        loaded = data.load(dataset, train_size=train_size)
+    return make_task(loaded, model, hidden, channels)
+
+
+def make_task(
+    dataset: data.Dataset,
+    model: ModelName,
+    hidden: tuple[int, ...],
+    channels: tuple[int, ...] = (16, 32),
+) -> Task:
+    """Builds a model that fits a data set.
+
+    Args:
+        dataset: The data.
+        model: Architecture.
+        hidden: Widths of the MLP's hidden layers.
+        channels: Widths of the convnet's stages.
+
+    Raises:
+        UserError: The model does not fit the data set.
+    """
+    with as_user_error(ValueError):
+        built, name = _build(model, hidden, channels, dataset.feature_shape, dataset.num_classes)
+    return Task(dataset, built, name, training.cross_entropy_loss(built))
+
+
+def _build(
+    model: ModelName,
+    hidden: tuple[int, ...],
+    channels: tuple[int, ...],
+    shape: tuple[int, ...],
+    num_classes: int,
+) -> tuple[models.Model, str]:
+    """The model and its name in words."""
+    if model == "mlp":
+        sizes = (int(np.prod(shape)), *hidden, num_classes)
+        return models.mlp(shape, num_classes, hidden), "MLP " + "-".join(map(str, sizes))
+    if model == "convnet":
+        name = f"convnet {'-'.join(map(str, channels))} (GroupNorm)"
+        return models.convnet(shape, num_classes, channels, by_patches=True), name
+    if model == "lenet":
+        return models.lenet(shape, num_classes, "relu", by_patches=True), "LeNet (ReLU)"
+    if model == "lenet_sigmoid":
+        return models.lenet(shape, num_classes, "sigmoid", by_patches=True), "LeNet (sigmoid)"
+    if model == "vgg":
+        return models.vgg(shape, num_classes, by_patches=True), "small VGG"
+    return models.resnet(shape, num_classes, by_patches=True), "ResNet (GroupNorm)"
+
+
+def initial_params(task: Task, keys: PRNGKeyArray) -> PyTree:
+    """Initial parameters of M models, each leaf with a leading axis M."""
+    return _initial_params(task.model.init, keys)
+
+
+def logits_of_many(
+    task: Task, params: PyTree, split: data.Split
+) -> Float[np.ndarray, "models examples classes"]:
+    """Logits of M models on every example of a split."""
+    return np.asarray(_logits_of_many(task.model.apply, params, split.x))
+
+
+@partial(jax.jit, static_argnums=0)
+def _initial_params(init, keys):
+    # One after another: under vmap, random generators take twice as long to compile.
+    return jax.lax.map(init, keys)
+
+
+@partial(jax.jit, static_argnums=0)
+def _logits_of_many(apply, params, x):
+    return jax.vmap(lambda one: training.predict(apply, one, x))(params)

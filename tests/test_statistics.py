@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from gujax.statistics import format_interval, mean_interval
+
+
+def test_interval_is_students_t():
+    # t quantile 0.975 with 2 degrees of freedom: 4.302653 (any table).
+    interval = mean_interval(np.array([1.0, 2.0, 3.0]))
+    assert interval.mean == 2.0
+    assert interval.half_width == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+    assert interval.low == pytest.approx(2.0 - interval.half_width)
+
+
+def test_interval_covers_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    intervals = [mean_interval(rng.normal(size=3), 0.9) for _ in range(2000)]
+    covered = np.mean([interval.low < 0 < interval.high for interval in intervals])
+    assert covered == pytest.approx(0.9, abs=0.02)  # three standard errors
+
+
+def test_one_value_has_no_interval_and_equal_values_have_a_point():
+    single = mean_interval(np.array([0.5]))
+    assert single.mean == 0.5
+    assert np.isnan(single.low)
+    assert np.isnan(single.half_width)
+    same = mean_interval(np.array([0.5, 0.5]))
+    assert (same.low, same.high) == (0.5, 0.5)
+    assert np.isnan(mean_interval(np.array([np.nan])).mean)
+
+
+def test_format():
+    interval = mean_interval(np.array([0.94, 0.96]))
+    assert format_interval(interval, percent=True) == "95.0 ± 12.7"
+    assert format_interval(mean_interval(np.array([0.123])), digits=2) == "0.12"
+    assert format_interval(mean_interval(np.array([]))) == "–"
