@@ -42,14 +42,3 @@ def mean_interval(values: Float[np.ndarray, " repeats"], confidence: float = 0.9
         return Interval(mean, mean, mean)
     low, high = stats.t.interval(confidence, values.size - 1, loc=mean, scale=standard_error)
     return Interval(mean, float(low), float(high))
-
-
-def format_interval(interval: Interval, percent: bool = False, digits: int = 1) -> str:
-    """`"95.2 ± 0.4"`; without the ± part where the interval is unknown."""
-    scale = 100.0 if percent else 1.0
-    if np.isnan(interval.mean):
-        return "–"
-    text = f"{scale * interval.mean:.{digits}f}"
-    if np.isnan(interval.low):
-        return text
-    return f"{text} ± {scale * interval.half_width:.{digits}f}"

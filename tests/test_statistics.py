@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from gujax.statistics import format_interval, mean_interval
+from experiments.report.formats import format_interval
+from gujax.statistics import mean_interval
 
 
 def test_interval_is_students_t():

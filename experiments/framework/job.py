@@ -1,36 +1,139 @@
-"""What all jobs share: the directory that a run is written to, and what it must hold."""
+"""What all jobs share: checks first, then a run directory, progress, results, claims, a report.
+
+A job is a package of `experiments.jobs` with `Options` and `run`. Most are frames that are filled:
+
+    JOB = Job("onion", measure.prepare, measure.num_steps, measure.measure, ...)
+    run = JOB.run
+"""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
+import polars as pl
+from rich.console import Console
+
+from experiments.framework.claims import Claim, write_claims
 from experiments.framework.errors import as_user_error
+from experiments.framework.options import RunOptions
+from experiments.framework.progress import Steps, progress
+from experiments.framework.results import Entry, Results
 from experiments.framework.run_directory import RunDirectory, default_path
 from gujax.training import checkpointing
 
 # A job puts the few numbers by which its runs are compared, as sweeps do, under this key of
 # `summary.json`: names to numbers, or to their "mean", "low" and "high".
 HEADLINE = "headline"
+RESULTS_FILE = "results.parquet"
 
 
-class JobOptions(Protocol):
-    """Options of a job that writes a run directory: a dataclass with at least these fields."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def out(self) -> Path | None:
-        """The run directory; None for a default."""
+class Shown(Protocol):
+    """What a job shows of its results; `experiments.report.page.Report` is one."""
 
     @property
-    def overwrite(self) -> bool:
-        """Whether to replace a completed run there."""
+    def file(self) -> str:
+        """Name of the page in the run directory."""
+
+    def write(self, directory: RunDirectory) -> None:
+        """Writes page and figures."""
+
+    def show(self, console: Console) -> None:
+        """Prints what the terminal shows."""
+
+
+class PlanLike(Protocol):
+    """What was decided before anything is computed."""
+
+    @property
+    def options(self) -> Any:
+        """Options of the job."""
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps of progress the measurement takes."""
+
+
+Plan = TypeVar("Plan", bound=PlanLike)
+Data = TypeVar("Data")
+
+
+def no_claims(plan: PlanLike, results: Results) -> list[Claim]:
+    """The claims of a job that tests none."""
+    del plan, results
+    return []
+
+
+def no_headline(results: Results) -> dict[str, Any]:
+    """The headline of a job whose runs are compared by all their numbers."""
+    del results
+    return {}
+
+
+@dataclass(frozen=True)
+class Job(Generic[Plan, Data]):
+    """A job as the functions that differ between jobs.
+
+    Attributes:
+        name: Its name on the command line.
+        prepare: From options to a plan: loads, builds and checks. Raises `UserError`; nothing has
+            been written yet.
+        measure: The long part. It is given the plan, the run directory and the progress, of which
+            it takes `plan.num_steps` steps.
+        frames: Further tables of the run, by file name without ".parquet".
+        analyze: The entries of the results.
+        report: What is shown.
+        claims: The claims that the results test.
+        headline: The few numbers by which runs are compared.
+        exit_code: Of the results; 0 if None.
+    """
+
+    name: str
+    prepare: Callable[[Any], Plan]
+    measure: Callable[[Plan, RunDirectory, Steps], Data]
+    frames: Callable[[Plan, Data], Mapping[str, pl.DataFrame]]
+    analyze: Callable[[Plan, Data], Iterable[Entry]]
+    report: Callable[[Plan, Data, Results, Sequence[Claim]], Shown]
+    claims: Callable[[Plan, Results], Sequence[Claim]] = no_claims
+    headline: Callable[[Results], Mapping[str, Any]] = no_headline
+    exit_code: Callable[[Plan, Results], int] | None = None
+
+    def run(self, options: RunOptions) -> int:
+        """Runs the job; returns the exit code.
+
+        Raises:
+            UserError: Something is wrong with the options, or with the place of the run.
+        """
+        console = Console()
+        plan = self.prepare(options)
+        total = plan.num_steps + 1
+        with run_directory(self.name, options) as directory, progress(console, total) as steps:
+            data = self.measure(plan, directory, steps)
+            with steps.step("tables and figures"):
+                results = Results(self.analyze(plan, data))
+                claims = self.claims(plan, results)
+                write_results(directory, results, self.headline(results))
+                if claims:
+                    write_claims(directory, claims)
+                for name, frame in self.frames(plan, data).items():
+                    frame.write_parquet(directory.file(f"{name}.parquet"))
+                shown = self.report(plan, data, results, claims)
+                shown.write(directory)
+        shown.show(console)
+        console.print(f"report: {directory.path / shown.file}", soft_wrap=True)
+        return self.exit_code(plan, results) if self.exit_code else 0
+
+
+def write_results(directory: RunDirectory, results: Results, headline: Mapping[str, Any]) -> None:
+    """Writes the table of results, and their summary for people and sweeps."""
+    results.frame().write_parquet(directory.file(RESULTS_FILE))
+    compared = {HEADLINE: headline} if headline else {}
+    directory.write_json("summary.json", {**compared, **results.summary()})
 
 
 @contextmanager
-def run_directory(job: str, options: JobOptions) -> Iterator[RunDirectory]:
+def run_directory(job: str, options: RunOptions) -> Iterator[RunDirectory]:
     """The directory of one run, made ready to write to before anything long begins.
 
     Trainings inside the ``with`` block keep checkpoints beside it. A run with the same options and
@@ -43,7 +146,7 @@ def run_directory(job: str, options: JobOptions) -> Iterator[RunDirectory]:
     Raises:
         UserError: The directory holds something else already, or cannot be written to.
     """
-    config = {"job": job, **dataclasses.asdict(options)}
+    config = {"job": job, **dataclasses.asdict(options)}  # type: ignore[call-overload]
     directory = RunDirectory(options.out or default_path(job), config, options.overwrite)
     with as_user_error(OSError):
         directory.create()

@@ -1,49 +1,216 @@
-"""Numbers that were measured once per seed, as summaries hold them and tables show them."""
+"""What a run measured: one tidy table, from which everything that is shown derives.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+    results = Results(
+        entry("test_accuracy", accuracies, defense=run.label) for run in runs
+    )
+    results.get("test_accuracy", defense="SGD").interval
+
+A job's analysis makes the entries; its tables, figures, claims and summary read them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
-from gujax.statistics import Interval, format_interval, mean_interval
+from gujax.statistics import Interval, mean_interval
 
-
-def over_seeds(values: Sequence[float] | Float[np.ndarray, " seeds"]) -> dict[str, Any]:
-    """Mean, ends of its 95 % t-interval and the values themselves, as JSON types."""
-    values = np.asarray(values, float)
-    return {**mean_interval(values)._asdict(), "per_seed": values.tolist()}
+Key = str | int | float
+_OWN = ("measure", "seed", "value", "unit")
 
 
-def differences(larger: Mapping[str, Any], smaller: Mapping[str, Any]) -> dict[str, Any]:
-    """The difference of two results of `over_seeds`, paired by seed."""
-    return over_seeds(np.subtract(larger["per_seed"], smaller["per_seed"]))
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One quantity.
+
+    Attributes:
+        values: One value per seed, [seeds]; NaN where a seed has none. A quantity that was measured
+            only once has one value, and an interval without ends.
+        unit: Such as "nats" or "s"; empty for pure numbers.
+    """
+
+    values: Float[np.ndarray, " seeds"]
+    unit: str = ""
+
+    @cached_property
+    def interval(self) -> Interval:
+        """Mean over seeds and its 95 % t-interval; seeds without a value are left out."""
+        return mean_interval(self.values)
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return self.interval.mean
+
+    @property
+    def of_every_seed(self) -> Interval:
+        """The interval, without ends where a seed has no value: it may be the one that fails."""
+        if np.isnan(self.values).any():
+            return Interval(self.mean, float("nan"), float("nan"))
+        return self.interval
+
+    @property
+    def share(self) -> Interval:
+        """The interval of a share, cut where it leaves what a share can be."""
+        mean, low, high = self.interval
+        return Interval(mean, float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)))
+
+    def __sub__(self, other: "Measured | float") -> "Measured":
+        """The difference, paired by seed."""
+        return Measured(self.values - _values(other), self.unit)
+
+    def __neg__(self) -> "Measured":
+        return Measured(-self.values, self.unit)
+
+    def __truediv__(self, other: "Measured | float") -> "Measured":
+        """The ratio, paired by seed."""
+        return Measured(self.values / _values(other))
 
 
-def interval(entry: Mapping[str, Any]) -> Interval:
-    """Mean and interval of a result of `over_seeds`."""
-    return Interval(entry["mean"], entry["low"], entry["high"])
+class Entry(NamedTuple):
+    """A quantity, its name, and what it is a quantity of."""
+
+    measure: str
+    measured: Measured
+    keys: Mapping[str, Key]
 
 
-def of_every_seed(entry: Mapping[str, Any]) -> Interval:
-    """The same, with unknown ends where a seed has no value: it may be the one that fails."""
-    known = interval(entry)
-    if np.isnan(entry["per_seed"]).any():
-        return Interval(known.mean, float("nan"), float("nan"))
-    return known
+def entry(measure: str, values: ArrayLike, unit: str = "", /, **keys: Key) -> Entry:
+    """One quantity.
+
+    Args:
+        measure: Its name, such as "test_accuracy".
+        values: One value per seed, or a single one; None is an unknown value.
+        unit: Its unit; empty for pure numbers.
+        **keys: What it is a quantity of, such as ``defense="SGD"``. Strings, or numbers such as
+            that of a class.
+    """
+    numbers = np.atleast_1d(np.asarray(values, float))
+    if numbers.ndim != 1:
+        raise ValueError(f"{measure}: values have shape {numbers.shape}; give one per seed")
+    if taken := [name for name in keys if name in _OWN]:
+        raise ValueError(f"{measure}: {taken[0]!r} is a column of every table, not a key")
+    return Entry(measure, Measured(numbers, unit), keys)
 
 
-def share(entry: Mapping[str, Any]) -> Interval:
-    """The same of a share: a symmetric interval may leave what a share can be, and is cut there."""
-    mean, low, high = interval(entry)
-    return Interval(mean, float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)))
+class Results:
+    """Quantities by measure and keys, in the order in which they were given.
+
+    Args:
+        entries: Made by `entry`; no two of the same measure and keys.
+    """
+
+    def __init__(self, entries: Iterable[Entry]):
+        self.entries = tuple(entries)
+        self._found: dict[tuple[str, frozenset], Measured] = {}
+        for measure, measured, keys in self.entries:
+            place = measure, frozenset(keys.items())
+            if place in self._found:
+                raise ValueError(f"{measure} of {dict(keys)} is given twice")
+            self._found[place] = measured
+
+    def get(self, measure: str, **keys: Key) -> Measured:
+        """The quantity of this measure and exactly these keys.
+
+        Raises:
+            KeyError: It was not measured.
+        """
+        found = self.find(measure, **keys)
+        if found is None:
+            raise KeyError(f"{measure} of {keys} was not measured")
+        return found
+
+    def find(self, measure: str, **keys: Key) -> Measured | None:
+        """The quantity of this measure and exactly these keys; None if it was not measured."""
+        return self._found.get((measure, frozenset(keys.items())))
+
+    def where(self, **keys: Key) -> "Results":
+        """The entries with these keys, which are taken off them."""
+        return Results(
+            Entry(name, measured, {k: v for k, v in has.items() if k not in keys})
+            for name, measured, has in self.entries
+            if keys.items() <= has.items()
+        )
+
+    def groups(self, *names: str) -> Iterator[tuple[tuple[Any, ...], "Results"]]:
+        """Every combination of values of these keys, with its entries, as `where` gives them.
+
+        Entries without one of the keys belong to no group.
+        """
+        combinations = dict.fromkeys(
+            tuple(keys[name] for name in names)
+            for _, _, keys in self.entries
+            if all(name in keys for name in names)
+        )
+        for values in combinations:
+            yield values, self.where(**dict(zip(names, values)))
+
+    def values(self, name: str) -> list[Any]:
+        """The values of a key, in order of their first appearance."""
+        return list(dict.fromkeys(keys[name] for _, _, keys in self.entries if name in keys))
+
+    def frame(self) -> pl.DataFrame:
+        """The tidy table: one row per measure, keys and seed.
+
+        Columns are the keys (null where an entry has no such key), measure, seed (null for what was
+        measured once), value (null where unknown) and unit.
+        """
+        names = dict.fromkeys(name for _, _, keys in self.entries for name in keys)
+        rows = []
+        for measure, measured, keys in self.entries:
+            once = len(measured.values) == 1
+            for seed, value in enumerate(measured.values.tolist()):
+                row = {name: keys.get(name) for name in names}
+                known = value if value == value else None
+                rows.append(
+                    {
+                        **row,
+                        "measure": measure,
+                        "seed": None if once else seed,
+                        "value": known,
+                        "unit": measured.unit,
+                    }
+                )
+        schema: dict[str, Any] = {"measure": pl.String, "seed": pl.Int64}
+        schema |= {"value": pl.Float64, "unit": pl.String}
+        frame = pl.DataFrame(rows, infer_schema_length=None)
+        return frame.cast({name: kind for name, kind in schema.items() if name in frame.columns})
+
+    @classmethod
+    def read(cls, path: Path) -> "Results":
+        """The results of a run, from the table that `frame` gave."""
+        entries: dict[tuple, list[dict[str, Any]]] = {}
+        for row in pl.read_parquet(path).iter_rows(named=True):
+            keys = {k: v for k, v in row.items() if k not in _OWN and v is not None}
+            entries.setdefault((row["measure"], tuple(keys.items())), []).append(row)
+        return cls(
+            entry(measure, [row["value"] for row in rows], rows[0]["unit"], **dict(keys))
+            for (measure, keys), rows in entries.items()
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Every quantity with its interval, nested by its keys, as JSON types."""
+        nested: dict[str, Any] = {}
+        for measure, measured, keys in self.entries:
+            place = nested
+            for value in keys.values():
+                place = place.setdefault(str(value), {})
+            place[measure] = summarized(measured)
+        return nested
 
 
-def percent(entry: Mapping[str, Any], digits: int = 1) -> str:
-    """A result of `over_seeds` in percent, with its interval."""
-    return format_interval(interval(entry), percent=True, digits=digits)
+def summarized(measured: Measured) -> Any:
+    """Mean, ends of the interval and values of a quantity, or its only value, as JSON types."""
+    if len(measured.values) == 1:
+        return measured.mean
+    return {**measured.interval._asdict(), "per_seed": measured.values.tolist()}
 
 
-def number(entry: Mapping[str, Any], digits: int) -> str:
-    """A result of `over_seeds` with its interval."""
-    return format_interval(interval(entry), digits=digits)
+def _values(other: Measured | float) -> Any:
+    return other.values if isinstance(other, Measured) else other

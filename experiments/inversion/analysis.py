@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from experiments.framework.results import over_seeds
+from experiments.framework.seeds import over_seeds
 from experiments.inversion.runs import Plan, Results
 
 SEARCHES = ("ig", "adaptive", "averaged")

@@ -1,6 +1,6 @@
 """The numbers of the comparison, from its runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import optimize, stats
 
-from experiments.framework.results import over_seeds
+from experiments.framework.results import Entry, Key, entry
+from experiments.framework.seeds import over_seeds
 from experiments.membership.attacks import ATTACKS, auc_per_example, measures
 from experiments.membership.cost import StepCost
 from experiments.membership.runs import DefenseRun, SeedRun
@@ -194,3 +195,51 @@ def measures_over_seeds(
         for run, counted in zip(seeds, include or [None] * len(seeds))
     ]
     return {name: over_seeds([of_seed[name] for of_seed in per_seed]) for name in per_seed[0]}
+
+
+def attack_entries(
+    seeds: Sequence[SeedRun],
+    attack: str,
+    include: Sequence[Bool[np.ndarray, "*models examples"] | None] | None = None,
+    /,
+    **keys: Key,
+) -> Iterator[Entry]:
+    """What an attack reaches, see `experiments.membership.attacks.measures`: auc, tpr_at_1pct, ….
+
+    Args:
+        seeds: Runs of one defense.
+        attack: One of `ATTACKS`.
+        include: For each seed the examples to count, [N], or per model, [M, N]; all if None.
+        **keys: Keys of the entries.
+    """
+    per_seed = [
+        measures(run.outputs.scores[attack], run.members, include=counted)
+        for run, counted in zip(seeds, include or [None] * len(seeds))
+    ]
+    for name in per_seed[0]:
+        yield entry(name, [of_seed[name] for of_seed in per_seed], **keys)
+
+
+def accuracy_entry(seeds: Sequence[SeedRun], /, **keys: Key) -> Entry:
+    """Test accuracy, mean over the models of a seed."""
+    return entry("test_accuracy", [run.outputs.test_correct.mean() for run in seeds], **keys)
+
+
+def decile_entries(
+    measure: str,
+    values: Sequence[Float[np.ndarray, " examples"]],
+    bins: Sequence[Int[np.ndarray, " examples"]],
+    /,
+    **keys: Key,
+) -> Iterator[Entry]:
+    """The mean over each bin's examples, bins counted from 1 under the key "decile".
+
+    Args:
+        measure: Name of the measure.
+        values: For each seed one value per example, [N].
+        bins: For each seed the bin of each example, see `quantile_bins`.
+        **keys: Further keys.
+    """
+    for index in range(NUM_BINS):
+        means = [of_seed[of_bin == index].mean() for of_seed, of_bin in zip(values, bins)]
+        yield entry(measure, means, **keys, decile=index + 1)

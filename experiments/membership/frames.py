@@ -11,32 +11,40 @@ from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.task import Task
 
 
-def write(
-    directory: RunDirectory, task: Task, results: Sequence[DefenseRun], folder: str = "."
-) -> None:
-    """Writes scores, per-example totals, test answers and step metrics of all defenses.
+def tables(task: Task, results: Sequence[DefenseRun]) -> dict[str, pl.DataFrame]:
+    """Scores, per-example totals, test answers and step metrics of all defenses, by file name.
 
     Args:
-        directory: The run directory.
         task: Data and model.
         results: All defenses.
-        folder: Where in the run directory.
     """
-    tables = {
+    made = {
         "scores": _scores,
         "per_example": _per_example,
         "test_accuracy": _test_accuracy,
         "steps": _steps,
     }
-    for name, table in tables.items():
-        parts = [
-            table(task, run)
-            .insert_column(0, pl.lit(seed).alias("seed"))
-            .insert_column(0, pl.lit(result.defense.label).alias("defense"))
-            for result in results
-            for seed, run in enumerate(result.seeds)
-        ]
-        pl.concat(parts, how="diagonal").write_parquet(directory.file(f"{folder}/{name}.parquet"))
+    return {
+        name: pl.concat(
+            [
+                table(task, run)
+                .insert_column(0, pl.lit(seed).alias("seed"))
+                .insert_column(0, pl.lit(result.defense.label).alias("defense"))
+                for result in results
+                for seed, run in enumerate(result.seeds)
+            ],
+            how="diagonal",
+        )
+        for name, table in made.items()
+    }
+
+
+def write(
+    directory: RunDirectory, task: Task, results: Sequence[DefenseRun], folder: str = "."
+) -> None:
+    """Writes `tables` into a folder of the run directory."""
+    for name, table in tables(task, results).items():
+        table.write_parquet(directory.file(f"{folder}/{name}.parquet"))
 
 
 def write_ridges(directory: RunDirectory, task: Task, ridges: Mapping[float, SeedRun]) -> None:

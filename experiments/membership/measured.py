@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from experiments.framework.results import over_seeds
+from experiments.framework.seeds import over_seeds
 from experiments.membership.analysis import measures_over_seeds
 from experiments.membership.runs import DefenseRun
 

@@ -1,13 +1,15 @@
 """One description of a table, drawn in the terminal and in the report."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import rich.table
 from rich import box
 
-from experiments.framework.claim import Claim
+from experiments.framework.claims import Claim
+from experiments.framework.results import Key, Measured, Results
+from experiments.report.formats import UNKNOWN, Format
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,102 @@ class Table:
                 raise ValueError(f"row {row!r} has not one cell per column {self.columns!r}")
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits, without an exponent where it is large."""
-    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:.{digits}g}"
+@dataclass(frozen=True)
+class Column:
+    """One column of a table of results.
+
+    Attributes:
+        heading: Its heading.
+        measure: What its cells show: a measure of the row's results, or a function of them.
+        format: How.
+        keys: Keys of the measure beside those of the row.
+    """
+
+    heading: str
+    measure: str | Callable[[Results], Measured | None]
+    format: Format
+    keys: Mapping[str, Key] = field(default_factory=dict)
+
+    def cell(self, row: Results) -> str:
+        """The cell in a row of these results; a dash where nothing was measured."""
+        if callable(self.measure):
+            measured = self.measure(row)
+        else:
+            measured = row.find(self.measure, **self.keys)
+        return UNKNOWN if measured is None else self.format(measured)
+
+
+@dataclass(frozen=True)
+class KeyColumn:
+    """A column that says what a row is about.
+
+    Attributes:
+        heading: Its heading.
+        key: The key whose values make the rows.
+        show: How a value of the key is shown.
+    """
+
+    heading: str
+    key: str
+    show: Callable[[Any], str] = str
+
+
+Columns = Sequence[KeyColumn | Column]
+
+
+def tabulate(
+    title: str,
+    results: Results,
+    columns: Columns,
+    note: str = "",
+) -> Table:
+    """A table with one row per combination of keys.
+
+    Args:
+        title: What it shows, with its unit.
+        results: Where the numbers come from.
+        columns: Headings and what stands below; rows are the combinations of the key columns' keys
+            for which any other column has a number, in the order of the results.
+        note: What a reader must know to read it.
+    """
+    names = [column.key for column in columns if isinstance(column, KeyColumn)]
+    rows = []
+    for values, row in results.groups(*names):
+        of_row = dict(zip(names, values))
+        cells = [
+            column.show(of_row[column.key]) if isinstance(column, KeyColumn) else column.cell(row)
+            for column in columns
+        ]
+        measured = [c for c, column in zip(cells, columns) if isinstance(column, Column)]
+        if any(cell != UNKNOWN for cell in measured):
+            rows.append(cells)
+    return Table(title, [column.heading for column in columns], rows, note)
+
+
+def matrix(
+    title: str,
+    results: Results,
+    rows: KeyColumn,
+    columns: str,
+    measure: str,
+    format: Format,
+    note: str = "",
+) -> Table:
+    """One measure by two keys.
+
+    Args:
+        title: What it shows, with its unit.
+        results: Where the numbers come from.
+        rows: The key of the rows.
+        columns: The key of the columns; its values are the headings.
+        measure: What is shown; only rows and columns that have it appear.
+        format: How.
+        note: What a reader must know to read it.
+    """
+    having = Results(of for of in results.entries if of.measure == measure and columns in of.keys)
+    headings = having.values(columns)
+    cells = [Column(str(heading), measure, format, {columns: heading}) for heading in headings]
+    return tabulate(title, having, [rows, *cells], note)
 
 
 def claims_table(claims: Sequence[Claim], note: str = "") -> Table:

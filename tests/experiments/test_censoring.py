@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from experiments.framework.command_line import main
-from experiments.framework.results import over_seeds
 from experiments.framework.run_directory import is_complete
+from experiments.framework.seeds import over_seeds
 from experiments.jobs.censoring import cases
 from experiments.jobs.censoring.cases import Kinds, Sizes, load_cases
 from experiments.jobs.censoring.claims import MARGIN, SUBSTANTIAL, claims, effects

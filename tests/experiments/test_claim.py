@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from experiments.framework.claim import Claim, from_json, verdict
-from experiments.framework.results import of_every_seed, over_seeds
+from experiments.framework.seeds import of_every_seed, over_seeds
 from experiments.report.tables import claims_table
 from gujax.statistics import Interval, mean_interval
 

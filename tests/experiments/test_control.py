@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from experiments.framework.command_line import main
-from experiments.framework.results import over_seeds
 from experiments.framework.run_directory import is_complete
+from experiments.framework.seeds import over_seeds
 from experiments.jobs.control.claims import claims
 from experiments.jobs.control.frontier import at_equal_accuracy, interpolate
 

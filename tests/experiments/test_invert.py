@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from experiments.framework.command_line import main
-from experiments.framework.results import over_seeds
 from experiments.framework.run_directory import is_complete
+from experiments.framework.seeds import over_seeds
 from experiments.inversion import analysis
 from experiments.jobs.invert import claims
 from gujax import data

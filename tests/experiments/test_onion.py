@@ -17,8 +17,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from experiments.framework.command_line import main
-from experiments.framework.results import over_seeds
 from experiments.framework.run_directory import is_complete
+from experiments.framework.seeds import over_seeds
 from experiments.jobs.onion.analysis import new_in_top, survivors, top_origin
 from experiments.jobs.onion.claims import claims
 from experiments.jobs.onion.rounds import Arm, halves_of_pool, next_layer

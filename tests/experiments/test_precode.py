@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from experiments.framework.command_line import main
-from experiments.framework.results import differences, over_seeds
 from experiments.framework.run_directory import is_complete
+from experiments.framework.seeds import differences, over_seeds
 from experiments.inversion import Setting, build_sharings
 from experiments.jobs.precode import claims
 from experiments.jobs.precode.training import perturbation

@@ -16,8 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
-from experiments.framework.results import over_seeds
 from experiments.framework.run_directory import is_complete
+from experiments.framework.seeds import over_seeds
 from experiments.jobs.who_pays.analysis import over_representation, taken_away
 from experiments.jobs.who_pays.claims import claims
 from experiments.jobs.who_pays.groups import groups_of, made_rare

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.framework.results import differences, over_seeds
+from experiments.framework.seeds import differences, over_seeds
 from experiments.jobs.auditors.bounds import (
     gaussian_epsilon,
     many_run_epsilon,

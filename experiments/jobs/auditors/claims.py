@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.framework.claim import Claim, verdict
-from experiments.framework.results import interval, number
+from experiments.framework.seeds import interval, number
 
 _STEINKE = "arXiv 2305.08846 (Steinke, Nasr, Jagielski 2023)"
 

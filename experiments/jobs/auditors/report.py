@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.framework.claim import Claim
-from experiments.framework.results import interval, number, percent
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import interval, number, percent
 from experiments.jobs.auditors.analysis import AUDITORS, LOWER
 from experiments.report import figures, html, style
-from experiments.report.tables import Table, claims_table, significant
+from experiments.report.formats import significant
+from experiments.report.tables import Table, claims_table
 from experiments.tasks.recipe import Recipe
 from experiments.tasks.task import Task
 

@@ -13,7 +13,8 @@ from experiments.framework.run_directory import RunDirectory
 from experiments.framework.timing import Quartiles, interleave, summarize_times
 from experiments.jobs.benchmark.measure import Effort, relative_error
 from experiments.report import html
-from experiments.report.tables import Table, significant
+from experiments.report.formats import significant
+from experiments.report.tables import Table
 from gujax import models, training
 from gujax.attacks import inversion
 from gujax.attacks.inversion import search

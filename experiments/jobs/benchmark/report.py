@@ -22,7 +22,8 @@ from experiments.jobs.benchmark.methods import (
 )
 from experiments.jobs.benchmark.targets import Target, check_targets
 from experiments.report import figures, html, style
-from experiments.report.tables import Table, significant
+from experiments.report.formats import significant
+from experiments.report.tables import Table
 
 if TYPE_CHECKING:
     from experiments.jobs.benchmark.job import Options

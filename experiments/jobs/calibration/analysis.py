@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from experiments.framework.results import over_seeds
+from experiments.framework.seeds import over_seeds
 from experiments.jobs.calibration.final import FinalRun
 from experiments.jobs.calibration.fitting import Curve, fit_ridge
 from experiments.jobs.calibration.release import Release, View

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.framework.claim import Claim, verdict
-from experiments.framework.results import number, of_every_seed, over_seeds
+from experiments.framework.seeds import number, of_every_seed, over_seeds
 
 TOLERANCE = 0.02  # of a mean AUC: what a prediction may be off and still be called right
 BIN_TOLERANCE = 0.05  # of the AUC of a decile, on average over deciles

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.framework.claim import Claim
-from experiments.framework.results import interval, number, percent
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import interval, number, percent
 from experiments.jobs.calibration.claims import BIN_TOLERANCE, TOLERANCE, ridge_text
 from experiments.report import figures, html, style
 from experiments.report.tables import Table, claims_table

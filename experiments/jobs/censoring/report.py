@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from experiments.framework.claim import Claim
-from experiments.framework.results import interval, number, percent
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import interval, number, percent
 from experiments.jobs.censoring.cases import Case
 from experiments.jobs.censoring.claims import RULE
 from experiments.jobs.compare.report import OWN_RECIPES, privacy_table, recipes_table, searched

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from experiments.framework.results import interval, number, percent
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import interval, number, percent
 from experiments.membership.analysis import NUM_BINS, pooled_auc, pooled_mu, quantile_bins
 from experiments.membership.runs import DefenseRun
 from experiments.report import figures, html, style, threat_models

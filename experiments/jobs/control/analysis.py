@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.framework.results import over_seeds
+from experiments.framework.seeds import over_seeds
 from experiments.jobs.control.frontier import at_equal_accuracy
 from experiments.membership.measured import attacks, describe, find
 from experiments.membership.runs import DefenseRun

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.framework.claim import Claim, verdict
-from experiments.framework.results import differences, interval, percent
+from experiments.framework.seeds import differences, interval, percent
 from experiments.jobs.control.analysis import REFERENCE
 
 RULE = (

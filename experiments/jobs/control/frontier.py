@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.framework.results import over_seeds
+from experiments.framework.seeds import over_seeds
 
 Point = Mapping[str, Any]  # accuracy and success of one setting, each as `over_seeds` gives it
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.framework.claim import Claim
-from experiments.framework.results import interval, number, percent
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import interval, number, percent
 from experiments.jobs.compare.report import OWN_RECIPES, recipes_table, searched
 from experiments.jobs.control.analysis import DRAWN, LEFT_OUT, REFERENCE
 from experiments.jobs.control.claims import NAMES, RULE

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.framework.claim import Claim, verdict
-from experiments.framework.results import (
+from experiments.framework.seeds import (
     differences,
     interval,
     number,

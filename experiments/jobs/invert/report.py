@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.framework.claim import Claim
-from experiments.framework.results import number, percent, share
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import number, percent, share
 from experiments.inversion import attacking, defenses
 from experiments.inversion.analysis import ATTACKS, of_pair, strongest
 from experiments.inversion.runs import TRUTH, Plan, Results

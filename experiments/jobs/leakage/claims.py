@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.framework.claim import Claim, verdict
-from experiments.framework.results import interval
+from experiments.framework.seeds import interval
 from experiments.jobs.leakage.measures import (
     LATENT,
     SWEPT_LATENT,

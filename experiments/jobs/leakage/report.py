@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.framework.claim import Claim
-from experiments.framework.results import interval, number, percent
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import interval, number, percent
 from experiments.inversion import Effort, Space, attacking
 from experiments.jobs.leakage.attributes import Attribute
 from experiments.jobs.leakage.measures import (

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from experiments.framework.results import over_seeds
+from experiments.framework.seeds import over_seeds
 from experiments.jobs.monotone.estimators import Estimator
 from experiments.jobs.monotone.runs import SeedRun
 from experiments.jobs.monotone.shape import shape

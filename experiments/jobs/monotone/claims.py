@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.framework.claim import Claim, verdict
-from experiments.framework.results import differences, interval, number, over_seeds
+from experiments.framework.seeds import differences, interval, number, over_seeds
 
 _V1, _V2 = "arXiv 2510.10902 v1", "arXiv 2510.10902 v2"
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.framework.claim import Claim
-from experiments.framework.results import interval, number, percent
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import interval, number, percent
 from experiments.jobs.monotone.analysis import (
     NUM_STRATA,
     PER_EXAMPLE,
@@ -16,7 +16,8 @@ from experiments.jobs.monotone.analysis import (
 )
 from experiments.membership.analysis import NUM_BINS
 from experiments.report import figures, html, style, threat_models
-from experiments.report.tables import Table, claims_table, significant
+from experiments.report.formats import significant
+from experiments.report.tables import Table, claims_table
 from experiments.tasks.recipe import Recipe
 from experiments.tasks.task import Task
 

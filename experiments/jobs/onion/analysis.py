@@ -1,7 +1,6 @@
 """The numbers of the onion, from its runs."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,11 +8,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from experiments.framework.results import differences, over_seeds
+from experiments.framework.results import Entry, Key, entry
+from experiments.jobs.onion.measure import Plan
 from experiments.jobs.onion.rounds import Arm, Masks, Peeled, Scope
 from experiments.membership.analysis import (
     NUM_BINS,
-    measures_over_seeds,
+    accuracy_entry,
+    attack_entries,
     nats_per_example,
     quantile_bins,
 )
@@ -21,74 +22,42 @@ from experiments.membership.attacks import measures
 from experiments.membership.defenses import most_disclosed
 from experiments.membership.runs import SeedRun
 
-MEASURES = ("auc", "tpr_at_1pct")
-
 Vector = Float[np.ndarray, " survivors"]
 
 
-def summarize(peeled: Peeled, fraction: float) -> dict[str, Any]:
-    """Everything that the report shows, as JSON types.
+def analyze(plan: Plan, peeled: Peeled) -> Iterator[Entry]:
+    """Everything that the report shows.
 
-    Args:
-        peeled: All runs.
-        fraction: Share that each round removes.
+    Keys: scope, round, and arm: what was trained after. "audited" and "nothing" removed nothing,
+    "nats" the most disclosed, "chance" as many at random. `pairs` says which pairs of model and
+    example an attack is measured on: "survivors" stay in both arms, "all" counts removed examples
+    as members, "left out" leaves them out.
     """
-    scopes = list(dict.fromkeys(arm.scope for arm in peeled.rounds))
-    return {
-        "recipe": asdict(peeled.recipe),
-        "nothing_removed": {
-            "test_accuracy": _accuracy(peeled.again),
-            "attack": measures_over_seeds(peeled.again, "lira"),
-        },
-        "scopes": {
-            scope: [
-                _summarize_round(peeled, scope, number, fraction)
-                for number in range(len(peeled.rounds[Arm(scope, "nats")]))
-            ]
-            for scope in scopes
-        },
-    }
+    yield accuracy_entry(peeled.again, arm="nothing")
+    for scope in plan.scopes:
+        for index in range(plan.options.rounds):
+            yield from _of_round(peeled, scope, index, plan.options.fraction)
 
 
-def _summarize_round(peeled: Peeled, scope: Scope, number: int, fraction: float) -> dict[str, Any]:
-    by_nats, by_chance = (peeled.rounds[Arm(scope, by)][number] for by in ("nats", "chance"))
+def _of_round(peeled: Peeled, scope: Scope, index: int, fraction: float) -> Iterator[Entry]:
+    place: dict[str, Key] = {"scope": scope, "round": index + 1}
+    by_nats, by_chance = (peeled.rounds[Arm(scope, by)][index] for by in ("nats", "chance"))
+    removals = {"nats": by_nats, "chance": by_chance}
+    arms = {"audited": peeled.audited, "nothing": peeled.again, **removals}
     stayed = [survivors(one) & survivors(other) for one, other in zip(by_nats, by_chance)]
-    attack = {
-        name: measures_over_seeds(runs, "lira", stayed)
-        for name, runs in (
-            ("before", peeled.again),
-            ("before_in_audited_models", peeled.audited),
-            ("after_nats", by_nats),
-            ("after_chance", by_chance),
-        )
-    }
-    return {
-        "round": number + 1,
-        "removed_share": over_seeds([run.removed[run.members].mean() for run in by_nats]),
-        "test_accuracy": {"nats": _accuracy(by_nats), "chance": _accuracy(by_chance)},
-        "survivors": {
-            **attack,
-            "rise": _differ(attack["after_nats"], attack["before"]),
-            "rise_by_chance": _differ(attack["after_chance"], attack["before"]),
-            "against_chance": _differ(attack["after_nats"], attack["after_chance"]),
-        },
-        "counted_as_members": {
-            "nats": measures_over_seeds(by_nats, "lira"),
-            "chance": measures_over_seeds(by_chance, "lira"),
-        },
-        "left_out": {
-            "nats": measures_over_seeds(by_nats, "lira", [survivors(run) for run in by_nats]),
-            "chance": measures_over_seeds(by_chance, "lira", [survivors(run) for run in by_chance]),
-        },
-        "auc_by_bin": {
-            name: _auc_by_bin(peeled.audited, runs, stayed)
-            for name, runs in (("before", peeled.again), ("nats", by_nats), ("chance", by_chance))
-        },
-        "uniqueness": {
-            name: _uniqueness(scope, peeled.audited, runs, stayed, fraction)
-            for name, runs in (("nothing", peeled.again), ("nats", by_nats), ("chance", by_chance))
-        },
-    }
+    yield entry("removed_share", [run.removed[run.members].mean() for run in by_nats], **place)
+    for arm, runs in arms.items():
+        yield from attack_entries(runs, "lira", stayed, **place, pairs="survivors", arm=arm)
+    for arm, runs in removals.items():
+        yield accuracy_entry(runs, **place, arm=arm)
+        yield from attack_entries(runs, "lira", **place, pairs="all", arm=arm)
+        left = [survivors(run) for run in runs]
+        yield from attack_entries(runs, "lira", left, **place, pairs="left out", arm=arm)
+    for arm in ("nothing", "nats", "chance"):
+        auc = _auc_by_decile(peeled.audited, arms[arm], stayed)
+        for decile, values in enumerate(auc.T, start=1):
+            yield entry("lira_auc", values, **place, arm=arm, decile=decile)
+        yield from _uniqueness(scope, peeled.audited, arms[arm], stayed, fraction, place, arm)
 
 
 def survivors(run: SeedRun) -> Bool[np.ndarray, "models examples"]:
@@ -102,9 +71,9 @@ def survivors(run: SeedRun) -> Bool[np.ndarray, "models examples"]:
     return ~(run.removed | complement)
 
 
-def _auc_by_bin(
+def _auc_by_decile(
     audited: Sequence[SeedRun], runs: Sequence[SeedRun], stayed: Masks
-) -> list[dict[str, Any]]:
+) -> Float[np.ndarray, "seeds deciles"]:
     """LiRA's AUC on survivors, by decile of what the models audited first disclosed about them."""
     table = np.full((len(runs), NUM_BINS), np.nan)
     for seed, (first, run, counted) in enumerate(zip(audited, runs, stayed)):
@@ -117,7 +86,7 @@ def _auc_by_bin(
             if include.any():
                 scores = run.outputs.scores["lira"]
                 table[seed, index] = measures(scores, run.members, include)["auc"]
-    return [over_seeds(column) for column in table.T]
+    return table
 
 
 def _uniqueness(
@@ -126,7 +95,9 @@ def _uniqueness(
     runs: Sequence[SeedRun],
     stayed: Masks,
     fraction: float,
-) -> dict[str, Any]:
+    place: Mapping[str, Key],
+    arm: str,
+) -> Iterator[Entry]:
     """How the nats of survivors changed, relative to the models audited first.
 
     For the scope "model" ranks are those within each training set, averaged over models; for the
@@ -142,14 +113,16 @@ def _uniqueness(
             [np.mean([measure(*pair) for pair in of_seed], axis=0) for of_seed in pairs]
         )
 
+    for name, unit, of_pair in (
+        ("mean_nats_before", "nats", lambda before, after: before.mean()),
+        ("mean_nats", "nats", lambda before, after: after.mean()),
+        ("spearman", "", lambda *pair: stats.spearmanr(*pair).statistic),
+        ("new_in_top", "", partial(new_in_top, fraction=fraction)),
+    ):
+        yield entry(name, averaged(of_pair), unit, **place, arm=arm)
     origin = averaged(partial(top_origin, fraction=fraction))
-    return {
-        "mean_nats_before": over_seeds(averaged(lambda before, after: before.mean())),
-        "mean_nats": over_seeds(averaged(lambda before, after: after.mean())),
-        "spearman": over_seeds(averaged(lambda *pair: stats.spearmanr(*pair).statistic)),
-        "new_in_top": over_seeds(averaged(partial(new_in_top, fraction=fraction))),
-        "top_origin": [over_seeds(share) for share in origin.T],
-    }
+    for decile, share in enumerate(origin.T, start=1):
+        yield entry("top_share", share, **place, arm=arm, decile=decile)
 
 
 def _survivors_nats(
@@ -183,11 +156,3 @@ def new_in_top(before: Vector, after: Vector, fraction: float) -> float:
 
 def _top(nats: Vector, fraction: float) -> Bool[np.ndarray, " survivors"]:
     return most_disclosed(nats[None], np.ones((1, len(nats)), bool), fraction)[0]
-
-
-def _differ(larger: dict[str, Any], smaller: dict[str, Any]) -> dict[str, Any]:
-    return {name: differences(larger[name], smaller[name]) for name in MEASURES}
-
-
-def _accuracy(runs: Sequence[SeedRun]) -> dict[str, Any]:
-    return over_seeds([run.outputs.test_correct.mean() for run in runs])

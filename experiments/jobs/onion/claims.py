@@ -3,7 +3,7 @@
 All effects are differences of paired measurements, one per seed, after the last round, on the pairs
 of model and example that neither the removal by nats nor the removal at random took away; "before"
 is measured on models of other randomness than those that were audited (`rounds`). Verdicts follow
-from their 95 % t-intervals (`experiments.framework.claim.verdict`).
+from their 95 % t-intervals (`experiments.framework.claims.verdict`).
 
 - onion: removing the most vulnerable points makes others vulnerable. Holds where LiRA's AUC and its
   TPR at 1 % false positives on survivors are higher than before, and higher than after the removal
@@ -16,82 +16,79 @@ from their 95 % t-intervals (`experiments.framework.claim.verdict`).
   first claim with the opposite sign.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from experiments.framework.claim import Claim, verdict
-from experiments.framework.results import differences, interval, number, percent
-from experiments.jobs.onion.analysis import MEASURES
-from gujax.statistics import Interval
+from experiments.framework.claims import Claim, test
+from experiments.framework.results import Measured, Results
+from experiments.jobs.onion.measure import Plan
+from experiments.report.formats import number, percent, signed
 
 _ONION = "Carlini et al. 2022 (arXiv 2206.10469)"
 _CENSORING = "GNQ v1 (arXiv 2510.10902), implied by its defense"
 _FROM = {"model": "each model's training set", "data": "the pool of examples"}
 
 
-def claims(summary: Mapping[str, Any]) -> list[Claim]:
+def claims(plan: Plan, results: Results) -> list[Claim]:
     """The claims, for each scope that was run."""
     return [
         claim
-        for scope, rounds in summary["scopes"].items()
-        for claim in _of_scope(scope, rounds[-1])
+        for scope in plan.scopes
+        for claim in of_scope(scope, results.where(scope=scope, round=plan.options.rounds))
     ]
 
 
-def _of_scope(scope: str, last: Mapping[str, Any]) -> list[Claim]:
-    stayed, unique = last["survivors"], last["uniqueness"]
+def of_scope(scope: str, last: Results) -> Sequence[Claim]:
+    """The claims about one scope, from the results of its last round."""
+
+    def lira(measure: str, arm: str) -> Measured:
+        return last.get(measure, pairs="survivors", arm=arm)
+
+    def against(measure: str, arm: str) -> Measured:
+        return lira(measure, "nats") - lira(measure, arm)
+
+    def of_arms(measure: str) -> list[Measured]:
+        return [last.get(measure, arm=arm) for arm in ("nats", "nothing", "chance")]
+
     effects = [
-        interval(stayed[contrast][measure])
-        for contrast in ("rise", "against_chance")
-        for measure in MEASURES
+        against(measure, arm) for arm in ("nothing", "chance") for measure in ("auc", "tpr_at_1pct")
     ]
-    new = [
-        differences(unique["nats"]["new_in_top"], unique[other]["new_in_top"])
-        for other in ("nothing", "chance")
-    ]
-    removed = f"{percent(last['removed_share'])} % removed from {_FROM[scope]}"
+    removed = f"{percent()(last.get('removed_share'))} % removed from {_FROM[scope]}"
+    auc, tpr = number(3), percent(2)
     attack = (
-        f"{removed}; AUC on those who stay {number(stayed['after_nats']['auc'], 3)}: "
-        f"{_signed(stayed['rise']['auc'])} against before, "
-        f"{_signed(stayed['against_chance']['auc'])} against random removal; TPR at 1 % FPR "
-        f"{percent(stayed['after_nats']['tpr_at_1pct'], 2)} %: "
-        f"{_signed(stayed['rise']['tpr_at_1pct'], True)} and "
-        f"{_signed(stayed['against_chance']['tpr_at_1pct'], True)} points"
+        f"{removed}; AUC on those who stay {auc(lira('auc', 'nats'))}: "
+        f"{signed(auc(against('auc', 'nothing')))} against before, "
+        f"{signed(auc(against('auc', 'chance')))} against random removal; TPR at 1 % FPR "
+        f"{tpr(lira('tpr_at_1pct', 'nats'))} %: "
+        f"{signed(tpr(against('tpr_at_1pct', 'nothing')))} and "
+        f"{signed(tpr(against('tpr_at_1pct', 'chance')))} points"
     )
-    arms = ("nats", "nothing", "chance")
-    shares = [percent(unique[arm]["new_in_top"]) for arm in arms]
-    means = [number(unique[arm]["mean_nats"], 2) for arm in arms]
+    new = of_arms("new_in_top")
+    shares, means = map(percent(), new), map(number(2), of_arms("mean_nats"))
     layers = (
-        f"{removed}; of those with most nats {shares[0]} % are new, {shares[1]} % when nothing is "
-        f"removed, {shares[2]} % after random removal; mean nats of those who stay {means[0]}, "
-        f"{means[1]} and {means[2]}"
-    )
+        "{}; of those with most nats {} % are new, {} % when nothing is removed, {} % after random "
+        "removal; mean nats of those who stay {}, {} and {}"
+    ).format(removed, *shares, *means)
     where = f" (removed from {_FROM[scope]})"
     return [
-        Claim(
+        test(
             f"onion_{scope}",
             f"Removing the most vulnerable points makes others vulnerable{where}",
             _ONION,
             attack,
-            verdict(effects),
+            effects,
         ),
-        Claim(
+        test(
             f"new_layer_{scope}",
             f"When the most unique points are gone, others become the most unique ones{where}",
             _ONION,
             layers,
-            verdict([interval(difference) for difference in new]),
+            [new[0] - other for other in new[1:]],
         ),
-        Claim(
+        test(
             f"protects_{scope}",
             f"Censoring protects those who stay{where}",
             _CENSORING,
             attack,
-            verdict([Interval(-e.mean, -e.high, -e.low) for e in effects]),
+            [-effect for effect in effects],
         ),
     ]
-
-
-def _signed(entry: Mapping[str, Any], is_percent: bool = False) -> str:
-    text = percent(entry, 2) if is_percent else number(entry, 3)
-    return text if text.startswith(("-", "–")) else f"+{text}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -77,23 +77,27 @@ class Peeled:
         ]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What all rounds share.
+class Settings(Protocol):
+    """What all rounds share; the options of the job.
 
     Attributes:
         seeds: independent repeats.
-        models: models per seed.
+        shadow_models: models per seed.
         rounds: number of removals.
         fraction: share of the remaining examples that each removes.
         relative_ridge: ridge of GNQ over the mean squared gradient norm of a batch.
     """
 
-    seeds: int
-    models: int
-    rounds: int
-    fraction: float
-    relative_ridge: float
+    @property
+    def seeds(self) -> int: ...
+    @property
+    def shadow_models(self) -> int: ...
+    @property
+    def rounds(self) -> int: ...
+    @property
+    def fraction(self) -> float: ...
+    @property
+    def relative_ridge(self) -> float: ...
 
 
 def peel(
@@ -108,7 +112,7 @@ def peel(
         settings: What all rounds share.
         steps: Progress; takes `num_stages` steps per seed.
     """
-    members = [halves(task, settings.models, seed) for seed in range(settings.seeds)]
+    members = [halves(task, settings.shadow_models, seed) for seed in range(settings.seeds)]
     nothing = [np.zeros_like(given) for given in members]
     known: dict[tuple[int, ...], Training] = {}  # the same program is compiled once
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from experiments.framework.results import differences, over_seeds
+from experiments.framework.seeds import differences, over_seeds
 from experiments.inversion import analysis
 from experiments.jobs.precode.networks import Network
 from experiments.jobs.precode.training import Schedule, Trained

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.framework.claim import Claim, verdict
-from experiments.framework.results import interval, over_seeds, percent
+from experiments.framework.seeds import interval, over_seeds, percent
 from experiments.jobs.invert.claims import ADAPTIVE, CVB, PRECODE, bottleneck_claims, key_of
 
 LOSS_LIMIT = 0.02  # of accuracy: a smaller loss counts as almost none

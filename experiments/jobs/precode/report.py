@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.framework.claim import Claim
-from experiments.framework.results import interval, number, percent, share
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import interval, number, percent, share
 from experiments.inversion import attacking
 from experiments.inversion.analysis import ATTACKS, strongest
 from experiments.jobs.invert.claims import SAFE

@@ -13,7 +13,8 @@ from experiments.framework.trial import Outcome, Trial, show
 from experiments.jobs.sweep.directory import SweepDirectory
 from experiments.jobs.sweep.gather import measures, values_of
 from experiments.report import figures, html, style
-from experiments.report.tables import Table, significant
+from experiments.report.formats import significant
+from experiments.report.tables import Table
 from gujax.statistics import Interval, mean_interval
 
 PAGE = "report.html"

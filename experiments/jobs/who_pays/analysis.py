@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from experiments.framework.results import differences, over_seeds
+from experiments.framework.seeds import differences, over_seeds
 from experiments.jobs.who_pays.groups import COMMON, RARE, Groups
 from experiments.membership.analysis import measures_over_seeds, nats_per_example
 from experiments.membership.runs import DefenseRun, SeedRun

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.framework.claim import Claim, verdict
-from experiments.framework.results import interval, number, over_seeds, percent
+from experiments.framework.seeds import interval, number, over_seeds, percent
 from experiments.jobs.who_pays.analysis import EXPOSURES, IMBALANCED
 
 _BAGDASARYAN = "Bagdasaryan et al. 2019 (arXiv 1905.12101)"

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.framework.claim import Claim
-from experiments.framework.results import interval, number, percent
 from experiments.framework.run_directory import RunDirectory
+from experiments.framework.seeds import interval, number, percent
 from experiments.jobs.who_pays.analysis import EXPOSURES, IMBALANCED, WHOLE
 from experiments.jobs.who_pays.groups import COMMON, RARE
 from experiments.report import figures, html, style, threat_models

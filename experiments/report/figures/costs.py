@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from experiments.report.formats import significant
 from experiments.report.style import new_figure
-from experiments.report.tables import significant
 
 _KIND_COLORS = {"plain": "#222222", "gujax": "#0072B2", "jax": "#7a828c", "torch": "#D55E00"}
 _KIND_NAMES = {"plain": "plain step", "gujax": "gujax", "jax": "others in JAX", "torch": "PyTorch"}

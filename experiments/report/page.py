@@ -1,0 +1,116 @@
+"""A report: tables and figures as data, the words in a template, one self-contained page.
+
+The template of a job lies beside its `report.py` and extends `page.html.jinja`, which gives the
+frame and the macros `table`, `figure`, `fold`, `gallery` by name:
+
+    {% extends "page.html.jinja" %}
+    {% block title %}The privacy onion on {{ task.dataset.name }}{% endblock %}
+    {% block body %}
+    <h2>Those who stay</h2>
+    {{ table("survivors") }}
+    {% call figure("rounds") %}LiRA on those who stay, by round.{% endcall %}
+    {% endblock %}
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from experiments.framework.claims import Claim
+from experiments.framework.run_directory import RunDirectory
+from experiments.report import style
+from experiments.report.formats import format_interval
+from experiments.report.tables import Table, claims_table, to_terminal
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a report; its caption stands in the template.
+
+    Attributes:
+        figure: Drawn by `experiments.report.figures`.
+        alt: What it shows, for readers who cannot see it.
+    """
+
+    figure: Figure
+    alt: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a job shows of its results.
+
+    Attributes:
+        template: The job's template, beside its `report.py`.
+        tables: Tables by the names that the template uses.
+        figures: Pictures by name; saved as figures/<name>.png and .svg.
+        terminal: Names of the tables that the terminal shows; "claims" is that of the claims.
+        claims: Claims with their verdicts.
+        words: What else the template speaks of: options, the task, results, numbers.
+        claims_note: The rule of the verdicts, below their table.
+        file: Name of the page.
+    """
+
+    template: Path
+    tables: Mapping[str, Table]
+    figures: Mapping[str, Picture] = field(default_factory=dict)
+    terminal: Sequence[str] = ()
+    claims: Sequence[Claim] = ()
+    words: Mapping[str, Any] = field(default_factory=dict)
+    claims_note: str = ""
+    file: str = "report.html"
+
+    @cached_property
+    def _all_tables(self) -> dict[str, Table]:
+        own = {"claims": claims_table(self.claims, self.claims_note)} if self.claims else {}
+        return {**self.tables, **own}
+
+    def write(self, directory: RunDirectory) -> None:
+        """Writes the figures and the page."""
+        images = {
+            name: _inline(style.save(picture.figure, directory.file(f"figures/{name}")))
+            for name, picture in self.figures.items()
+        }
+        page = self.render(images)
+        directory.file(self.file).write_text(page)
+
+    def render(self, images: Mapping[str, str]) -> str:
+        """The page, with the figures as data URIs by name."""
+        environment = Environment(
+            loader=ChoiceLoader(
+                [FileSystemLoader(self.template.parent), FileSystemLoader(_TEMPLATES)]
+            ),
+            autoescape=select_autoescape(default=True, default_for_string=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {"interval": format_interval, "inline": _inline}
+        return environment.get_template(self.template.name).render(
+            tables=self._all_tables,
+            images={name: Markup(image) for name, image in images.items()},
+            pictures=self.figures,
+            **self.words,
+        )
+
+    def show(self, console: Console) -> None:
+        """Prints the tables that the terminal shows."""
+        for name in self.terminal:
+            if name in self._all_tables:
+                console.print(to_terminal(self._all_tables[name]))
+
+
+def _inline(path: Path) -> str:
+    """A picture file as a data URI."""
+    kind = {".png": "image/png", ".svg": "image/svg+xml"}[Path(path).suffix]
+    return f"data:{kind};base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
