@@ -28,9 +28,6 @@ _PLACE: Columns = [
     KeyColumn("removed from", "scope", _FROM.__getitem__),
     KeyColumn("round", "round"),
 ]
-    KeyColumn("removed from", "scope", _FROM.__getitem__),
-    KeyColumn("round", "round"),
-]
 _ROUND: Columns = [*_PLACE, Column("removed (%)", "removed_share", plain(".1f", 100))]
 _BINS = "decile of the nats in the models audited first"
 
