@@ -4,7 +4,7 @@ Every score is an array [M, N] for M models and N examples, higher meaning "memb
 models, each model takes its turn as the target and the other M − 1 are its shadows.
 """
 
-from gujax.attacks.membership.evaluation import AttackResult, Estimate, evaluate_attack
+from gujax.attacks.membership.evaluation import AttackResult, evaluate_attack
 from gujax.attacks.membership.lira import lira
 from gujax.attacks.membership.rmia import rmia
 from gujax.attacks.membership.signals import (
@@ -12,6 +12,9 @@ from gujax.attacks.membership.signals import (
     loss_threshold,
     scaled_confidence,
 )
+from gujax.statistics import Interval
+
+Estimate = Interval  # deprecated name
 
 __all__ = [
     "AttackResult",
