@@ -1,26 +1,22 @@
 """The numbers of the report, from the tables of a run."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 from scipy import stats
 
-from experiments.framework.seeds import over_seeds
+from experiments.framework.results import Entry, Key, Results, entry
 from experiments.jobs.leakage.conditions import Condition
-from experiments.jobs.leakage.measures import (
-    LATENT,
-    SWEPT_ORIGINAL,
-    Values,
-    original,
-    recovery,
-    values_by_seed,
-)
+from experiments.jobs.leakage.frames import frames
+from experiments.jobs.leakage.measure import SeedLeakage
+from experiments.jobs.leakage.measures import LATENT, SWEPT_ORIGINAL, Measure, original
 from experiments.jobs.leakage.observing import WHOLE
 from experiments.jobs.leakage.plan import Plan
 
-ALL_CONDITIONS = "all conditions"
+CONTROLLED = ("attribute_linear", "attribute_mlp", "input_linear", "input_mlp")
 
 # Pairs of measures whose ranks are compared. Over layers and conditions:
 _EVERYWHERE = (
@@ -50,195 +46,173 @@ _EXAMPLES = (
     ("gradient_norm", "recovered"),
 )
 
+Pair = tuple[str, str]
+Places = Sequence[tuple[str, float]]
+"""Conditions, each as a sweep and one of its levels."""
 
-def summarize(plan: Plan, frames: Mapping[str, pl.DataFrame], is_image: bool) -> dict[str, Any]:
-    """Everything that the report shows, as JSON types.
 
-    Args:
-        plan: What was measured.
-        frames: The tables of the run.
-        is_image: Whether recovery is measured by SSIM, or by relative error.
+def analyze(plan: Plan, seeds: Sequence[SeedLeakage]) -> Iterator[Entry]:
+    """Everything that the report shows.
+
+    Keys: sweep, level and layer for what layers leak; contrast for differences of these that claims
+    are about; predicted for V-information with that target and family and the target shuffled;
+    layer and k for subspaces in the reference; pair, and over what, for rank correlations; dropout
+    and epoch for networks.
     """
-    values = values_by_seed(plan, frames, is_image)
-    layers = (*plan.layers, WHOLE)
-    return {
-        "layers": list(plan.layers),
-        "fully_connected": list(plan.fully_connected),
-        "sweeps": {
-            sweep.name: {
-                "title": sweep.title,
-                "labels": sweep.labels,
-                "levels": list(sweep.levels),
-                "measures": {
-                    name: {
-                        layer: [over_seeds(values[c, layer][name]) for c in sweep.conditions]
-                        for layer in layers
-                    }
-                    for name in _columns(values)
-                },
-            }
-            for sweep in plan.sweeps
-        },
-        "leading": _leading(plan, values, is_image),
-        "falls": _falls(plan, values),
-        "controls": _controls(frames["layers"]),
-        "subspaces": _subspaces(plan, frames["subspaces"]),
-        "correlations": {
-            "layers": _over_layers(plan, values),
-            "examples": _over_examples(plan, frames["examples"], is_image),
-        },
-        "networks": [
-            {
-                "dropout": rate,
-                "epoch": epoch,
-                "test_accuracy": over_seeds(of.sort("seed")["test_accuracy"].to_numpy()),
-            }
-            for (rate, epoch), of in frames["networks"].group_by(
-                "dropout", "epoch", maintain_order=True
-            )
-        ],
-    }
+    tables = frames(plan, seeds)
+    leaked = Results(_leaked(plan, tables))
+    yield from leaked.entries
+    yield from _leads(plan, leaked)
+    yield from _falls(plan, leaked)
+    yield from _controls(tables["layers"])
+    yield from _subspaces(plan, tables["subspaces"])
+    yield from _over_layers(plan, leaked)
+    yield from _over_examples(plan, tables["examples"])
+    for (rate, epoch), rows in _groups(tables["networks"], "dropout", "epoch"):
+        yield entry("test_accuracy", rows["test_accuracy"], dropout=rate, epoch=epoch)
 
 
-def _columns(values: Values) -> list[str]:
-    return list(next(iter(values.values())))
+def _leaked(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> Iterator[Entry]:
+    """Every number of the table `layers`, with what is measured in the other tables."""
+    keys = [*(field.name for field in fields(Condition)), "layer"]
+    distance = (pl.col("distance") - pl.col("control")).mean().alias("subspace")
+    distances = tables["subspaces"].group_by(*keys, "seed").agg(distance)
+    where = ("epoch", "layer", "seed")
+    recovered = tables["examples"].group_by(where).agg(pl.col("recovered").mean())
+    rows = (
+        tables["layers"]
+        .join(distances, on=[*keys, "seed"], how="left")
+        .join(recovered, on=where, how="left")
+        .with_columns(pl.when(_single()).then("recovered"))
+        .sort("seed")
+        .partition_by(keys, as_dict=True, include_key=False)
+    )
+    units = {measure.column: measure.unit for measure in (*original(True), *LATENT)}
+    for sweep in plan.sweeps:
+        for level, condition in zip(sweep.levels, sweep.conditions):
+            for layer in (*plan.layers, WHOLE):
+                for of_seeds in rows[*astuple(condition), layer].drop("seed"):
+                    name, values = of_seeds.name, of_seeds.to_numpy()
+                    place: dict[str, Key] = {"sweep": sweep.name, "level": level, "layer": layer}
+                    yield entry(name, values, units.get(name, ""), **place)
 
 
-def _leading(plan: Plan, values: Values, is_image: bool) -> dict[str, dict[str, Any]]:
+def _leads(plan: Plan, leaked: Results) -> Iterator[Entry]:
     """By how much the most leaking layer of one part of the network exceeds that of the other.
 
     Of logarithmic measures the decimal logarithm is compared. Means over the epochs.
     """
     half = -(-len(plan.layers) // 2)
-    comparisons = {
-        "original": (original(is_image), plan.layers[:half], plan.layers[half:]),
-        "latent": (
-            LATENT,
-            plan.fully_connected,
-            tuple(layer for layer in plan.layers if layer not in plan.fully_connected),
-        ),
-    }
-    found: dict[str, dict[str, Any]] = {}
-    for name, (measures, first, second) in comparisons.items():
-        found[name] = {}
+    before = tuple(layer for layer in plan.layers if layer not in plan.fully_connected)
+    for name, measures, first, second in (
+        ("first layers", original(plan.space.is_image), plan.layers[:half], plan.layers[half:]),
+        ("fully connected", LATENT, plan.fully_connected, before),
+    ):
         if not first or not second:
             continue
         for measure in measures:
             gaps = []
-            for condition in plan.sweeps[0].conditions:
-                best = []
-                for part in (first, second):
-                    of_part = np.stack([values[condition, layer][measure.column] for layer in part])
-                    of_part = np.log10(of_part) if measure.log_scale else of_part
-                    best.append(of_part.max(axis=0))
+            for level in plan.sweeps[0].levels:
+                best = [
+                    _on(leaked, measure, p, "epoch", level).max(axis=0) for p in (first, second)
+                ]
                 gaps.append(best[0] - best[1])
             measured = [gap for gap in gaps if not np.isnan(gap).all()]
-            found[name][measure.column] = over_seeds(np.mean(measured, axis=0))
-    return found
+            yield _contrast(measure, np.mean(measured, axis=0), name)
 
 
-def _falls(plan: Plan, values: Values) -> dict[str, dict[str, Any]]:
+def _falls(plan: Plan, leaked: Results) -> Iterator[Entry]:
     """By how much measures are smaller at the last level of a sweep, in the mean over layers."""
-    found: dict[str, dict[str, Any]] = {}
     for sweep in plan.sweeps[1:]:
-        found[sweep.name] = {}
         for measure in (*SWEPT_ORIGINAL, *LATENT):
-            ends = []
-            for condition in (sweep.conditions[0], sweep.conditions[-1]):
-                of_layers = np.stack(
-                    [values[condition, layer][measure.column] for layer in plan.layers]
-                )
-                of_layers = np.log10(of_layers) if measure.log_scale else of_layers
-                ends.append(of_layers.mean(axis=0))
-            found[sweep.name][measure.column] = over_seeds(ends[0] - ends[1])
-    return found
+            first, last = (
+                _on(leaked, measure, plan.layers, sweep.name, sweep.levels[end]).mean(axis=0)
+                for end in (0, -1)
+            )
+            yield _contrast(measure, first - last, sweep.name)
 
 
-def _controls(table: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def _contrast(measure: Measure, values: Float[np.ndarray, " seeds"], name: str) -> Entry:
+    unit = "decades" if measure.log_scale else measure.unit
+    return entry(measure.column, values, unit, contrast=name)
+
+
+def _on(
+    leaked: Results, measure: Measure, layers: Sequence[str], sweep: str, level: float
+) -> Float[np.ndarray, "layers seeds"]:
+    """A measure on some layers, or its decimal logarithm if it is a logarithmic one."""
+    values = [
+        leaked.get(measure.column, sweep=sweep, level=level, layer=layer).values for layer in layers
+    ]
+    return np.log10(values) if measure.log_scale else np.stack(values)
+
+
+def _controls(table: pl.DataFrame) -> Iterator[Entry]:
     """What V-information is with the target shuffled, over all layers, conditions and seeds."""
-    return {
-        name: {
-            "mean": float(table[f"{name}_control"].mean()),  # type: ignore[arg-type]
-            "largest": float(table[f"{name}_control"].abs().max()),  # type: ignore[arg-type]
-            "covers_zero": float(
-                ((table[f"{name}_control_low"] <= 0) & (table[f"{name}_control_high"] >= 0)).mean()  # type: ignore[arg-type]
-            ),
-            "count": len(table),
-        }
-        for name in ("attribute_linear", "attribute_mlp", "input_linear", "input_mlp")
-    }
+    for name in CONTROLLED:
+        value, low, high = (
+            table[f"{name}_control{end}"].to_numpy() for end in ("", "_low", "_high")
+        )
+        for what, number, unit in (
+            ("mean", value.mean(), "nats"),
+            ("largest", np.abs(value).max(), "nats"),
+            ("covers_zero", np.mean((low <= 0) & (high >= 0)), ""),
+            ("estimates", len(value), ""),
+        ):
+            yield entry(f"control_{what}", number, unit, predicted=name)
 
 
-def _subspaces(plan: Plan, table: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def _subspaces(plan: Plan, table: pl.DataFrame) -> Iterator[Entry]:
     """Distance and its control by layer and k, in the reference."""
-    here = table.filter(
-        (pl.col("epoch") == plan.reference_epoch)
-        & (pl.col("batch_size") == 1)
-        & (pl.col("noise") == 0)
-        & (pl.col("dropout") == 0)
-    )
-    return {
-        layer: {
-            str(k): {
-                name: over_seeds(of.sort("seed")[name].to_numpy())
-                for name in ("distance", "control")
-            }
-            for (k,), of in here.filter(pl.col("layer") == layer)
-            .sort("k")
-            .group_by("k", maintain_order=True)
-        }
-        for layer in (*plan.layers, WHOLE)
-    }
+    here = table.filter(_single(), pl.col("epoch") == plan.options.reference_epoch).sort("k")
+    for layer in (*plan.layers, WHOLE):
+        for (k,), rows in _groups(here.filter(pl.col("layer") == layer), "k"):
+            for name in ("distance", "control"):
+                values = np.full(plan.options.seeds, np.nan)
+                values[rows["seed"]] = rows[name]  # ranks differ: not every seed has every k
+                yield entry(f"subspace_{name}", values, layer=layer, k=k)
 
 
-def _over_layers(plan: Plan, values: Values) -> list[dict[str, Any]]:
-    found = [
-        _entry(pair, ALL_CONDITIONS, _points(values, plan.conditions, plan.layers, pair))
-        for pair in _EVERYWHERE
-    ]
-    return found + [
-        _entry(pair, f"epoch {epoch}", _points(values, [Condition(epoch)], plan.layers, pair))
-        for pair in _WHERE_INVERTED
-        for epoch in plan.recovery_epochs
-    ]
+def _over_layers(plan: Plan, leaked: Results) -> Iterator[Entry]:
+    def correlated(pair: Pair, where: str, places: Places) -> Iterator[Entry]:
+        points = [
+            np.stack(
+                [
+                    leaked.get(name, sweep=sweep, level=level, layer=layer).values
+                    for sweep, level in places
+                    for layer in plan.layers
+                ],
+                axis=1,
+            )
+            for name in pair
+        ]
+        return _correlations(pair, f"layers, {where}", zip(*points))
+
+    places = [(sweep.name, level) for sweep in plan.sweeps for level in sweep.own_levels]
+    for pair in _EVERYWHERE:
+        yield from correlated(pair, "all conditions", places)
+    for pair in _WHERE_INVERTED:
+        for epoch in plan.options.recovery_epochs:
+            yield from correlated(pair, f"epoch {epoch}", [("epoch", epoch)])
 
 
-def _points(
-    values: Values, conditions: Sequence[Condition], layers: Sequence[str], pair: tuple[str, str]
-) -> list[np.ndarray]:
-    """For each of two measures, [seeds, points]."""
-    return [
-        np.stack([values[c, layer][name] for c in conditions for layer in layers], axis=1)
-        for name in pair
-    ]
-
-
-def _over_examples(plan: Plan, table: pl.DataFrame, is_image: bool) -> list[dict[str, Any]]:
-    table = table.filter(pl.col("layer") == WHOLE).with_columns(
-        recovery(is_image).alias("recovered")
-    )
-    found = []
+def _over_examples(plan: Plan, table: pl.DataFrame) -> Iterator[Entry]:
+    of_whole = table.filter(pl.col("layer") == WHOLE)
     for pair in _EXAMPLES:
-        for epoch in plan.recovery_epochs:
-            here = table.filter(pl.col("epoch") == epoch).drop_nulls(list(pair))
-            seeds = [of for _, of in here.sort("seed").group_by("seed", maintain_order=True)]
-            points = [[of[name].to_numpy() for of in seeds] for name in pair]
-            found.append(_entry(pair, f"epoch {epoch}", points))
-    return found
+        for epoch in plan.options.recovery_epochs:
+            here = of_whole.filter(pl.col("epoch") == epoch).drop_nulls(pair)
+            points = [rows.select(pair).to_numpy().T for _, rows in _groups(here, "seed")]
+            yield from _correlations(pair, f"examples, epoch {epoch}", points)
 
 
-def _entry(
-    pair: tuple[str, str], where: str, points: Sequence[Sequence[np.ndarray] | np.ndarray]
-) -> dict[str, Any]:
-    """Spearman's correlation of two measures, each with an array of points for every seed."""
-    first, second = points
-    found = [_spearman(a, b) for a, b in zip(first, second)]
-    return {
-        "pair": list(pair),
-        "where": where,
-        "points": len(first[0]),
-        "spearman": over_seeds(found),
-    }
+def _correlations(
+    pair: Pair, over: str, points: Iterable[Sequence[Float[np.ndarray, " points"]]]
+) -> Iterator[Entry]:
+    """Spearman's correlation of two measures, given both at some points for every seed."""
+    points = list(points)
+    keys = {"over": over, "pair": ",".join(pair)}
+    yield entry("points", len(points[0][0]), **keys)
+    yield entry("spearman", [_spearman(*both) for both in points], **keys)
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
@@ -246,3 +220,13 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
     if kept.sum() < 3 or np.ptp(a[kept]) == 0 or np.ptp(b[kept]) == 0:
         return float("nan")
     return float(stats.spearmanr(a[kept], b[kept]).statistic)
+
+
+def _single() -> pl.Expr:
+    """Whether a condition is that of gradients of single examples, to which nothing was done."""
+    return (pl.col("batch_size") == 1) & (pl.col("noise") == 0) & (pl.col("dropout") == 0)
+
+
+def _groups(table: pl.DataFrame, *keys: str):
+    """The rows of every combination of keys, in order of the seeds."""
+    return table.group_by(keys, maintain_order=True)

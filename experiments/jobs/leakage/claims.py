@@ -1,10 +1,14 @@
-"""The claims about leakage by layer, held against what a run measured."""
+"""The claims about leakage by layer, held against what a run measured.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+Rules, fixed before the first run: claims about parts of the network compare the largest value over
+the layers of one part with the largest over the other, mean over epochs; the others compare the
+mean over layers at the first level of a sweep with that at the last.
+"""
 
-from experiments.framework.claim import Claim, verdict
-from experiments.framework.seeds import interval
+from collections.abc import Sequence
+
+from experiments.framework.claims import Claim, test
+from experiments.framework.results import Measured, Results
 from experiments.jobs.leakage.measures import (
     LATENT,
     SWEPT_LATENT,
@@ -12,80 +16,62 @@ from experiments.jobs.leakage.measures import (
     Measure,
     original,
 )
+from experiments.jobs.leakage.plan import Plan
 
 _SOURCE = "arXiv 2105.13929"
 
-# Sweeps that a claim is about: its key, what lowers leakage, and where the paper says so.
-_LOWERING = (
-    ("batch_size", "leakage-aggregation", "Larger gradient aggregation (batch size)"),
-    (
-        "batch_size,mixed",
+# Sweeps that a claim is about: its key, and what lowers leakage.
+_LOWERING = {
+    "batch_size": ("leakage-aggregation", "Larger gradient aggregation (batch size)"),
+    "batch_size,mixed": (
         "leakage-aggregation-mixed",
         "Larger gradient aggregation, where one example of the batch is the victim's,",
     ),
-    ("dropout", "leakage-dropout", "Dropout"),
-    ("noise", "leakage-noise", "Noise on the gradient, as in differential privacy,"),
-)
+    "dropout": ("leakage-dropout", "Dropout"),
+    "noise": ("leakage-noise", "Noise on the gradient, as in differential privacy,"),
+}
 
 
-def test_claims(summary: Mapping[str, Any], is_image: bool) -> list[Claim]:
-    """Every claim that the run tests.
-
-    Args:
-        summary: What `analysis.summarize` returned.
-        is_image: Whether recovery is measured by SSIM.
-    """
-    leading = summary["leading"]
-    claims = [
+def claims(plan: Plan, results: Results) -> list[Claim]:
+    """Every claim that the run tests."""
+    found = [
         _claim(
             "leakage-first-layers",
             "The first layers leak most original information: the most leaking layer of the first "
             "half of the network exceeds that of the second half, in every measure.",
-            original(is_image),
-            leading["original"],
+            original(plan.space.is_image),
+            results.where(contrast="first layers"),
         ),
         _claim(
             "leakage-fully-connected",
             "The fully connected layers after the feature extractor leak most latent information: "
             "the most leaking of them exceeds the most leaking one before, in every measure.",
             LATENT,
-            leading["latent"],
+            results.where(contrast="fully connected"),
         ),
     ]
-    for name, key, what in _LOWERING:
-        if name not in summary["sweeps"]:
-            continue
-        levels = summary["sweeps"][name]["labels"]
-        claims.append(
-            _claim(
-                key,
-                f"{what} lowers both original and latent information: the mean over layers is "
-                f"smaller at {levels[-1]} than at {levels[0]}, in every measure.",
-                (*SWEPT_ORIGINAL, *SWEPT_LATENT),
-                summary["falls"][name],
-            )
+    for sweep in plan.sweeps[1:]:
+        key, what = _LOWERING[sweep.name]
+        statement = (
+            f"{what} lowers both original and latent information: the mean over layers is smaller "
+            f"at {sweep.labels[-1]} than at {sweep.labels[0]}, in every measure."
         )
-    return claims
+        measures = (*SWEPT_ORIGINAL, *SWEPT_LATENT)
+        found.append(_claim(key, statement, measures, results.where(contrast=sweep.name)))
+    return found
 
 
-def _claim(
-    key: str, statement: str, measures: Sequence[Measure], effects: Mapping[str, Any]
-) -> Claim:
-    tested = [measure for measure in measures if measure.column in effects]
-    texts = [f"{measure.label}: {_effect(measure, effects[measure.column])}" for measure in tested]
+def _claim(key: str, statement: str, measures: Sequence[Measure], contrasts: Results) -> Claim:
+    found = {measure: contrasts.find(measure.column) for measure in measures}
+    effects = {measure: effect for measure, effect in found.items() if effect is not None}
+    texts = (f"{measure.label}: {_in_words(measure, effects[measure])}" for measure in effects)
     measured = "; ".join(texts) or "this network has no fully connected layers after convolutions"
-    return Claim(
-        key,
-        statement,
-        _SOURCE,
-        measured,
-        verdict([interval(effects[measure.column]) for measure in tested]),
-    )
+    return test(key, statement, _SOURCE, measured, list(effects.values()))
 
 
-def _effect(measure: Measure, effect: Mapping[str, Any]) -> str:
-    """An effect in words; positive where the claim holds."""
-    mean, low, high = (effect[name] for name in ("mean", "low", "high"))
+def _in_words(measure: Measure, effect: Measured) -> str:
+    """An effect, positive where the claim holds."""
+    mean, low, high = effect.interval
     if measure.log_scale:
         return f"by a factor of {10**mean:.2f} [{10**low:.2f}, {10**high:.2f}]"
     unit = f" {measure.unit}" if measure.unit else ""

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+At = tuple[float, int]
+"""Of a network: dropout rate and epoch."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -24,6 +27,11 @@ class Condition:
     noise: float = 0.0
     dropout: float = 0.0
 
+    @property
+    def network(self) -> At:
+        """Which network computes the gradient."""
+        return self.dropout, self.epoch
+
 
 class Sweep(NamedTuple):
     """One thing varied, all else as in the reference.
@@ -33,7 +41,7 @@ class Sweep(NamedTuple):
         title: The same in words.
         unit: What the levels are, as a format of one of them.
         conditions: One for each level; the reference is the first, but for training.
-        levels: What the levels are.
+        levels: What the levels are, each once.
     """
 
     name: str
@@ -47,6 +55,11 @@ class Sweep(NamedTuple):
         """The levels in words."""
         return [self.unit.format(level) for level in self.levels]
 
+    @property
+    def own_levels(self) -> tuple[float, ...]:
+        """The levels that no other sweep has: without the reference, but for training."""
+        return self.levels if self.name == "epoch" else self.levels[1:]
+
 
 def make_sweeps(
     epochs: Sequence[int],
@@ -54,7 +67,7 @@ def make_sweeps(
     batch_sizes: Sequence[int],
     dropout: Sequence[float],
     noise: Sequence[float],
-) -> list[Sweep]:
+) -> tuple[Sweep, ...]:
     """All sweeps. What is not varied has batch size 1, no dropout, no noise, the reference epoch.
 
     Args:
@@ -67,27 +80,20 @@ def make_sweeps(
     reference = Condition(reference_epoch)
 
     def vary(name: str, title: str, unit: str, levels: Sequence[float], **fixed: Any) -> Sweep:
-        field = name.partition(",")[0]
-        changes: list[dict[str, Any]] = [{**fixed, field: level} for level in levels]
-        conditions = (replace(reference, **change) for change in changes)
-        return Sweep(
-            name, title, unit, (reference, *conditions), (getattr(reference, field), *levels)
-        )
+        field, levels = name.partition(",")[0], tuple(dict.fromkeys(levels))
+        changed = (replace(reference, **{**fixed, field: level}) for level in levels)
+        start = getattr(reference, field)
+        return Sweep(name, title, unit, (reference, *changed), (start, *levels))
 
-    training = Sweep(
-        "epoch",
-        "training progress",
-        "epoch {:g}",
-        tuple(replace(reference, epoch=epoch) for epoch in epochs),
-        tuple(epochs),
-    )
+    epochs = tuple(dict.fromkeys(epochs))
+    trained = tuple(replace(reference, epoch=epoch) for epoch in epochs)
     together = "batches that share the attribute"
     mixed = "batches of which one example is the victim's"
-    found = [
-        training,
+    varied = (
         vary("batch_size", together, "batch of {:g}", batch_sizes),
         vary("batch_size,mixed", mixed, "batch of {:g}", batch_sizes, alike=False),
         vary("dropout", "dropout", "rate {:g}", dropout),
         vary("noise", "noise", "noise {:g}", noise),
-    ]
-    return [sweep for sweep in found if len(sweep.levels) > 1 or sweep is training]
+    )
+    training = Sweep("epoch", "training progress", "epoch {:g}", trained, epochs)
+    return training, *(sweep for sweep in varied if len(sweep.levels) > 1)

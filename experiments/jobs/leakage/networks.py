@@ -9,16 +9,13 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from experiments.jobs.leakage.conditions import Condition
+from experiments.jobs.leakage.conditions import At, Condition
 from experiments.tasks.task import Task
 from gujax import defenses, training, transforms
 from gujax.models import Model
 from gujax.training.loss import LossFn
 
-At = tuple[float, int]
-"""Dropout rate and epoch."""
-
-_NOISE = 1  # of a seed's key, as in `measuring`
+_NOISE = 1  # of a seed's key, as in `measure`
 
 
 class Network(NamedTuple):

@@ -1,9 +1,27 @@
-"""What the job measures, and with how much effort."""
+"""What the job measures: the task, the attribute, the layers, and what is varied."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.jobs.leakage.conditions import Condition, Sweep
+from experiments.framework.errors import as_user_error, check_option
+from experiments.inversion import (
+    SearchBudget,
+    SharedUpdate,
+    Space,
+    build_shared_updates,
+    standardized,
+)
+from experiments.jobs.leakage.attributes import Attribute, find
+from experiments.jobs.leakage.conditions import Condition, Sweep, make_sweeps
+from experiments.jobs.leakage.observing import check_pool, draw_pool
+from experiments.jobs.leakage.options import Options
+from experiments.jobs.leakage.structure import (
+    default_layers,
+    fully_connected_layers,
+    layers_to_drop_from,
+)
+from experiments.tasks.task import Task, load_task
+
+STEPS_PER_SEED = 4
 
 
 @dataclass(frozen=True)
@@ -11,46 +29,76 @@ class Plan:
     """What is measured.
 
     Attributes:
+        options: Of the job.
+        task: Data, standardized, and model.
+        space: How standardized inputs and pictures belong together.
+        attribute: The private attribute.
+        shared: The plain network as `experiments.inversion` attacks it.
         sweeps: Conditions; the first is training progress.
         layers: Prefixes of the parameter tree, from input to output.
         fully_connected: Those after the feature extractor; empty if there is none.
         dropped: Layers whose input is dropped from, under dropout.
-        examples: Size of the pool.
-        num_folds: Folds of the predictors.
-        width: Principal coordinates that predictors are given.
-        input_components: Principal components of the input that they predict.
-        ks: Dimensions of the subspaces.
-        shuffles: Of the control of the subspace distance.
-        sensitivity_examples: Examples whose sensitivity is measured.
-        probes: Of the sensitivity's estimate.
-        relative_ridge: Ridge of GNQ over the mean squared gradient norm of the pool.
-        reference_epoch: When batch size, dropout and noise are varied.
-        recovery_epochs: When gradients are inverted.
-        victims: Examples that are inverted.
-        learning_rate: Of training, with Adam.
-        batch_size: Of training.
     """
 
-    sweeps: Sequence[Sweep]
+    options: Options
+    task: Task
+    space: Space
+    attribute: Attribute
+    shared: SharedUpdate
+    sweeps: tuple[Sweep, ...]
     layers: tuple[str, ...]
     fully_connected: tuple[str, ...]
     dropped: tuple[str, ...]
-    examples: int
-    num_folds: int
-    width: int
-    input_components: int
-    ks: tuple[int, ...]
-    shuffles: int
-    sensitivity_examples: int
-    probes: int
-    relative_ridge: float
-    reference_epoch: int
-    recovery_epochs: tuple[int, ...]
-    victims: int
-    learning_rate: float
-    batch_size: int
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of all seeds."""
+        return self.options.seeds * STEPS_PER_SEED
 
     @property
     def conditions(self) -> list[Condition]:
         """Every condition once."""
         return list(dict.fromkeys(c for sweep in self.sweeps for c in sweep.conditions))
+
+    @property
+    def budget(self) -> SearchBudget:
+        """How gradients are inverted."""
+        chosen = self.options
+        return SearchBudget(
+            self.space, chosen.iterations, chosen.inversion_rate, chosen.total_variation
+        )
+
+
+def prepare(options: Options) -> Plan:
+    """Loads data and network, and checks what they must have."""
+    raw = load_task(options.dataset, options.model, options.hidden, options.train_size)
+    attribute = find(options.attribute, raw.dataset)
+    task, space = standardized(raw)
+    with as_user_error(ValueError):
+        layers = default_layers(task.model, options.layers)
+        connected = fully_connected_layers(task.model, layers)
+    sweeps = make_sweeps(
+        options.epochs,
+        options.reference_epoch,
+        options.batch_sizes,
+        options.dropout,
+        options.noise,
+    )
+    _check_size(options, attribute)
+    (shared,) = build_shared_updates(task, ["none"])
+    dropped = layers_to_drop_from(task.model)
+    return Plan(options, task, space, attribute, shared, sweeps, layers, connected, dropped)
+
+
+def _check_size(options: Options, attribute: Attribute) -> None:
+    """Checks that there are enough examples, for every seed, before anything is computed."""
+    available = len(attribute.values)
+    check_option(
+        options.examples <= available,
+        f"--examples {options.examples}: {options.dataset} has {available} training examples here; "
+        "ask for at most that many",
+    )
+    for seed in range(options.seeds):
+        with as_user_error(ValueError):
+            pool = draw_pool(attribute.values, options.examples, options.folds, seed)
+        check_pool(pool, options.width, max((1, *options.batch_sizes)))

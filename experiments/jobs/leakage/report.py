@@ -1,16 +1,17 @@
-"""The report of the job `leakage`: tables, figures and one HTML page."""
+"""What the job shows: tables and figures; their words are in `report.html.jinja`."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from matplotlib.figure import Figure
 
-from experiments.framework.claim import Claim
-from experiments.framework.run_directory import RunDirectory
-from experiments.framework.seeds import interval, number, percent
-from experiments.inversion import SearchBudget, Space, curvature_text
-from experiments.jobs.leakage.attributes import Attribute
+from experiments.framework.claims import Claim
+from experiments.framework.results import Results
+from experiments.inversion import SearchBudget, curvature_text
+from experiments.jobs.leakage.analysis import CONTROLLED
+from experiments.jobs.leakage.conditions import Sweep
+from experiments.jobs.leakage.measure import SeedLeakage
 from experiments.jobs.leakage.measures import (
     ATTACK,
     LATENT,
@@ -18,18 +19,21 @@ from experiments.jobs.leakage.measures import (
     SWEPT_ORIGINAL,
     Measure,
     original,
+    recovery,
 )
-from experiments.jobs.leakage.measuring import Measured
 from experiments.jobs.leakage.observing import WHOLE
 from experiments.jobs.leakage.plan import Plan
-from experiments.jobs.leakage.recovering import Recovered
-from experiments.report import figures, html, style
-from experiments.report.figures import LayerPanel, PictureRow, ScatterPanel, SubspacePanel
-from experiments.report.tables import Table, claims_table
-from experiments.tasks.task import Task
-
-if TYPE_CHECKING:
-    from experiments.jobs.leakage.job import Options
+from experiments.report import figures
+from experiments.report.figures import (
+    LayerPanel,
+    PictureRow,
+    PointGroup,
+    ScatterPanel,
+    SubspacePanel,
+)
+from experiments.report.formats import number, percent, plain
+from experiments.report.page import Picture, Report
+from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
 _PICTURES = 8
 
@@ -49,318 +53,229 @@ _NAMES = {
 }
 
 
-def write(
-    directory: RunDirectory,
-    options: "Options",
-    task: Task,
-    space: Space,
-    attribute: Attribute,
-    plan: Plan,
-    summary: Mapping[str, Any],
-    claims: Sequence[Claim],
-    first: Measured,
-) -> list[Table]:
-    """Writes figures and `report.html`; returns the tables that the terminal shows.
-
-    Args:
-        directory: The run directory.
-        options: Options of the job.
-        task: Data, standardized, and model.
-        space: How standardized inputs and pictures belong together.
-        attribute: The private attribute.
-        plan: What was measured.
-        summary: What `analysis.summarize` returned.
-        claims: What `claims.test_claims` returned.
-        first: The first seed, whose reconstructions are shown.
-    """
-    is_image = space.is_image
-    verdicts = claims_table(claims, _CLAIMS_NOTE)
-    main = reference_table(plan, summary, is_image)
-    draw = _Drawing(directory)
-    sections = [
-        html.section("Claims of the paper", html.table(verdicts)),
-        html.section(
-            "What each layer leaks",
-            draw(
-                "training_progress",
-                _profiles(summary, "epoch", (*original(is_image), *LATENT), plan, 3),
+def report(
+    plan: Plan, seeds: Sequence[SeedLeakage], results: Results, claims: Sequence[Claim]
+) -> Report:
+    """Tables, figures and their page; reconstructions are those of the first seed."""
+    return Report(
+        Path(__file__).with_name("report.html.jinja"),
+        tables={
+            "reference": reference_table(plan, results),
+            "families": family_table(plan, results),
+            "controls": controls_table(results),
+            "correlations": correlations_table(plan, results),
+            "networks": networks_table(results),
+        },
+        figures={
+            "training_progress": Picture(
+                _profiles(
+                    plan, results, plan.sweeps[0], (*original(plan.space.is_image), *LATENT), 3
+                ),
                 "Six measures of leakage over the layers, a line for each epoch",
-                "What the gradient of one example gives away, layer by layer (input to the left, "
-                "output to the right; shaded: fully connected layers after the convolutions), for "
-                "networks trained for so many epochs. Upper row: about the input; lower row: about "
-                f"the attribute ({attribute.meaning}). Points are means over seeds, bars 95 % "
-                "t-intervals. Dotted: nothing leaked.",
             ),
-            html.table(main),
-            html.table(family_table(plan, summary)),
-            html.table(controls_table(summary)),
-        ),
-        html.section("Threat model", *_threat_model(options, attribute)),
-        *_sweeps(draw, plan, summary),
-        html.section(
-            "Subspaces of gradients with and without the attribute",
-            draw(
-                "subspaces",
-                _subspaces_figure(plan, summary),
+            **_sweeps(plan, results),
+            "subspaces": Picture(
+                _subspaces_figure(results),
                 "Subspace distance over the dimension, with its control, for every layer",
-                "Distance between the spans of the first k right singular vectors of gradients "
-                "with and without the attribute (projection-F distance over √k, so that 0 is "
-                f"equal and 1 orthogonal), at epoch {plan.reference_epoch}. Two finite samples of "
-                "the same gradients are not at distance 0: the property shows only where the "
-                "distance is above that of shuffled sets. Bars are 95 % t-intervals over seeds.",
             ),
-        ),
-        html.section(
-            "Do the measures agree?",
-            html.paragraph(
-                "V-information should predict how well an attribute is inferred, sensitivity and "
-                "V-information about the input what inversion recovers. Layer by layer, an attack "
-                "matches the gradient of one layer only; example by example, the whole gradient. "
-                f"GNQ is measured within the {plan.examples} examples, with a ridge of "
-                f"{plan.relative_ridge:g} × their mean squared gradient norm."
-            ),
-            draw(
-                "agreement",
-                _scatter(plan, summary, is_image),
+            "agreement": Picture(
+                _scatter(plan, results),
                 "V-information against attack success, and sensitivity against inversion",
-                "Left: every layer under every condition. Right: every layer where gradients were "
-                "inverted. Points are means over seeds.",
             ),
-            draw(
-                "correlations",
-                _correlations_figure(summary, is_image),
+            "correlations": Picture(
+                _correlations_figure(plan, results),
                 "Rank correlations between measures, over layers and over examples",
-                "Spearman's correlation within each seed; points are means over seeds, bars 95 % "
-                "t-intervals. Left: over layers (and conditions). Right: over examples, of the "
-                "whole gradient.",
             ),
-            html.table(correlations_table(summary, is_image)),
-        ),
-    ]
-    if is_image:
-        truth = task.dataset.train.x[first.pool.indices[: plan.victims]]
-        sections.append(_gallery(draw, plan, space.restore(truth), first.recovered))
-    sections += [
-        html.section("Networks", html.table(networks_table(summary))),
-        html.section("Files of this run", html.bullets(_FILES)),
-    ]
-    title = f"What each layer's gradient gives away: {task.model_name} on {task.dataset.name}"
-    lead = (
-        f"Attribute: {attribute.meaning} ({100 * attribute.values.mean():.0f} % of the training "
-        f"examples). {plan.examples} examples of {len(task.dataset.train)}, {options.seeds} seeds "
-        "with networks and examples of their own. ± is the 95 % t-interval of the mean over seeds."
+            **(_reconstructions(plan, seeds[0]) if plan.space.is_image else {}),
+        },
+        terminal=("claims", "reference"),
+        claims=claims,
+        claims_note=_RULE,
+        words={
+            "plan": plan,
+            "options": plan.options,
+            "curvature": curvature_text(SearchBudget.sharpness),
+        },
     )
-    directory.file("report.html").write_text(html.page(title, lead, sections))
-    return [verdicts, main]
 
 
-def reference_table(plan: Plan, summary: Mapping[str, Any], is_image: bool) -> Table:
+def reference_table(plan: Plan, results: Results) -> Table:
     """Every measure of every layer, in the reference."""
-    measures = (*original(is_image), *LATENT)
-    sweep = summary["sweeps"]["epoch"]
-    at = sweep["levels"].index(plan.reference_epoch)
-    rows = [
-        [layer, *(number(sweep["measures"][m.column][layer][at], 2) for m in measures)]
-        for layer in (*plan.layers, WHOLE)
-    ]
-    return Table(
-        f"What the gradient of one example leaks, at epoch {plan.reference_epoch}",
-        ("layer", *(_heading(measure) for measure in measures)),
-        rows,
+    measures = (*original(plan.space.is_image), *LATENT)
+    return tabulate(
+        f"What the gradient of one example leaks, at epoch {plan.options.reference_epoch}",
+        results.where(sweep="epoch", level=plan.options.reference_epoch),
+        [
+            KeyColumn("layer", "layer"),
+            *(Column(measure.heading, measure.column, number(2)) for measure in measures),
+        ],
         "Predictors of V-information: linear plus one hidden layer of 16. Sensitivity: relative "
         "change of the gradient per relative change of the input, median over examples. AUC: 0.5 "
         "is guessing. Subspace distance: over √k, minus that of shuffled sets, mean over k.",
     )
 
 
-def family_table(plan: Plan, summary: Mapping[str, Any]) -> Table:
+def family_table(plan: Plan, results: Results) -> Table:
     """V-information of both families, in the reference."""
-    sweep = summary["sweeps"]["epoch"]
-    at = sweep["levels"].index(plan.reference_epoch)
-    columns = ("attribute_linear", "attribute_mlp", "input_linear", "input_mlp")
-    rows = [
-        [layer, *(number(sweep["measures"][name][layer][at], 3) for name in columns)]
-        for layer in (*plan.layers, WHOLE)
-    ]
-    return Table(
-        f"V-information in nats by family of predictors, at epoch {plan.reference_epoch}",
-        ("layer", *(_NAMES[name] for name in columns)),
-        rows,
-        f"About the first {plan.input_components} principal components of the input, summed, under "
-        "Gaussian predictive distributions; about the attribute at most its entropy.",
+    return tabulate(
+        f"V-information in nats by family of predictors, at epoch {plan.options.reference_epoch}",
+        results.where(sweep="epoch", level=plan.options.reference_epoch),
+        [
+            KeyColumn("layer", "layer"),
+            *(Column(_NAMES[name], name, number(3)) for name in CONTROLLED),
+        ],
+        f"About the first {plan.options.input_components} principal components of the input, "
+        "summed, under Gaussian predictive distributions; about the attribute at most its entropy.",
     )
 
 
-def controls_table(summary: Mapping[str, Any]) -> Table:
+def controls_table(results: Results) -> Table:
     """V-information with the target shuffled."""
-    rows = [
-        [
-            _NAMES[name],
-            f"{entry['mean']:+.4f}",
-            f"{entry['largest']:.4f}",
-            f"{100 * entry['covers_zero']:.1f}",
-            str(entry["count"]),
-        ]
-        for name, entry in summary["controls"].items()
-    ]
-    return Table(
+    return tabulate(
         "Control: V-information with the target shuffled (nats)",
-        ("", "mean", "largest, absolute", "intervals that cover 0 (%)", "estimates"),
-        rows,
+        results,
+        [
+            KeyColumn("", "predicted", _NAMES.__getitem__),
+            Column("mean", "control_mean", plain("+.4f")),
+            Column("largest, absolute", "control_largest", plain(".4f")),
+            Column("intervals that cover 0 (%)", "control_covers_zero", plain(".1f", 100)),
+            Column("estimates", "control_estimates", plain(".0f")),
+        ],
         "Over all layers, conditions and seeds. It must come out at 0.",
     )
 
 
-def correlations_table(summary: Mapping[str, Any], is_image: bool) -> Table:
+def correlations_table(plan: Plan, results: Results) -> Table:
     """Rank correlations with intervals."""
-    rows = [
-        [
-            f"{_name(entry['pair'][0], is_image)} – {_name(entry['pair'][1], is_image)}",
-            f"{kind}, {entry['where']}",
-            str(entry["points"]),
-            number(entry["spearman"], 2),
-        ]
-        for kind in ("layers", "examples")
-        for entry in summary["correlations"][kind]
-    ]
-    return Table(
+    return tabulate(
         "Spearman's rank correlation",
-        ("measures", "over", "points per seed", "correlation"),
-        rows,
+        results,
+        [
+            KeyColumn("measures", "pair", lambda pair: " – ".join(_pair(plan, pair))),
+            KeyColumn("over", "over"),
+            Column("points per seed", "points", plain(".0f")),
+            Column("correlation", "spearman", number(2)),
+        ],
         "Mean over seeds ± 95 % t-interval. – where a measure is constant.",
     )
 
 
-def networks_table(summary: Mapping[str, Any]) -> Table:
+def networks_table(results: Results) -> Table:
     """Test accuracy of the networks."""
-    rows = [
-        [str(entry["epoch"]), f"{entry['dropout']:g}", percent(entry["test_accuracy"])]
-        for entry in summary["networks"]
-    ]
-    return Table(
+    return tabulate(
         "Networks whose gradients were looked at",
-        ("epochs of training", "dropout", "test accuracy (%)"),
-        rows,
+        results,
+        [
+            KeyColumn("epochs of training", "epoch"),
+            KeyColumn("dropout", "dropout", "{:g}".format),
+            Column("test accuracy (%)", "test_accuracy", percent()),
+        ],
     )
 
 
-class _Drawing:
-    """Saves figures and inlines them."""
-
-    def __init__(self, directory: RunDirectory):
-        self._directory = directory
-
-    def __call__(self, name: str, figure: Any, alt: str, caption: str) -> str:
-        path = style.save(figure, self._directory.file(f"figures/{name}"))
-        return html.figure(path, alt, caption)
+def _sweeps(plan: Plan, results: Results) -> dict[str, Picture]:
+    measures = (*SWEPT_ORIGINAL, *SWEPT_LATENT)
+    return {
+        sweep.name.replace(",", "_"): Picture(
+            _profiles(plan, results, sweep, measures, 4),
+            f"Four measures of leakage over the layers, a line for each level of {sweep.title}",
+        )
+        for sweep in plan.sweeps[1:]
+    }
 
 
 def _profiles(
-    summary: Mapping[str, Any],
-    sweep: str,
-    measures: Sequence[Measure],
-    plan: Plan,
-    columns: int,
-) -> Any:
-    entry = summary["sweeps"][sweep]
+    plan: Plan, results: Results, sweep: Sweep, measures: Sequence[Measure], columns: int
+) -> Figure:
     panels = []
     for measure in measures:
-        of_layers = entry["measures"][measure.column]
         lines = []
-        for level, label in enumerate(entry["labels"]):
-            values = [interval(of_layers[layer][level]) for layer in plan.layers]
+        for level, label in zip(sweep.levels, sweep.labels):
+            here = results.where(sweep=sweep.name, level=level)
+            values = [here.get(measure.column, layer=layer).interval for layer in plan.layers]
             if not all(np.isnan(value.mean) for value in values):
                 lines.append((label, values))
         panels.append(
-            LayerPanel(_heading(measure), lines, measure.nothing, measure.log_scale, measure.limits)
+            LayerPanel(measure.heading, lines, measure.nothing, measure.log_scale, measure.limits)
         )
-    return figures.layer_profiles(
-        panels, [_short(name) for name in plan.layers], len(plan.fully_connected), columns
-    )
+    names = [_short(name) for name in plan.layers]
+    return figures.layer_profiles(panels, names, len(plan.fully_connected), columns)
 
 
-def _sweeps(draw: _Drawing, plan: Plan, summary: Mapping[str, Any]) -> list[str]:
-    sections = []
-    for sweep in plan.sweeps[1:]:
-        name = sweep.name.replace(",", "_")
-        sections.append(
-            html.section(
-                _TITLES[sweep.name],
-                draw(
-                    name,
-                    _profiles(summary, sweep.name, (*SWEPT_ORIGINAL, *SWEPT_LATENT), plan, 4),
-                    f"Four measures of leakage over the layers, a line for each level of "
-                    f"{sweep.title}",
-                    f"{_CAPTIONS[sweep.name]} Networks after {plan.reference_epoch} epoch(s) of "
-                    "training. Points are means over seeds, bars 95 % t-intervals.",
-                ),
-            )
-        )
-    return sections
-
-
-def _subspaces_figure(plan: Plan, summary: Mapping[str, Any]) -> Any:
+def _subspaces_figure(results: Results) -> Figure:
     panels = []
-    for layer in (*plan.layers, WHOLE):
-        by_k = summary["subspaces"][layer]
-        panels.append(
-            SubspacePanel(
-                _short(layer),
-                [int(k) for k in by_k],
-                [interval(entry["distance"]) for entry in by_k.values()],
-                [interval(entry["control"]) for entry in by_k.values()],
-            )
+    for (layer,), of_layer in results.groups("layer"):
+        ks = of_layer.values("k")
+        distance, control = (
+            [of_layer.get(f"subspace_{name}", k=k).interval for k in ks]
+            for name in ("distance", "control")
         )
+        panels.append(SubspacePanel(_short(layer), ks, distance, control))
     return figures.subspace_distances(panels)
 
 
-def _scatter(plan: Plan, summary: Mapping[str, Any], is_image: bool) -> Any:
-    def points(sweep: str, level: int, name: str) -> list[float]:
-        of_layers = summary["sweeps"][sweep]["measures"][name]
-        return [of_layers[layer][level]["mean"] for layer in plan.layers]
+def _scatter(plan: Plan, results: Results) -> Figure:
+    def points(sweep: str, levels: Sequence[float], name: str) -> list[float]:
+        return [
+            results.get(name, sweep=sweep, level=level, layer=layer).mean
+            for level in levels
+            for layer in plan.layers
+        ]
 
-    swept = []
-    for name, entry in summary["sweeps"].items():
-        levels = range(len(entry["levels"])) if name == "epoch" else range(1, len(entry["levels"]))
-        x, y = (
-            [value for level in levels for value in points(name, level, column)]
-            for column in ("attribute_mlp", "auc")
-        )
-        swept.append((entry["title"], x, y))
-    epochs = summary["sweeps"]["epoch"]
+    def group(label: str, sweep: str, levels: Sequence[float], x: str, y: str) -> PointGroup:
+        return label, points(sweep, levels, x), points(sweep, levels, y)
+
+    swept = [
+        group(sweep.title, sweep.name, sweep.own_levels, "attribute_mlp", "auc")
+        for sweep in plan.sweeps
+    ]
     panels = [ScatterPanel("V-information about the attribute (nats)", ATTACK.label, swept)]
     for column, label, log_x in (
         ("sensitivity", "input sensitivity (relative)", True),
         ("input_mlp", "V-information about the input (nats)", False),
     ):
-        inverted = []
-        for level, epoch in enumerate(epochs["levels"]):
-            if epoch in plan.recovery_epochs:
-                x, y = points("epoch", level, column), points("epoch", level, "recovered")
-                inverted.append((epochs["labels"][level], x, y))
-        panels.append(ScatterPanel(label, original(is_image)[2].label, inverted, log_x))
+        inverted = [
+            group(f"epoch {epoch}", "epoch", [epoch], column, "recovered")
+            for epoch in plan.sweeps[0].levels
+            if epoch in plan.options.recovery_epochs
+        ]
+        panels.append(ScatterPanel(label, recovery(plan.space.is_image).label, inverted, log_x))
     return figures.layer_scatter(panels)
 
 
-def _correlations_figure(summary: Mapping[str, Any], is_image: bool) -> Any:
-    panels = []
-    for kind, title in (("layers", "over layers"), ("examples", "over examples")):
-        pairs: dict[str, list[Any]] = {}
-        for entry in summary["correlations"][kind]:
-            names = " –\n".join(_name(name, is_image) for name in entry["pair"])
-            pairs.setdefault(names, []).append((entry["where"], interval(entry["spearman"])))
-        panels.append((title, list(pairs.items())))
-    return figures.correlation_intervals(panels)
+def _correlations_figure(plan: Plan, results: Results) -> Figure:
+    panels: dict[str, dict[str, list]] = {}
+    for (over, pair), found in results.groups("over", "pair"):
+        kind, _, where = over.partition(", ")
+        pairs = panels.setdefault(f"over {kind}", {})
+        correlation = found.get("spearman").interval
+        pairs.setdefault(" –\n".join(_pair(plan, pair)), []).append((where, correlation))
+    return figures.correlation_intervals(
+        [(title, list(pairs.items())) for title, pairs in panels.items()]
+    )
 
 
-def _name(column: str, is_image: bool) -> str:
-    if column == "recovered" and is_image:
-        return "SSIM of inversion"
-    return _NAMES[column]
+def _reconstructions(plan: Plan, first: SeedLeakage) -> Mapping[str, Picture]:
+    """What inversion recovers from every layer, a picture for each epoch."""
+    truth = plan.space.restore(first.x[:_PICTURES])[: plan.options.victims]
+    found = {}
+    for epoch in plan.options.recovery_epochs:
+        grid = [PictureRow("truth", truth)]
+        for layer in (*plan.layers, WHOLE):
+            quality, inputs = first.recovered[epoch, layer]
+            ssim, success = (quality[name].to_numpy()[:_PICTURES] for name in ("ssim", "success"))
+            grid.append(PictureRow(_short(layer), inputs[:_PICTURES], ssim, success))
+        found[f"inversion_epoch_{epoch}"] = Picture(
+            figures.reconstruction_grid(grid),
+            f"Images reconstructed from the gradient of each layer alone, at epoch {epoch}",
+        )
+    return found
 
 
-def _heading(measure: Measure) -> str:
-    return f"{measure.label} ({measure.unit})" if measure.unit else measure.label
+def _pair(plan: Plan, pair: str) -> list[str]:
+    """The names of two measures."""
+    names = _NAMES | ({"recovered": "SSIM of inversion"} if plan.space.is_image else {})
+    return [names[column] for column in pair.split(",")]
 
 
 def _short(layer: str) -> str:
@@ -368,102 +283,12 @@ def _short(layer: str) -> str:
     return layer.replace("convolutions/", "conv ").replace("/", " ")
 
 
-_TITLES = {
-    "batch_size": "Batch size: batches that share the attribute",
-    "batch_size,mixed": "Batch size: one example among others",
-    "dropout": "Dropout",
-    "noise": "Noise on the gradient",
-}
-
-_CAPTIONS = {
-    "batch_size": "The mean gradient of batches that share the attribute: what is inferred is the "
-    "attribute of all of them, and about the input of one. Averaging hides the one input, but can "
-    "show the common attribute more clearly than one example does.",
-    "batch_size,mixed": "The mean gradient of batches of which one example is the victim's and the "
-    "others are drawn at random: what is inferred is about the victim's.",
-    "dropout": "Networks trained with dropout before the fully connected layers, whose gradients "
-    "are drawn with it too.",
-    "noise": "Gaussian noise on every entry of the gradient; levels are its standard deviation "
-    "over the median norm of one example's gradient, which is the noise multiplier of DP-SGD that "
-    "clips there, at batch size 1.",
-}
-
-_CLAIMS_NOTE = (
+_RULE = (
     "Rules, fixed before the run. First two claims: largest value over the layers of one part of "
     "the network minus largest over the other, mean over epochs. Others: mean over layers at the "
     "first level minus that at the last. Differences of decimal logarithms for the sensitivity. "
     "The sensitivity under noise is that of the noiseless gradient over the norm with noise: it "
     "falls by construction. Positive where the claim holds; 95 % t-intervals over seeds. "
-    "Reproduced: every interval above 0; partly: some, and none below 0; else not reproduced."
+    "Reproduced if every interval lies above 0, partly if some do, contradicted if one lies below "
+    "0, not told apart if all include 0."
 )
-
-_FILES = [
-    "config.json: options and versions; status.json: that the run completed.",
-    "summary.json: every number of this page. claims.json: claims and verdicts.",
-    "layers.parquet: per seed, condition and layer: V-information by target and family with "
-    "bootstrap interval and control, attribute inference, sensitivity, median GNQ (of single "
-    "gradients of that network) and gradient norm.",
-    "subspaces.parquet: per seed, condition, layer and k: subspace distance over √k and its "
-    "control.",
-    "examples.parquet: per seed, epoch, layer and example: GNQ, pointwise V-information, "
-    "sensitivity, the attacker's belief, and what inversion of that layer's gradient recovered.",
-    "networks.parquet: per seed and network: test accuracy.",
-    "figures/: every figure as PNG and SVG.",
-]
-
-
-def _threat_model(options: "Options", attribute: Attribute) -> list[str]:
-    return [
-        html.paragraph(
-            "Attacker of the attribute. Sees the gradient that a participant shares, of one "
-            "example or averaged over a batch, or that of one layer of it. Knows the network and "
-            "its parameters, and has examples of his own from the same distribution whose "
-            "attribute he knows: he computes their gradients, as they would be shared, and trains "
-            "a predictor on them. He wants to know whether "
-            f"{attribute.meaning}. V-information measures what a family of predictors (linear, or "
-            "with one hidden layer) can use, in nats, on examples that they were not trained on; "
-            "attribute inference is logistic regression. Both see the first "
-            f"{options.width} principal coordinates of a layer's gradient. The victim's examples "
-            "are among those that the network is trained on."
-        ),
-        html.paragraph(
-            "Attacker of the input. Sees the gradient of one example, knows the network and the "
-            "label, and searches for the input whose gradient points the same way (Inverting "
-            f"Gradients, {options.iterations} steps); layer by layer, he matches the gradient of "
-            f"that layer only. {curvature_text(SearchBudget.sharpness)} Sensitivity and "
-            "V-information about the input are no attacks: they say how much there is to use."
-        ),
-        html.paragraph(
-            "Nobody defends, but where dropout or noise is varied; an attacker under noise trains "
-            "on noisy gradients too. GNQ is about another threat, membership: the ridge of "
-            f"{options.relative_ridge:g} is noise that is assumed, not added."
-        ),
-    ]
-
-
-def _gallery(
-    draw: _Drawing,
-    plan: Plan,
-    truth: Float[np.ndarray, "victims h w c"],
-    recovered: Mapping[tuple[int, str], Recovered],
-) -> str:
-    drawn = []
-    for epoch in plan.recovery_epochs:
-        grid = [PictureRow("truth", truth[:_PICTURES])]
-        for layer in (*plan.layers, WHOLE):
-            found = recovered[epoch, layer]
-            ssim, success = (
-                found.quality[name].to_numpy()[:_PICTURES] for name in ("ssim", "success")
-            )
-            grid.append(PictureRow(_short(layer), found.inputs[:_PICTURES], ssim, success))
-        drawn.append(
-            draw(
-                f"inversion_epoch_{epoch}",
-                figures.reconstruction_grid(grid),
-                f"Images reconstructed from the gradient of each layer alone, at epoch {epoch}",
-                f"Inverting Gradients after {epoch} epochs of training, on the gradient of each "
-                "layer alone and on the whole; first victims of the first seed. Numbers are SSIM, "
-                "a green frame is an SSIM above 0.6.",
-            )
-        )
-    return html.section("What inversion recovers from each layer alone", *drawn)

@@ -15,6 +15,7 @@ from experiments.report.figures.comparison import (
 from experiments.report.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
 from experiments.report.figures.layers import (
     LayerPanel,
+    PointGroup,
     ScatterPanel,
     SubspacePanel,
     correlation_intervals,
@@ -45,6 +46,7 @@ __all__ = [
     "Line",
     "OnionPanel",
     "PictureRow",
+    "PointGroup",
     "QualityPanel",
     "ScatterPanel",
     "Series",

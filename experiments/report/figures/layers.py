@@ -142,6 +142,10 @@ def subspace_distances(panels: Sequence[SubspacePanel]) -> Figure:
     return figure
 
 
+PointGroup = tuple[str, Sequence[float], Sequence[float]]
+"""Points with one colour and marker: their name and their coordinates."""
+
+
 @dataclass(frozen=True)
 class ScatterPanel:
     """One measure against another, a point for each layer and condition.
@@ -149,14 +153,14 @@ class ScatterPanel:
     Attributes:
         x_label: The measure on the horizontal axis.
         y_label: The one on the vertical axis.
-        groups: Name and coordinates of the points of each group.
+        groups: The points.
         log_x: Whether the horizontal axis is logarithmic.
         note: Written above the panel.
     """
 
     x_label: str
     y_label: str
-    groups: Sequence[tuple[str, Sequence[float], Sequence[float]]]
+    groups: Sequence[PointGroup]
     log_x: bool = False
     note: str = ""
 

@@ -1,17 +1,20 @@
-"""One seed of the job: networks are trained, their gradients measured, and inverted."""
+"""What every seed does: networks are trained, their gradients measured, and inverted."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 
+import gujax
 from experiments.framework.progress import Steps
-from experiments.inversion import SearchBudget, SharedUpdate, Victims, share
-from experiments.jobs.leakage.attributes import Attribute
-from experiments.jobs.leakage.conditions import Condition
-from experiments.jobs.leakage.networks import At, Network, batch_of, train_networks
+from experiments.framework.run_directory import RunDirectory
+from experiments.inversion import Victims, share
+from experiments.jobs.leakage.conditions import At, Condition
+from experiments.jobs.leakage.networks import Network, batch_of, train_networks
 from experiments.jobs.leakage.observing import (
     WHOLE,
     LayerGradients,
@@ -24,7 +27,7 @@ from experiments.jobs.leakage.observing import (
 )
 from experiments.jobs.leakage.plan import Plan
 from experiments.jobs.leakage.recovering import Recovered, recover
-from experiments.tasks.task import Task
+from gujax import training
 from gujax.attacks.attributes import AttributeInference, infer_attribute
 from gujax.leakage import (
     Family,
@@ -39,7 +42,7 @@ from gujax.leakage import (
 )
 
 FAMILIES: Mapping[str, Family] = {"linear": linear(), "mlp": mlp(16)}
-STEPS_PER_SEED = 4
+_SHUFFLES = 20  # of the control of the subspace distance
 
 # Of a seed's key; what training splits off the same key serves nothing of the kind.
 _PROBES, _VICTIMS = 2, 3
@@ -47,17 +50,19 @@ _PROBES, _VICTIMS = 2, 3
 Key = tuple[Condition, str]
 """A condition and a layer."""
 
+PerExample = Float[np.ndarray, " examples"]
 
-class Measured(NamedTuple):
+
+class SeedLeakage(NamedTuple):
     """What one seed measured.
 
     Attributes:
         pool: The examples whose gradients were looked at; victims are the first of them.
         x: Their inputs, standardized, [examples, ...].
-        networks: By dropout rate and epoch.
+        accuracies: Test accuracy of every network.
         gradients: Of every network and layer.
+        uniqueness: Of every network and layer: GNQ of each example within the pool.
         sensitivities: Of every network and layer: ‖∂g/∂x‖ for the first examples of the pool.
-        batches: Under every condition, the batch of each example.
         observed: What is shared, by condition and layer.
         information: V-information by target ("attribute", "input") and family of predictors.
         attacks: Attribute inference.
@@ -67,10 +72,10 @@ class Measured(NamedTuple):
 
     pool: Pool
     x: Float[np.ndarray, "examples ..."]
-    networks: Mapping[At, Network]
+    accuracies: Mapping[At, float]
     gradients: Mapping[At, Mapping[str, LayerGradients]]
+    uniqueness: Mapping[At, Mapping[str, PerExample]]
     sensitivities: Mapping[At, Mapping[str, Float[np.ndarray, " some"]]]
-    batches: Mapping[Condition, Int[np.ndarray, "examples batch"]]
     observed: Mapping[Key, Observed]
     information: Mapping[tuple[str, str], Mapping[Key, VInformation]]
     attacks: Mapping[Key, AttributeInference]
@@ -78,36 +83,26 @@ class Measured(NamedTuple):
     recovered: Mapping[tuple[int, str], Recovered]
 
 
-def measure_seed(
-    task: Task,
-    shared: SharedUpdate,
-    budget: SearchBudget,
-    attribute: Attribute,
-    plan: Plan,
-    seed: int,
-    steps: Steps,
-) -> Measured:
-    """Everything of one seed; takes `STEPS_PER_SEED` steps of the progress.
+def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> list[SeedLeakage]:
+    """Measures every seed, from 0."""
+    del directory
+    # Hundreds of small decompositions: threads would only wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        return [_measure_seed(plan, seed, steps) for seed in range(plan.options.seeds)]
 
-    Args:
-        task: Data, standardized, and model.
-        shared: The plain network as `experiments.inversion` attacks it.
-        budget: How its gradients are inverted.
-        attribute: The private attribute.
-        plan: What is measured.
-        seed: Seed of the pool, the network, its training and all noise.
-        steps: Progress.
-    """
-    pool = draw_pool(attribute.values, plan.examples, plan.num_folds, seed)
-    train = task.dataset.train
-    x, y = train.x[pool.indices], train.y[pool.indices]
+
+def _measure_seed(plan: Plan, seed: int, steps: Steps) -> SeedLeakage:
+    """Everything of one seed: of its pool, its network, its training and all noise."""
+    options, dataset = plan.options, plan.task.dataset
+    pool = draw_pool(plan.attribute.values, options.examples, options.folds, seed)
+    x, y = dataset.train.x[pool.indices], dataset.train.y[pool.indices]
     with steps.step(f"seed {seed}: training, gradients, sensitivity"):
         networks = train_networks(
-            task,
+            plan.task,
             plan.conditions,
             plan.dropped,
-            learning_rate=plan.learning_rate,
-            batch_size=plan.batch_size,
+            learning_rate=options.learning_rate,
+            batch_size=options.batch_size,
             seed=seed,
         )
         gradients = {
@@ -119,32 +114,37 @@ def measure_seed(
         sensitivities = {
             at: _sensitivity(network, x, y, plan, seed) for at, network in networks.items()
         }
-    batches = {condition: companions(pool, condition, seed) for condition in plan.conditions}
-    observed = _observe_all(gradients, batches, plan, seed)
+    observed = {
+        (condition, layer): seen
+        for condition in plan.conditions
+        for layer, seen in observe(
+            gradients[condition.network],
+            companions(pool, condition, seed),
+            condition.noise,
+            options.width,
+            seed,
+        ).items()
+    }
     with steps.step(f"seed {seed}: V-information"):
-        information = _information(observed, x, pool, plan, seed)
+        information = _information(observed, x, pool, options.input_components, seed)
     with steps.step(f"seed {seed}: attribute inference and subspaces"):
         attacks = {
             key: infer_attribute(seen.features, pool.attribute, folds=pool.folds, seed=seed)
             for key, seen in observed.items()
         }
-        subspaces = {key: _subspaces(seen, pool, plan, seed) for key, seen in observed.items()}
+        subspaces = {
+            key: _subspaces(seen, pool, options.subspace_dimensions, seed)
+            for key, seen in observed.items()
+        }
     with steps.step(f"seed {seed}: inversion, layer by layer"):
-        count = plan.victims
-        victims = Victims(x[:count], y[:count], train.ids[pool.indices[:count]])
-        key = jax.random.fold_in(jax.random.key(seed), _VICTIMS)
-        recovered: dict[tuple[int, str], Recovered] = {}
-        for epoch in plan.recovery_epochs:
-            received = share(shared, networks[0.0, epoch].params, victims, key)
-            of_layers = recover(received, victims, plan.layers, budget, key)
-            recovered |= {(epoch, layer): found for layer, found in of_layers.items()}
-    return Measured(
+        recovered = _invert(plan, networks, pool, seed)
+    return SeedLeakage(
         pool,
         x,
-        networks,
+        {at: _accuracy(plan, network) for at, network in networks.items()},
         gradients,
+        {at: _uniqueness(layers, options.relative_ridge) for at, layers in gradients.items()},
         sensitivities,
-        batches,
         observed,
         information,
         attacks,
@@ -157,7 +157,8 @@ def _sensitivity(
     network: Network, x: np.ndarray, y: np.ndarray, plan: Plan, seed: int
 ) -> dict[str, Float[np.ndarray, " some"]]:
     """‖∂g/∂x‖ of every layer and of all of them."""
-    batch = jax.tree.map(lambda a: a[: plan.sensitivity_examples], batch_of(network, x, y, seed))
+    count = plan.options.sensitivity_examples
+    batch = jax.tree.map(lambda a: a[:count], batch_of(network, x, y, seed))
     # The parts of the tree at its top have no parameter in common: their squares add up.
     parts = tuple(network.params)
     found = input_sensitivity(
@@ -166,7 +167,7 @@ def _sensitivity(
         batch,
         layers=tuple(dict.fromkeys((*plan.layers, *parts))),
         is_input=(True, *[False] * (len(batch) - 1)),
-        num_probes=plan.probes,
+        num_probes=plan.options.probes,
         key=jax.random.fold_in(jax.random.key(seed), _PROBES),
     )
     norms = {name: np.asarray(of_layer.norm, np.float64) for name, of_layer in found.items()}
@@ -174,25 +175,11 @@ def _sensitivity(
     return {**{name: norms[name] for name in plan.layers}, WHOLE: whole}
 
 
-def _observe_all(
-    gradients: Mapping[At, Mapping[str, LayerGradients]],
-    batches: Mapping[Condition, Int[np.ndarray, "examples batch"]],
-    plan: Plan,
-    seed: int,
-) -> dict[Key, Observed]:
-    observed: dict[Key, Observed] = {}
-    for condition, members in batches.items():
-        of_layers = gradients[condition.dropout, condition.epoch]
-        seen = observe(of_layers, members, condition.noise, plan.width, seed)
-        observed |= {(condition, layer): of_layer for layer, of_layer in seen.items()}
-    return observed
-
-
 def _information(
-    observed: Mapping[Key, Observed], x: np.ndarray, pool: Pool, plan: Plan, seed: int
+    observed: Mapping[Key, Observed], x: np.ndarray, pool: Pool, num_components: int, seed: int
 ) -> dict[tuple[str, str], dict[Key, VInformation]]:
     features = {key: seen.features for key, seen in observed.items()}
-    components = principal_coordinates({"x": x}, plan.input_components)
+    components = principal_coordinates({"x": x}, num_components)
     return {
         (target, name): v_information(  # type: ignore[type-var]
             features, values, family, folds=pool.folds, seed=seed
@@ -202,13 +189,47 @@ def _information(
     }
 
 
-def _subspaces(seen: Observed, pool: Pool, plan: Plan, seed: int) -> tuple[SubspaceDistance, ...]:
+def _subspaces(
+    seen: Observed, pool: Pool, dimensions: Sequence[int], seed: int
+) -> tuple[SubspaceDistance, ...]:
     """Distances for every k up to the rank of the gradients of either kind."""
     rank = min(
         int(np.linalg.matrix_rank(seen.rows[part], rtol=1e-5))
         for part in (pool.attribute, ~pool.attribute)
     )
-    ks = [k for k in plan.ks if k <= rank]
+    ks = [k for k in dimensions if k <= rank]
     if not ks:
         return ()
-    return subspace_distance(seen.rows, pool.attribute, ks, num_shuffles=plan.shuffles, seed=seed)
+    return subspace_distance(seen.rows, pool.attribute, ks, num_shuffles=_SHUFFLES, seed=seed)
+
+
+def _invert(
+    plan: Plan, networks: Mapping[At, Network], pool: Pool, seed: int
+) -> dict[tuple[int, str], Recovered]:
+    """What inversion recovers from the first examples of the pool, by epoch and layer."""
+    train, chosen = plan.task.dataset.train, pool.indices[: plan.options.victims]
+    victims = Victims(train.x[chosen], train.y[chosen], train.ids[chosen])
+    key = jax.random.fold_in(jax.random.key(seed), _VICTIMS)
+    recovered = {}
+    for epoch in plan.options.recovery_epochs:
+        received = share(plan.shared, networks[0.0, epoch].params, victims, key)
+        for layer, found in recover(received, victims, plan.layers, plan.budget, key).items():
+            recovered[epoch, layer] = found
+    return recovered
+
+
+def _accuracy(plan: Plan, network: Network) -> float:
+    test = plan.task.dataset.test
+    logits = training.predict(plan.task.model.apply, network.params, test.x)
+    return float(training.accuracy(logits, test.y))
+
+
+def _uniqueness(
+    layers: Mapping[str, LayerGradients], relative_ridge: float
+) -> dict[str, PerExample]:
+    """GNQ of each example within the pool, for every layer."""
+    found = {}
+    for name, layer in layers.items():
+        gram = jnp.asarray(layer.gram, jnp.float32)
+        found[name] = np.asarray(gujax.uniqueness(gram, relative_ridge=relative_ridge), float)
+    return found
