@@ -13,6 +13,7 @@ from scipy import stats
 
 from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
+from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
 from experiments.jobs.leakage.attributes import find, stroke_thickness
 from experiments.jobs.leakage.conditions import Condition, make_sweeps
@@ -45,8 +46,8 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def summary(run):
-    return json.loads((run[0] / "summary.json").read_text())
+def results(run):
+    return Results.read(run[0] / "results.parquet")
 
 
 def test_the_run_is_complete_and_has_every_file(run):
@@ -56,6 +57,7 @@ def test_the_run_is_complete_and_has_every_file(run):
         "config.json",
         "status.json",
         "summary.json",
+        "results.parquet",
         "claims.json",
         "report.html",
         "layers.parquet",
@@ -83,12 +85,12 @@ def test_every_condition_and_layer_is_measured_once(run):
     assert (counts["len"] == EXAMPLES).all()
 
 
-def test_the_summary_follows_from_the_tables(run, summary):
+def test_the_results_follow_from_the_tables(run, results):
     table = pl.read_parquet(run[0] / "layers.parquet")
-    noise = summary["sweeps"]["noise"]
-    assert noise["levels"] == [0, 1]
+    noise = results.where(sweep="noise")
+    assert noise.values("level") == [0, 1]
     for column in ("auc", "input_mlp", "sensitivity"):
-        for level, entry in zip((0.0, 1.0), noise["measures"][column][LAYERS[0]]):
+        for level in (0.0, 1.0):
             rows = table.filter(
                 (pl.col("noise") == level)
                 & (pl.col("epoch") == 1)
@@ -96,39 +98,63 @@ def test_the_summary_follows_from_the_tables(run, summary):
                 & (pl.col("dropout") == 0)
                 & (pl.col("layer") == LAYERS[0])
             ).sort("seed")
-            assert entry["per_seed"] == pytest.approx(rows[column].to_list())
-            assert entry["mean"] == pytest.approx(rows[column].mean())
-    fall = summary["falls"]["noise"]["auc"]
-    means = [np.mean([noise["measures"]["auc"][x][i]["mean"] for x in LAYERS]) for i in (0, 1)]
-    assert fall["mean"] == pytest.approx(means[0] - means[1])
-    leading = summary["leading"]
-    assert leading["latent"] == {}  # no convolutions, so no layers after them
-    training = summary["sweeps"]["epoch"]["measures"]["sensitivity"]
+            found = noise.get(column, level=level, layer=LAYERS[0])
+            assert found.values == pytest.approx(rows[column].to_numpy())
+            assert found.mean == pytest.approx(rows[column].mean())
+    fall = results.get("auc", contrast="noise")
+    means = [np.mean([noise.get("auc", level=i, layer=x).mean for x in LAYERS]) for i in (0, 1)]
+    assert fall.mean == pytest.approx(means[0] - means[1])
+    # No convolutions, so no layers after them.
+    assert not results.where(contrast="fully connected").entries
+    training = results.where(sweep="epoch")
     gaps = [
-        np.log10(np.divide(training[LAYERS[0]][i]["per_seed"], training[LAYERS[1]][i]["per_seed"]))
+        np.log10(
+            training.get("sensitivity", level=i, layer=LAYERS[0]).values
+            / training.get("sensitivity", level=i, layer=LAYERS[1]).values
+        )
         for i in (0, 1)
     ]
-    assert leading["original"]["sensitivity"]["per_seed"] == pytest.approx(np.mean(gaps, axis=0))
+    lead = results.get("sensitivity", contrast="first layers")
+    assert lead.values == pytest.approx(np.mean(gaps, axis=0))
+    summary = json.loads((run[0] / "summary.json").read_text())
+    assert summary["first layers"]["sensitivity"]["mean"] == pytest.approx(lead.mean)
 
 
-def test_correlations_follow_from_the_table_of_examples(run, summary):
+def test_controls_and_subspaces_are_those_of_the_tables(run, results):
+    table = pl.read_parquet(run[0] / "layers.parquet")
+    control = table["input_mlp_control"].to_numpy()
+    found = results.where(predicted="input_mlp")
+    assert found.get("control_mean").mean == pytest.approx(control.mean())
+    assert found.get("control_largest").mean == pytest.approx(np.abs(control).max())
+    assert found.get("control_estimates").mean == len(table)
+    distances = pl.read_parquet(run[0] / "subspaces.parquet").filter(
+        (pl.col("epoch") == 1)
+        & (pl.col("batch_size") == 1)
+        & (pl.col("noise") == 0)
+        & (pl.col("dropout") == 0)
+        & (pl.col("layer") == LAYERS[0])
+    )
+    for k in (1, 3):
+        rows = distances.filter(pl.col("k") == k).sort("seed")
+        for name in ("distance", "control"):
+            of_k = results.get(f"subspace_{name}", layer=LAYERS[0], k=k)
+            assert of_k.values == pytest.approx(rows[name].to_numpy())
+
+
+def test_correlations_follow_from_the_table_of_examples(run, results):
     table = pl.read_parquet(run[0] / "examples.parquet").filter(
         (pl.col("layer") == WHOLE) & (pl.col("epoch") == 0)
     )
-    (entry,) = [
-        entry
-        for entry in summary["correlations"]["examples"]
-        if entry["pair"] == ["gnq", "recovered"] and entry["where"] == "epoch 0"
-    ]
-    assert entry["points"] == VICTIMS
-    for seed, value in enumerate(entry["spearman"]["per_seed"]):
+    found = results.where(over="examples, epoch 0", pair="gnq,recovered")
+    assert found.get("points").mean == VICTIMS
+    for seed, value in enumerate(found.get("spearman").values):
         inverted = table.filter(pl.col("seed") == seed).drop_nulls("ssim")
         assert len(inverted) == VICTIMS
         expected = stats.spearmanr(inverted["gnq"], inverted["ssim"]).statistic
         assert value == pytest.approx(expected)
 
 
-def test_claims_have_verdicts_and_the_report_shows_them(run):
+def test_claims_have_verdicts_and_the_report_shows_them(run, results):
     out, _ = run
     claims = json.loads((out / "claims.json").read_text())
     by_key = {claim["key"]: claim for claim in claims}
@@ -141,6 +167,9 @@ def test_claims_have_verdicts_and_the_report_shows_them(run):
         "leakage-noise",
     }
     assert by_key["leakage-fully-connected"]["verdict"] == "not tested at this scale"
+    assert by_key["leakage-noise"]["effects"][-1] == pytest.approx(
+        results.get("auc", contrast="noise").interval
+    )
     page = (out / "report.html").read_text()
     assert "<script" not in page
     sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
@@ -271,7 +300,7 @@ def test_what_is_shared_is_what_averaging_and_noise_give():
 
 
 def test_sweeps_vary_one_thing_at_a_time():
-    sweeps = make_sweeps((0, 2), 2, (4,), (), (0.5,))
+    sweeps = make_sweeps((0, 2), 2, (4, 4), (), (0.5,))
     assert [sweep.name for sweep in sweeps] == ["epoch", "batch_size", "batch_size,mixed", "noise"]
     assert sweeps[2].conditions == (Condition(2), Condition(2, 4, alike=False))
     assert sweeps[3].labels == ["noise 0", "noise 0.5"]

@@ -73,7 +73,10 @@ def analyze(plan: Plan, seeds: Sequence[SeedLeakage]) -> Iterator[Entry]:
 
 
 def _leaked(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> Iterator[Entry]:
-    """Every number of the table `layers`, with what is measured in the other tables."""
+    """The numbers of the table `layers`, with what is measured in the other tables.
+
+    The bootstrap intervals of one seed stay there: here intervals are over seeds.
+    """
     keys = [*(field.name for field in fields(Condition)), "layer"]
     distance = (pl.col("distance") - pl.col("control")).mean().alias("subspace")
     distances = tables["subspaces"].group_by(*keys, "seed").agg(distance)
@@ -85,13 +88,14 @@ def _leaked(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> Iterator[Entry]:
         .join(recovered, on=where, how="left")
         .with_columns(pl.when(_single()).then("recovered"))
         .sort("seed")
+        .select(pl.exclude("seed", "^.*_(low|high)$"))
         .partition_by(keys, as_dict=True, include_key=False)
     )
     units = {measure.column: measure.unit for measure in (*original(True), *LATENT)}
     for sweep in plan.sweeps:
         for level, condition in zip(sweep.levels, sweep.conditions):
             for layer in (*plan.layers, WHOLE):
-                for of_seeds in rows[*astuple(condition), layer].drop("seed"):
+                for of_seeds in rows[*astuple(condition), layer]:
                     name, values = of_seeds.name, of_seeds.to_numpy()
                     place: dict[str, Key] = {"sweep": sweep.name, "level": level, "layer": layer}
                     yield entry(name, values, units.get(name, ""), **place)
