@@ -49,60 +49,43 @@ def thickness(dataset: data.Dataset) -> Values:
 
 def parity(dataset: data.Dataset) -> Values:
     """Whether the digit that an image shows is odd. It is a function of the label."""
-    names = dataset.class_names or ()
     _images(dataset, "parity")
-    if not names or not all(name.isdigit() for name in names):
-        raise UserError(
-            f"--attribute parity is of digits; the classes of {dataset.name} are "
-            f"{', '.join(names) or 'unnamed'}; try --attribute brightness"
-        )
-    return np.array([int(name) % 2 == 1 for name in names])[dataset.train.y]
+    return _of_names(dataset, "parity is of digits", str.isdigit, lambda name: int(name) % 2 == 1)
 
 
 def animal(dataset: data.Dataset) -> Values:
     """Whether an image shows an animal and not a vehicle. It is a function of the label."""
-    names = dataset.class_names or ()
-    if not names or not set(names) <= ANIMALS | VEHICLES:
-        raise UserError(
-            "--attribute animal needs the classes of cifar10, animals and vehicles; those of "
-            f"{dataset.name} are {', '.join(names) or 'unnamed'}; try another --attribute"
-        )
-    return np.array([name in ANIMALS for name in names])[dataset.train.y]
+    needs = "animal needs the classes of cifar10, animals and vehicles"
+    return _of_names(dataset, needs, (ANIMALS | VEHICLES).__contains__, ANIMALS.__contains__)
 
 
-NAMED: dict[str, Callable[[data.Dataset], Values]] = {
-    "brightness": brightness,
-    "thickness": thickness,
-    "parity": parity,
-    "animal": animal,
+NAMED: dict[str, tuple[str, Callable[[data.Dataset], Values]]] = {
+    "brightness": ("the image is brighter than the median", brightness),
+    "thickness": ("strokes are thicker than the median", thickness),
+    "parity": ("the digit is odd", parity),
+    "animal": ("the image shows an animal, not a vehicle", animal),
 }
-
-_MEANINGS = {
-    "brightness": "the image is brighter than the median",
-    "thickness": "strokes are thicker than the median",
-    "parity": "the digit is odd",
-    "animal": "the image shows an animal, not a vehicle",
-}
+"""By name: what the attribute says, and its values."""
 
 
 def column(dataset: data.Dataset, index: int) -> Values:
     """One binary feature of a tabular set; the larger of its two values counts as having it."""
-    x = dataset.train.x
-    if x.ndim != 2:
-        raise UserError(
-            f"--attribute column:{index} is of tabular data; the examples of {dataset.name} have "
-            f"shape {dataset.feature_shape}; try --attribute brightness"
-        )
-    if not 0 <= index < x.shape[1]:
-        raise UserError(
-            f"--attribute column:{index}: the columns of {dataset.name} are 0 to {x.shape[1] - 1}"
-        )
+    x, name = dataset.train.x, f"--attribute column:{index}"
+    check_option(
+        x.ndim == 2,
+        f"{name} is of tabular data; the examples of {dataset.name} have shape "
+        f"{dataset.feature_shape}; try --attribute brightness",
+    )
+    check_option(
+        0 <= index < x.shape[-1],
+        f"{name}: the columns of {dataset.name} are 0 to {x.shape[-1] - 1}",
+    )
     values = np.unique(x[:, index])
-    if len(values) > 2:
-        raise UserError(
-            f"--attribute column:{index} has {len(values)} different values in {dataset.name}; "
-            "choose a binary column, or function:MODULE.NAME for a function of your own"
-        )
+    check_option(
+        len(values) <= 2,
+        f"{name} has {len(values)} different values in {dataset.name}; choose a binary column, or "
+        "function:MODULE.NAME for a function of your own",
+    )
     return x[:, index] == values[-1]
 
 
@@ -151,7 +134,8 @@ def find(name: str, dataset: data.Dataset) -> Attribute:
     elif kind == "function":
         values, meaning = from_function(dataset, argument), argument
     elif name in NAMED:
-        values, meaning = NAMED[name](dataset), _MEANINGS[name]
+        meaning, function = NAMED[name]
+        values = function(dataset)
     else:
         raise UserError(
             f"--attribute {name} is unknown; choose one of {', '.join(NAMED)}, column:NUMBER, "
@@ -189,12 +173,25 @@ def stroke_thickness(
 
 
 def _images(dataset: data.Dataset, attribute: str) -> Float[np.ndarray, "examples h w c"]:
-    if dataset.train.x.ndim != 4:
-        raise UserError(
-            f"--attribute {attribute} is of images; the examples of {dataset.name} have shape "
-            f"{dataset.feature_shape}; try --attribute column:NUMBER"
-        )
+    check_option(
+        dataset.train.x.ndim == 4,
+        f"--attribute {attribute} is of images; the examples of {dataset.name} have shape "
+        f"{dataset.feature_shape}; try --attribute column:NUMBER",
+    )
     return dataset.train.x
+
+
+def _of_names(
+    dataset: data.Dataset, needs: str, known: Callable[[str], bool], has: Callable[[str], bool]
+) -> Values:
+    """An attribute of the classes' names; `needs` says which names it knows, for others."""
+    names = dataset.class_names or ()
+    check_option(
+        bool(names) and all(map(known, names)),
+        f"--attribute {needs}; the classes of {dataset.name} are "
+        f"{', '.join(names) or 'unnamed'}; try another --attribute",
+    )
+    return np.array([has(name) for name in names])[dataset.train.y]
 
 
 def _is_label(values: Values, labels: np.ndarray) -> bool:

@@ -9,13 +9,7 @@ from collections.abc import Sequence
 
 from experiments.framework.claims import Claim, test
 from experiments.framework.results import Measured, Results
-from experiments.jobs.leakage.measures import (
-    LATENT,
-    SWEPT_LATENT,
-    SWEPT_ORIGINAL,
-    Measure,
-    original,
-)
+from experiments.jobs.leakage.measures import LATENT, SWEPT, Measure, original
 from experiments.jobs.leakage.plan import Plan
 
 _SOURCE = "arXiv 2105.13929"
@@ -56,8 +50,7 @@ def claims(plan: Plan, results: Results) -> list[Claim]:
             f"{what} lowers both original and latent information: the mean over layers is smaller "
             f"at {sweep.labels[-1]} than at {sweep.labels[0]}, in every measure."
         )
-        measures = (*SWEPT_ORIGINAL, *SWEPT_LATENT)
-        found.append(_claim(key, statement, measures, results.where(contrast=sweep.name)))
+        found.append(_claim(key, statement, SWEPT, results.where(contrast=sweep.name)))
     return found
 
 

@@ -27,21 +27,10 @@ from experiments.jobs.leakage.observing import (
 )
 from experiments.jobs.leakage.plan import Plan
 from experiments.jobs.leakage.recovering import Recovered, recover
-from gujax import training
+from gujax import leakage, training
 from gujax.attacks.attributes import AttributeInference, infer_attribute
-from gujax.leakage import (
-    Family,
-    SubspaceDistance,
-    VInformation,
-    input_sensitivity,
-    linear,
-    mlp,
-    principal_coordinates,
-    subspace_distance,
-    v_information,
-)
 
-FAMILIES: Mapping[str, Family] = {"linear": linear(), "mlp": mlp(16)}
+FAMILIES: Mapping[str, leakage.Family] = {"linear": leakage.linear(), "mlp": leakage.mlp(16)}
 _SHUFFLES = 20  # of the control of the subspace distance
 
 # Of a seed's key; what training splits off the same key serves nothing of the kind.
@@ -77,9 +66,9 @@ class SeedLeakage(NamedTuple):
     uniqueness: Mapping[At, Mapping[str, PerExample]]
     sensitivities: Mapping[At, Mapping[str, Float[np.ndarray, " some"]]]
     observed: Mapping[Key, Observed]
-    information: Mapping[tuple[str, str], Mapping[Key, VInformation]]
+    information: Mapping[tuple[str, str], Mapping[Key, leakage.VInformation]]
     attacks: Mapping[Key, AttributeInference]
-    subspaces: Mapping[Key, Sequence[SubspaceDistance]]
+    subspaces: Mapping[Key, Sequence[leakage.SubspaceDistance]]
     recovered: Mapping[tuple[int, str], Recovered]
 
 
@@ -161,7 +150,7 @@ def _sensitivity(
     batch = jax.tree.map(lambda a: a[:count], batch_of(network, x, y, seed))
     # The parts of the tree at its top have no parameter in common: their squares add up.
     parts = tuple(network.params)
-    found = input_sensitivity(
+    found = leakage.input_sensitivity(
         network.loss_fn,
         network.params,
         batch,
@@ -177,11 +166,11 @@ def _sensitivity(
 
 def _information(
     observed: Mapping[Key, Observed], x: np.ndarray, pool: Pool, num_components: int, seed: int
-) -> dict[tuple[str, str], dict[Key, VInformation]]:
+) -> dict[tuple[str, str], dict[Key, leakage.VInformation]]:
     features = {key: seen.features for key, seen in observed.items()}
-    components = principal_coordinates({"x": x}, num_components)
+    components = leakage.principal_coordinates({"x": x}, num_components)
     return {
-        (target, name): v_information(  # type: ignore[type-var]
+        (target, name): leakage.v_information(  # type: ignore[type-var]
             features, values, family, folds=pool.folds, seed=seed
         )
         for target, values in (("attribute", pool.attribute), ("input", components))
@@ -191,7 +180,7 @@ def _information(
 
 def _subspaces(
     seen: Observed, pool: Pool, dimensions: Sequence[int], seed: int
-) -> tuple[SubspaceDistance, ...]:
+) -> tuple[leakage.SubspaceDistance, ...]:
     """Distances for every k up to the rank of the gradients of either kind."""
     rank = min(
         int(np.linalg.matrix_rank(seen.rows[part], rtol=1e-5))
@@ -200,7 +189,9 @@ def _subspaces(
     ks = [k for k in dimensions if k <= rank]
     if not ks:
         return ()
-    return subspace_distance(seen.rows, pool.attribute, ks, num_shuffles=_SHUFFLES, seed=seed)
+    return leakage.subspace_distance(
+        seen.rows, pool.attribute, ks, num_shuffles=_SHUFFLES, seed=seed
+    )
 
 
 def _invert(

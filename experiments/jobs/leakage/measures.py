@@ -42,6 +42,7 @@ SUBSPACE = Measure("subspace", "subspace distance − shuffled", nothing=0.0, li
 
 SWEPT_ORIGINAL = (INPUT_INFORMATION, SENSITIVITY)
 SWEPT_LATENT = (ATTRIBUTE_INFORMATION, ATTACK)
+SWEPT = (*SWEPT_ORIGINAL, *SWEPT_LATENT)
 LATENT = (*SWEPT_LATENT, SUBSPACE)
 
 
@@ -53,3 +54,8 @@ def recovery(is_image: bool) -> Measure:
 def original(is_image: bool) -> tuple[Measure, ...]:
     """Measures of what is leaked about the input."""
     return (*SWEPT_ORIGINAL, recovery(is_image))
+
+
+def shown(is_image: bool) -> tuple[Measure, ...]:
+    """All measures, about the input first."""
+    return (*original(is_image), *LATENT)

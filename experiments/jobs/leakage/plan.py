@@ -2,23 +2,13 @@
 
 from dataclasses import dataclass
 
+from experiments import inversion
 from experiments.framework.errors import as_user_error, check_option
-from experiments.inversion import (
-    SearchBudget,
-    SharedUpdate,
-    Space,
-    build_shared_updates,
-    standardized,
-)
+from experiments.jobs.leakage import structure
 from experiments.jobs.leakage.attributes import Attribute, find
 from experiments.jobs.leakage.conditions import Condition, Sweep, make_sweeps
 from experiments.jobs.leakage.observing import check_pool, draw_pool
 from experiments.jobs.leakage.options import Options
-from experiments.jobs.leakage.structure import (
-    default_layers,
-    fully_connected_layers,
-    layers_to_drop_from,
-)
 from experiments.tasks.task import Task, load_task
 
 STEPS_PER_SEED = 4
@@ -42,9 +32,9 @@ class Plan:
 
     options: Options
     task: Task
-    space: Space
+    space: inversion.Space
     attribute: Attribute
-    shared: SharedUpdate
+    shared: inversion.SharedUpdate
     sweeps: tuple[Sweep, ...]
     layers: tuple[str, ...]
     fully_connected: tuple[str, ...]
@@ -61,33 +51,38 @@ class Plan:
         return list(dict.fromkeys(c for sweep in self.sweeps for c in sweep.conditions))
 
     @property
-    def budget(self) -> SearchBudget:
+    def budget(self) -> inversion.SearchBudget:
         """How gradients are inverted."""
-        chosen = self.options
-        return SearchBudget(
-            self.space, chosen.iterations, chosen.inversion_rate, chosen.total_variation
-        )
+        rate, total_variation = self.options.inversion_rate, self.options.total_variation
+        return inversion.SearchBudget(self.space, self.options.iterations, rate, total_variation)
 
 
 def prepare(options: Options) -> Plan:
     """Loads data and network, and checks what they must have."""
     raw = load_task(options.dataset, options.model, options.hidden, options.train_size)
     attribute = find(options.attribute, raw.dataset)
-    task, space = standardized(raw)
+    task, space = inversion.standardized(raw)
     with as_user_error(ValueError):
-        layers = default_layers(task.model, options.layers)
-        connected = fully_connected_layers(task.model, layers)
-    sweeps = make_sweeps(
-        options.epochs,
-        options.reference_epoch,
-        options.batch_sizes,
-        options.dropout,
-        options.noise,
-    )
+        layers = structure.default_layers(task.model, options.layers)
     _check_size(options, attribute)
-    (shared,) = build_shared_updates(task, ["none"])
-    dropped = layers_to_drop_from(task.model)
-    return Plan(options, task, space, attribute, shared, sweeps, layers, connected, dropped)
+    (shared,) = inversion.build_shared_updates(task, ["none"])
+    return Plan(
+        options,
+        task,
+        space,
+        attribute,
+        shared,
+        make_sweeps(
+            options.epochs,
+            options.reference_epoch,
+            options.batch_sizes,
+            options.dropout,
+            options.noise,
+        ),
+        layers,
+        structure.fully_connected_layers(task.model, layers),
+        structure.layers_to_drop_from(task.model),
+    )
 
 
 def _check_size(options: Options, attribute: Attribute) -> None:

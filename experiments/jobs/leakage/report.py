@@ -1,26 +1,17 @@
 """What the job shows: tables and figures; their words are in `report.html.jinja`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.inversion import SearchBudget, curvature_text
+from experiments.jobs.leakage import measures
 from experiments.jobs.leakage.analysis import CONTROLLED
 from experiments.jobs.leakage.conditions import Sweep
 from experiments.jobs.leakage.measure import SeedLeakage
-from experiments.jobs.leakage.measures import (
-    ATTACK,
-    LATENT,
-    SWEPT_LATENT,
-    SWEPT_ORIGINAL,
-    Measure,
-    original,
-    recovery,
-)
 from experiments.jobs.leakage.observing import WHOLE
 from experiments.jobs.leakage.plan import Plan
 from experiments.report import figures
@@ -67,25 +58,13 @@ def report(
             "networks": networks_table(results),
         },
         figures={
-            "training_progress": Picture(
-                _profiles(
-                    plan, results, plan.sweeps[0], (*original(plan.space.is_image), *LATENT), 3
-                ),
-                "Six measures of leakage over the layers, a line for each epoch",
-            ),
-            **_sweeps(plan, results),
-            "subspaces": Picture(
-                _subspaces_figure(results),
-                "Subspace distance over the dimension, with its control, for every layer",
-            ),
-            "agreement": Picture(
-                _scatter(plan, results),
-                "V-information against attack success, and sensitivity against inversion",
-            ),
-            "correlations": Picture(
-                _correlations_figure(plan, results),
-                "Rank correlations between measures, over layers and over examples",
-            ),
+            **{
+                sweep.name.replace(",", "_"): _profiles(plan, results, sweep)
+                for sweep in plan.sweeps
+            },
+            "subspaces": _subspaces(results),
+            "agreement": _scatter(plan, results),
+            "correlations": _correlations(plan, results),
             **(_reconstructions(plan, seeds[0]) if plan.space.is_image else {}),
         },
         terminal=("claims", "reference"),
@@ -101,14 +80,12 @@ def report(
 
 def reference_table(plan: Plan, results: Results) -> Table:
     """Every measure of every layer, in the reference."""
-    measures = (*original(plan.space.is_image), *LATENT)
-    return tabulate(
-        f"What the gradient of one example leaks, at epoch {plan.options.reference_epoch}",
-        results.where(sweep="epoch", level=plan.options.reference_epoch),
-        [
-            KeyColumn("layer", "layer"),
-            *(Column(measure.heading, measure.column, number(2)) for measure in measures),
-        ],
+    shown = measures.shown(plan.space.is_image)
+    return _by_layer(
+        plan,
+        results,
+        "What the gradient of one example leaks",
+        [Column(measure.heading, measure.column, number(2)) for measure in shown],
         "Predictors of V-information: linear plus one hidden layer of 16. Sensitivity: relative "
         "change of the gradient per relative change of the input, median over examples. AUC: 0.5 "
         "is guessing. Subspace distance: over √k, minus that of shuffled sets, mean over k.",
@@ -117,15 +94,25 @@ def reference_table(plan: Plan, results: Results) -> Table:
 
 def family_table(plan: Plan, results: Results) -> Table:
     """V-information of both families, in the reference."""
-    return tabulate(
-        f"V-information in nats by family of predictors, at epoch {plan.options.reference_epoch}",
-        results.where(sweep="epoch", level=plan.options.reference_epoch),
-        [
-            KeyColumn("layer", "layer"),
-            *(Column(_NAMES[name], name, number(3)) for name in CONTROLLED),
-        ],
+    return _by_layer(
+        plan,
+        results,
+        "V-information in nats by family of predictors",
+        [Column(_NAMES[name], name, number(3)) for name in CONTROLLED],
         f"About the first {plan.options.input_components} principal components of the input, "
         "summed, under Gaussian predictive distributions; about the attribute at most its entropy.",
+    )
+
+
+def _by_layer(
+    plan: Plan, results: Results, title: str, columns: Sequence[Column], note: str
+) -> Table:
+    epoch = plan.options.reference_epoch
+    return tabulate(
+        f"{title}, at epoch {epoch}",
+        results.where(sweep="epoch", level=epoch),
+        [KeyColumn("layer", "layer"), *columns],
+        note,
     )
 
 
@@ -173,22 +160,12 @@ def networks_table(results: Results) -> Table:
     )
 
 
-def _sweeps(plan: Plan, results: Results) -> dict[str, Picture]:
-    measures = (*SWEPT_ORIGINAL, *SWEPT_LATENT)
-    return {
-        sweep.name.replace(",", "_"): Picture(
-            _profiles(plan, results, sweep, measures, 4),
-            f"Four measures of leakage over the layers, a line for each level of {sweep.title}",
-        )
-        for sweep in plan.sweeps[1:]
-    }
-
-
-def _profiles(
-    plan: Plan, results: Results, sweep: Sweep, measures: Sequence[Measure], columns: int
-) -> Figure:
+def _profiles(plan: Plan, results: Results, sweep: Sweep) -> Picture:
+    """Measures over the layers, a line for each level."""
+    columns = 3 if sweep.name == "epoch" else 4
+    shown = measures.shown(plan.space.is_image) if sweep.name == "epoch" else measures.SWEPT
     panels = []
-    for measure in measures:
+    for measure in shown:
         lines = []
         for level, label in zip(sweep.levels, sweep.labels):
             here = results.where(sweep=sweep.name, level=level)
@@ -199,37 +176,44 @@ def _profiles(
             LayerPanel(measure.heading, lines, measure.nothing, measure.log_scale, measure.limits)
         )
     names = [_short(name) for name in plan.layers]
-    return figures.layer_profiles(panels, names, len(plan.fully_connected), columns)
+    return Picture(
+        figures.layer_profiles(panels, names, len(plan.fully_connected), columns),
+        f"{len(panels)} measures of leakage by layer, a line for each level of {sweep.title}",
+    )
 
 
-def _subspaces_figure(results: Results) -> Figure:
+def _subspaces(results: Results) -> Picture:
     panels = []
-    for (layer,), of_layer in results.groups("layer"):
-        ks = of_layer.values("k")
+    for (layer,), found in results.groups("layer"):
         distance, control = (
-            [of_layer.get(f"subspace_{name}", k=k).interval for k in ks]
+            [measured.get(f"subspace_{name}").interval for _, measured in found.groups("k")]
             for name in ("distance", "control")
         )
-        panels.append(SubspacePanel(_short(layer), ks, distance, control))
-    return figures.subspace_distances(panels)
+        panels.append(SubspacePanel(_short(layer), found.values("k"), distance, control))
+    return Picture(
+        figures.subspace_distances(panels),
+        "Subspace distance over the dimension, with its control, for every layer",
+    )
 
 
-def _scatter(plan: Plan, results: Results) -> Figure:
-    def points(sweep: str, levels: Sequence[float], name: str) -> list[float]:
-        return [
-            results.get(name, sweep=sweep, level=level, layer=layer).mean
-            for level in levels
-            for layer in plan.layers
-        ]
-
+def _scatter(plan: Plan, results: Results) -> Picture:
     def group(label: str, sweep: str, levels: Sequence[float], x: str, y: str) -> PointGroup:
-        return label, points(sweep, levels, x), points(sweep, levels, y)
+        first, second = (
+            [
+                results.get(name, sweep=sweep, level=level, layer=layer).mean
+                for level in levels
+                for layer in plan.layers
+            ]
+            for name in (x, y)
+        )
+        return label, first, second
 
     swept = [
         group(sweep.title, sweep.name, sweep.own_levels, "attribute_mlp", "auc")
         for sweep in plan.sweeps
     ]
-    panels = [ScatterPanel("V-information about the attribute (nats)", ATTACK.label, swept)]
+    attack, recovered = measures.ATTACK.label, measures.recovery(plan.space.is_image).label
+    panels = [ScatterPanel("V-information about the attribute (nats)", attack, swept)]
     for column, label, log_x in (
         ("sensitivity", "input sensitivity (relative)", True),
         ("input_mlp", "V-information about the input (nats)", False),
@@ -239,37 +223,46 @@ def _scatter(plan: Plan, results: Results) -> Figure:
             for epoch in plan.sweeps[0].levels
             if epoch in plan.options.recovery_epochs
         ]
-        panels.append(ScatterPanel(label, recovery(plan.space.is_image).label, inverted, log_x))
-    return figures.layer_scatter(panels)
+        panels.append(ScatterPanel(label, recovered, inverted, log_x))
+    return Picture(
+        figures.layer_scatter(panels),
+        "V-information against attack success, and sensitivity against inversion",
+    )
 
 
-def _correlations_figure(plan: Plan, results: Results) -> Figure:
+def _correlations(plan: Plan, results: Results) -> Picture:
     panels: dict[str, dict[str, list]] = {}
     for (over, pair), found in results.groups("over", "pair"):
         kind, _, where = over.partition(", ")
         pairs = panels.setdefault(f"over {kind}", {})
         correlation = found.get("spearman").interval
         pairs.setdefault(" –\n".join(_pair(plan, pair)), []).append((where, correlation))
-    return figures.correlation_intervals(
-        [(title, list(pairs.items())) for title, pairs in panels.items()]
+    return Picture(
+        figures.correlation_intervals([(kind, [*pairs.items()]) for kind, pairs in panels.items()]),
+        "Rank correlations between measures, over layers and over examples",
     )
 
 
-def _reconstructions(plan: Plan, first: SeedLeakage) -> Mapping[str, Picture]:
+def _reconstructions(plan: Plan, first: SeedLeakage) -> dict[str, Picture]:
     """What inversion recovers from every layer, a picture for each epoch."""
-    truth = plan.space.restore(first.x[:_PICTURES])[: plan.options.victims]
+    shown = min(_PICTURES, plan.options.victims)
     found = {}
     for epoch in plan.options.recovery_epochs:
-        grid = [PictureRow("truth", truth)]
+        grid = [PictureRow("truth", plan.space.restore(first.x[:shown]))]
         for layer in (*plan.layers, WHOLE):
             quality, inputs = first.recovered[epoch, layer]
-            ssim, success = (quality[name].to_numpy()[:_PICTURES] for name in ("ssim", "success"))
-            grid.append(PictureRow(_short(layer), inputs[:_PICTURES], ssim, success))
+            ssim, success = (quality[name].to_numpy()[:shown] for name in ("ssim", "success"))
+            grid.append(PictureRow(_short(layer), inputs[:shown], ssim, success))
         found[f"inversion_epoch_{epoch}"] = Picture(
             figures.reconstruction_grid(grid),
             f"Images reconstructed from the gradient of each layer alone, at epoch {epoch}",
         )
     return found
+
+
+def _figure(sweep: Sweep) -> str:
+    """The name of a sweep's figure."""
+    return "training_progress" if sweep.name == "epoch" else sweep.name.replace(",", "_")
 
 
 def _pair(plan: Plan, pair: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Figures of what a network's layers leak."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,17 +49,11 @@ def layer_profiles(
         num_shaded: Number of last layers on a shaded ground: the fully connected ones.
         columns: Panels side by side.
     """
-    rows = -(-len(panels) // columns)
     width = max(2.9, 0.36 * len(layers) + 0.9)
-    figure, grid = new_figure(
-        width * columns, 2.7 * rows + 0.9, rows, columns, sharex=True, squeeze=False
-    )
-    names: dict[str, int] = {}
-    for panel in panels:
-        for name, _ in panel.lines:
-            names.setdefault(name, len(names))
+    figure, grid = _grid(len(panels), columns, (width, 2.7), 0.9, sharex=True)
+    names = list(dict.fromkeys(name for panel in panels for name, _ in panel.lines))
     handles = {}
-    for axes, panel in zip(grid.flat, panels):
+    for axes, panel in zip(grid, panels):
         if num_shaded:
             left = len(layers) - num_shaded - 0.5
             axes.axvspan(left, len(layers) - 0.5, color="#f0f1f4", linewidth=0, zorder=0)
@@ -66,9 +61,8 @@ def layer_profiles(
             axes.axhline(panel.reference, color=_REFERENCE, linestyle=":", linewidth=1)
         for index, (name, values) in enumerate(panel.lines):
             shift = 0.1 * (index - (len(panel.lines) - 1) / 2)
-            handles[name] = _points(
-                axes, np.arange(len(layers)) + shift, values, names[name], panel.limits
-            )
+            x = np.arange(len(layers)) + shift
+            handles[name] = _points(axes, x, values, names.index(name), panel.limits)
         axes.set_title(panel.title, loc="left", fontsize=9)
         axes.set_xlim(-0.5, len(layers) - 0.5)
         axes.set_xticks(
@@ -82,16 +76,7 @@ def layer_profiles(
             # An interval that reaches 0 runs to the edge; it must not stretch the axis.
             axes.set_ylim(bottom=max(0.8 * np.nanmin(ends), np.nanmin(means) / 4))
             _plain_ticks(axes.yaxis, *axes.get_ylim())
-    for axes in grid.flat[len(panels) :]:
-        axes.set_visible(False)
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside upper left",
-        ncols=min(len(handles), 6),
-        frameon=False,
-        fontsize=9,
-    )
+    _legend(figure, handles)
     return figure
 
 
@@ -114,12 +99,8 @@ class SubspacePanel:
 
 def subspace_distances(panels: Sequence[SubspacePanel]) -> Figure:
     """Subspace distance over the dimension, with its shuffled control, one panel per layer."""
-    columns = min(len(panels), 4)
-    rows = -(-len(panels) // columns)
-    figure, grid = new_figure(
-        2.5 * columns, 2.3 * rows + 0.7, rows, columns, sharey=True, squeeze=False
-    )
-    for axes, panel in zip(grid.flat, panels):
+    figure, grid = _grid(len(panels), 4, (2.5, 2.3), 0.7, sharey=True)
+    for axes, panel in zip(grid, panels):
         x = np.arange(len(panel.ks))
         shuffled = _points(axes, x - 0.05, panel.control, 3, (0, 1), color=_REFERENCE)
         real = _points(axes, x + 0.05, panel.distance, 0, (0, 1), color="#0072B2")
@@ -127,16 +108,7 @@ def subspace_distances(panels: Sequence[SubspacePanel]) -> Figure:
         axes.set_title(panel.title, loc="left", fontsize=9.5)
         axes.set_ylim(-0.03, 1.03)
         axes.grid(axis="x", visible=False)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_visible(False)
-    figure.legend(
-        [real, shuffled],
-        ["with against without the attribute", "attribute shuffled"],
-        loc="outside upper left",
-        ncols=2,
-        frameon=False,
-        fontsize=9,
-    )
+    _legend(figure, {"with against without the attribute": real, "attribute shuffled": shuffled})
     figure.supxlabel("dimension k of the subspaces", fontsize=10)
     figure.supylabel("distance / √k", fontsize=10)
     return figure
@@ -188,14 +160,7 @@ def layer_scatter(panels: Sequence[ScatterPanel]) -> Figure:
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
         axes.set_title(panel.note, loc="left", fontsize=9.5)
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower left",
-        ncols=min(len(handles), 6),
-        frameon=False,
-        fontsize=9,
-    )
+    _legend(figure, handles, "outside lower left")
     return figure
 
 
@@ -235,15 +200,32 @@ def correlation_intervals(
         axes.grid(axis="y", visible=False)
         axes.set_title(title, loc="left", fontsize=10)
     figure.supxlabel("Spearman's rank correlation", fontsize=10)
+    _legend(figure, handles)
+    return figure
+
+
+def _grid(
+    count: int, columns: int, size: tuple[float, float], legend: float, **options: Any
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of so many panels, each of a size in inches, and room for the legend."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    width, height = size[0] * columns, size[1] * rows + legend
+    figure, grid = new_figure(width, height, rows, columns, squeeze=False, **options)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return figure, grid.flat[:count]
+
+
+def _legend(figure: Figure, handles: Mapping[str, Any], place: Any = "outside upper left") -> None:
     figure.legend(
         handles.values(),
         handles.keys(),
-        loc="outside upper left",
-        ncols=len(handles),
+        loc=place,
+        ncols=min(len(handles), 6),
         frameon=False,
         fontsize=9,
     )
-    return figure
 
 
 def _points(
