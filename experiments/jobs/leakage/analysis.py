@@ -1,7 +1,8 @@
 """The numbers of the report, from the tables of a run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
+from itertools import product
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from experiments.framework.results import Entry, Key, Results, entry
 from experiments.jobs.leakage.conditions import Condition
 from experiments.jobs.leakage.frames import frames
 from experiments.jobs.leakage.measure import SeedLeakage
-from experiments.jobs.leakage.measures import LATENT, SWEPT_ORIGINAL, Measure, original
+from experiments.jobs.leakage.measures import LATENT, SWEPT_ORIGINAL, Measure, original, shown
 from experiments.jobs.leakage.observing import WHOLE
 from experiments.jobs.leakage.plan import Plan
 
@@ -46,9 +47,7 @@ _EXAMPLES = (
     ("gradient_norm", "recovered"),
 )
 
-Pair = tuple[str, str]
-Places = Sequence[tuple[str, float]]
-"""Conditions, each as a sweep and one of its levels."""
+_CONDITION = [field.name for field in fields(Condition)]
 
 
 def analyze(plan: Plan, seeds: Sequence[SeedLeakage]) -> Iterator[Entry]:
@@ -60,45 +59,53 @@ def analyze(plan: Plan, seeds: Sequence[SeedLeakage]) -> Iterator[Entry]:
     and epoch for networks.
     """
     tables = frames(plan, seeds)
-    leaked = Results(_leaked(plan, tables))
+    layers, examples = _joined(tables), tables["examples"].filter(pl.col("layer") == WHOLE)
+    leaked = Results(_leaked(plan, layers))
     yield from leaked.entries
     yield from _leads(plan, leaked)
     yield from _falls(plan, leaked)
-    yield from _controls(tables["layers"])
+    yield from _controls(layers)
     yield from _subspaces(plan, tables["subspaces"])
-    yield from _over_layers(plan, leaked)
-    yield from _over_examples(plan, tables["examples"])
+    points = layers.filter(pl.col("layer") != WHOLE)
+    for pair in _EVERYWHERE:
+        yield from _correlation(pair, "layers, all conditions", points)
+    for kind, pairs, table in (
+        ("layers", _WHERE_INVERTED, points.filter(_single())),
+        ("examples", _EXAMPLES, examples),
+    ):
+        for pair, epoch in product(pairs, plan.options.recovery_epochs):
+            here = table.filter(pl.col("epoch") == epoch)
+            yield from _correlation(pair, f"{kind}, epoch {epoch}", here)
     for (rate, epoch), rows in _groups(tables["networks"], "dropout", "epoch"):
         yield entry("test_accuracy", rows["test_accuracy"], dropout=rate, epoch=epoch)
 
 
-def _leaked(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> Iterator[Entry]:
-    """The numbers of the table `layers`, with what is measured in the other tables.
-
-    The bootstrap intervals of one seed stay there: here intervals are over seeds.
-    """
-    keys = [*(field.name for field in fields(Condition)), "layer"]
-    distance = (pl.col("distance") - pl.col("control")).mean().alias("subspace")
-    distances = tables["subspaces"].group_by(*keys, "seed").agg(distance)
+def _joined(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The table `layers` with what is measured in the other tables, in order of the seeds."""
     where = ("epoch", "layer", "seed")
+    distance = (pl.col("distance") - pl.col("control")).mean().alias("subspace")
+    distances = tables["subspaces"].group_by(*_CONDITION, "layer", "seed").agg(distance)
     recovered = tables["examples"].group_by(where).agg(pl.col("recovered").mean())
-    rows = (
+    return (
         tables["layers"]
-        .join(distances, on=[*keys, "seed"], how="left")
+        .join(distances, on=[*_CONDITION, "layer", "seed"], how="left")
         .join(recovered, on=where, how="left")
         .with_columns(pl.when(_single()).then("recovered"))
-        .sort("seed")
-        .select(pl.exclude("seed", "^.*_(low|high)$"))
-        .partition_by(keys, as_dict=True, include_key=False)
+        .sort("seed", maintain_order=True)
     )
-    units = {measure.column: measure.unit for measure in (*original(True), *LATENT)}
+
+
+def _leaked(plan: Plan, layers: pl.DataFrame) -> Iterator[Entry]:
+    """What layers leak; the bootstrap intervals of one seed stay in the table."""
+    units = {measure.column: measure.unit for measure in shown(plan.space.is_image)}
+    columns = layers.select(pl.exclude("seed", "^.*_(low|high)$"))
+    rows = columns.partition_by(*_CONDITION, "layer", as_dict=True, include_key=False)
     for sweep in plan.sweeps:
         for level, condition in zip(sweep.levels, sweep.conditions):
             for layer in (*plan.layers, WHOLE):
-                for of_seeds in rows[*astuple(condition), layer]:
-                    name, values = of_seeds.name, of_seeds.to_numpy()
-                    place: dict[str, Key] = {"sweep": sweep.name, "level": level, "layer": layer}
-                    yield entry(name, values, units.get(name, ""), **place)
+                place: dict[str, Key] = {"sweep": sweep.name, "level": level, "layer": layer}
+                for values in rows[*astuple(condition), layer]:
+                    yield entry(values.name, values, units.get(values.name, ""), **place)
 
 
 def _leads(plan: Plan, leaked: Results) -> Iterator[Entry]:
@@ -177,43 +184,9 @@ def _subspaces(plan: Plan, table: pl.DataFrame) -> Iterator[Entry]:
                 yield entry(f"subspace_{name}", values, layer=layer, k=k)
 
 
-def _over_layers(plan: Plan, leaked: Results) -> Iterator[Entry]:
-    def correlated(pair: Pair, where: str, places: Places) -> Iterator[Entry]:
-        points = [
-            np.stack(
-                [
-                    leaked.get(name, sweep=sweep, level=level, layer=layer).values
-                    for sweep, level in places
-                    for layer in plan.layers
-                ],
-                axis=1,
-            )
-            for name in pair
-        ]
-        return _correlations(pair, f"layers, {where}", zip(*points))
-
-    places = [(sweep.name, level) for sweep in plan.sweeps for level in sweep.own_levels]
-    for pair in _EVERYWHERE:
-        yield from correlated(pair, "all conditions", places)
-    for pair in _WHERE_INVERTED:
-        for epoch in plan.options.recovery_epochs:
-            yield from correlated(pair, f"epoch {epoch}", [("epoch", epoch)])
-
-
-def _over_examples(plan: Plan, table: pl.DataFrame) -> Iterator[Entry]:
-    of_whole = table.filter(pl.col("layer") == WHOLE)
-    for pair in _EXAMPLES:
-        for epoch in plan.options.recovery_epochs:
-            here = of_whole.filter(pl.col("epoch") == epoch).drop_nulls(pair)
-            points = [rows.select(pair).to_numpy().T for _, rows in _groups(here, "seed")]
-            yield from _correlations(pair, f"examples, epoch {epoch}", points)
-
-
-def _correlations(
-    pair: Pair, over: str, points: Iterable[Sequence[Float[np.ndarray, " points"]]]
-) -> Iterator[Entry]:
-    """Spearman's correlation of two measures, given both at some points for every seed."""
-    points = list(points)
+def _correlation(pair: tuple[str, str], over: str, table: pl.DataFrame) -> Iterator[Entry]:
+    """Spearman's correlation of two columns within each seed, and how many points that were."""
+    points = [rows.select(pair).to_numpy().T for _, rows in _groups(table.drop_nulls(pair), "seed")]
     keys = {"over": over, "pair": ",".join(pair)}
     yield entry("points", len(points[0][0]), **keys)
     yield entry("spearman", [_spearman(*both) for both in points], **keys)

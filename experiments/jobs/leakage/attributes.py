@@ -68,9 +68,9 @@ NAMED: dict[str, tuple[str, Callable[[data.Dataset], Values]]] = {
 """By name: what the attribute says, and its values."""
 
 
-def column(dataset: data.Dataset, index: int) -> Values:
+def column(dataset: data.Dataset, argument: str) -> tuple[str, Values]:
     """One binary feature of a tabular set; the larger of its two values counts as having it."""
-    x, name = dataset.train.x, f"--attribute column:{index}"
+    x, index, name = dataset.train.x, _number("column", argument), f"--attribute column:{argument}"
     check_option(
         x.ndim == 2,
         f"{name} is of tabular data; the examples of {dataset.name} have shape "
@@ -86,31 +86,40 @@ def column(dataset: data.Dataset, index: int) -> Values:
         f"{name} has {len(values)} different values in {dataset.name}; choose a binary column, or "
         "function:MODULE.NAME for a function of your own",
     )
-    return x[:, index] == values[-1]
+    return f"column {index}", x[:, index] == values[-1]
 
 
-def of_class(dataset: data.Dataset, label: int) -> Values:
+def of_class(dataset: data.Dataset, argument: str) -> tuple[str, Values]:
     """Whether an example is of one class: the label itself, for who asks for it."""
+    label, classes, names = _number("class", argument), dataset.num_classes, dataset.class_names
     check_option(
-        0 <= label < dataset.num_classes,
-        f"--attribute class:{label}: the classes of {dataset.name} are 0 to "
-        f"{dataset.num_classes - 1}",
+        0 <= label < classes,
+        f"--attribute class:{label}: the classes of {dataset.name} are 0 to {classes - 1}",
     )
-    return dataset.train.y == label
+    meaning = f"the class is {names[label]}" if names else f"class {label}"
+    return meaning, dataset.train.y == label
 
 
-def from_function(dataset: data.Dataset, path: str) -> Values:
+def from_function(dataset: data.Dataset, argument: str) -> tuple[str, Values]:
     """What a function of the user's own says, which maps a `gujax.data.Split` to booleans."""
-    module, _, name = path.rpartition(".")
+    module, _, name = argument.rpartition(".")
     with as_user_error(ImportError, AttributeError, ValueError):
         function = getattr(importlib.import_module(module), name)
     values = np.asarray(function(dataset.train))
     check_option(
         values.shape == (len(dataset.train),) and len(np.unique(values)) <= 2,
-        f"--attribute function:{path} gave values of shape {values.shape}; it must give one "
+        f"--attribute function:{argument} gave values of shape {values.shape}; it must give one "
         f"boolean for each of the {len(dataset.train)} training examples",
     )
-    return values == values.max()
+    return argument, values == values.max()
+
+
+WITH_ARGUMENT: dict[str, Callable[[data.Dataset, str], tuple[str, Values]]] = {
+    "column": column,
+    "class": of_class,
+    "function": from_function,
+}
+"""By what stands before the colon: the same, of what stands after it."""
 
 
 def find(name: str, dataset: data.Dataset) -> Attribute:
@@ -125,17 +134,10 @@ def find(name: str, dataset: data.Dataset) -> Attribute:
             or it is the label itself though nobody asked for a class.
     """
     kind, _, argument = name.partition(":")
-    if kind in ("column", "class"):
-        check_option(argument.isdigit(), f"--attribute {name} needs a number, as in {kind}:3")
-        values = (column if kind == "column" else of_class)(dataset, int(argument))
-        meaning = f"{kind} {argument}"
-        if kind == "class" and dataset.class_names:
-            meaning = f"the class is {dataset.class_names[int(argument)]}"
-    elif kind == "function":
-        values, meaning = from_function(dataset, argument), argument
+    if kind in WITH_ARGUMENT:
+        meaning, values = WITH_ARGUMENT[kind](dataset, argument)
     elif name in NAMED:
-        meaning, function = NAMED[name]
-        values = function(dataset)
+        meaning, values = NAMED[name][0], NAMED[name][1](dataset)
     else:
         raise UserError(
             f"--attribute {name} is unknown; choose one of {', '.join(NAMED)}, column:NUMBER, "
@@ -192,6 +194,13 @@ def _of_names(
         f"{', '.join(names) or 'unnamed'}; try another --attribute",
     )
     return np.array([has(name) for name in names])[dataset.train.y]
+
+
+def _number(kind: str, argument: str) -> int:
+    check_option(
+        argument.isdigit(), f"--attribute {kind}:{argument} needs a number, as in {kind}:3"
+    )
+    return int(argument)
 
 
 def _is_label(values: Values, labels: np.ndarray) -> bool:

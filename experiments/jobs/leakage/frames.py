@@ -10,6 +10,7 @@ from jaxtyping import Float
 from experiments.jobs.leakage.conditions import Condition
 from experiments.jobs.leakage.measure import SeedLeakage
 from experiments.jobs.leakage.plan import Plan
+from gujax.statistics import Interval
 
 
 def frames(plan: Plan, seeds: Sequence[SeedLeakage]) -> dict[str, pl.DataFrame]:
@@ -46,17 +47,14 @@ def _layers(plan: Plan, result: SeedLeakage) -> pl.DataFrame:
             "sensitivity": float(
                 np.median(sensitivity * input_norms / seen.norms[: len(sensitivity)])
             ),
-            "attack_accuracy": attack.accuracy.mean,
-            "attack_accuracy_low": attack.accuracy.low,
-            "attack_accuracy_high": attack.accuracy.high,
+            **_with_ends("attack_accuracy", attack.accuracy),
             "majority": attack.majority,
             "auc": attack.auc,
         }
         for (target, family), of_all in result.information.items():
             found = of_all[condition, layer]
-            for kind, estimate in (("", found.information), ("_control", found.control)):
-                name = f"{target}_{family}{kind}"
-                row |= dict(zip((name, f"{name}_low", f"{name}_high"), estimate))
+            row |= _with_ends(f"{target}_{family}", found.information)
+            row |= _with_ends(f"{target}_{family}_control", found.control)
         table.append(row)
     return pl.DataFrame(table)
 
@@ -70,15 +68,13 @@ def _subspaces(plan: Plan, result: SeedLeakage) -> pl.DataFrame:
                 **asdict(condition),
                 "layer": layer,
                 "k": found.k,
-                "distance": found.projection / np.sqrt(found.k),
-                "control": found.control.mean / np.sqrt(found.k),
-                "control_low": found.control.low / np.sqrt(found.k),
-                "control_high": found.control.high / np.sqrt(found.k),
+                "distance": found.projection,
+                **_with_ends("control", found.control),
             }
             for (condition, layer), distances in result.subspaces.items()
             for found in distances
         ]
-    )
+    ).with_columns(pl.col("distance", "^control.*$") / pl.col("k").sqrt())
 
 
 def _examples(plan: Plan, result: SeedLeakage) -> pl.DataFrame:
@@ -95,12 +91,6 @@ def _examples(plan: Plan, result: SeedLeakage) -> pl.DataFrame:
         condition = Condition(epoch)
         at, attack = condition.network, result.attacks[condition, layer]
         norms = np.sqrt(np.maximum(np.diag(result.gradients[at][layer].gram), 0))
-        sensitivity = _padded(result.sensitivities[at][layer], size)
-        pointwise = {
-            f"pointwise_{target}": result.information[target, "mlp"][condition, layer].pointwise
-            for target in ("attribute", "input")
-        }
-        quality = recovered.quality.select("ssim", "mse", "feature_error", "matching_loss")
         columns = {
             "epoch": [epoch] * size,
             "layer": [layer] * size,
@@ -109,22 +99,22 @@ def _examples(plan: Plan, result: SeedLeakage) -> pl.DataFrame:
             "attribute": pool.attribute,
             "gnq": result.uniqueness[at][layer],
             "gradient_norm": norms,
-            "sensitivity": sensitivity * input_norms / norms,
-            **pointwise,
+            "sensitivity": _padded(result.sensitivities[at][layer], size) * input_norms / norms,
+            **{
+                f"pointwise_{target}": result.information[target, "mlp"][condition, layer].pointwise
+                for target in ("attribute", "input")
+            },
             "attack_confidence": np.take_along_axis(attack.probabilities, own_class, axis=1)[:, 0],
             "attack_success": attack.success,
             **{
-                name: _padded(quality[name].cast(pl.Float64).to_numpy(), size)
-                for name in quality.columns
+                name: _padded(recovered.quality[name].cast(pl.Float64).to_numpy(), size)
+                for name in ("ssim", "mse", "feature_error", "matching_loss")
             },
         }
         parts.append(pl.DataFrame(columns))
-    recovered_part = pl.col("ssim") if plan.space.is_image else 1 - pl.col("feature_error")
-    return (
-        pl.concat(parts)
-        .with_columns(recovered_part.alias("recovered"))
-        .with_columns(pl.col(pl.Float64).fill_nan(None))
-    )
+    share = pl.col("ssim") if plan.space.is_image else 1 - pl.col("feature_error")
+    table = pl.concat(parts).with_columns(share.alias("recovered"))
+    return table.with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def _networks(plan: Plan, result: SeedLeakage) -> pl.DataFrame:
@@ -136,6 +126,10 @@ def _networks(plan: Plan, result: SeedLeakage) -> pl.DataFrame:
             for (rate, epoch), accuracy in result.accuracies.items()
         ]
     )
+
+
+def _with_ends(name: str, interval: Interval) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), interval))
 
 
 def _norms(x: Float[np.ndarray, "examples ..."]) -> Float[np.ndarray, " examples"]:

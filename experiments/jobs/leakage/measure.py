@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, PyTree
 from threadpoolctl import threadpool_limits
 
 import gujax
@@ -86,45 +86,25 @@ def _measure_seed(plan: Plan, seed: int, steps: Steps) -> SeedLeakage:
     pool = draw_pool(plan.attribute.values, options.examples, options.folds, seed)
     x, y = dataset.train.x[pool.indices], dataset.train.y[pool.indices]
     with steps.step(f"seed {seed}: training, gradients, sensitivity"):
-        networks = train_networks(
-            plan.task,
-            plan.conditions,
-            plan.dropped,
-            learning_rate=options.learning_rate,
-            batch_size=options.batch_size,
-            seed=seed,
-        )
-        gradients = {
-            at: layer_gradients(
-                network.loss_fn, network.params, batch_of(network, x, y, seed), plan.layers
-            )
-            for at, network in networks.items()
-        }
-        sensitivities = {
-            at: _sensitivity(network, x, y, plan, seed) for at, network in networks.items()
-        }
-    observed = {
-        (condition, layer): seen
-        for condition in plan.conditions
-        for layer, seen in observe(
-            gradients[condition.network],
-            companions(pool, condition, seed),
-            condition.noise,
-            options.width,
-            seed,
-        ).items()
-    }
+        networks = train_networks(plan, seed)
+        gradients, sensitivities = {}, {}
+        for at, network in networks.items():
+            batch = batch_of(network, x, y, seed)
+            gradients[at] = layer_gradients(network.loss_fn, network.params, batch, plan.layers)
+            sensitivities[at] = _sensitivity(network, batch, plan, seed)
+    observed = {}
+    for condition in plan.conditions:
+        layers, batches = gradients[condition.network], companions(pool, condition, seed)
+        for layer, seen in observe(layers, batches, condition.noise, options.width, seed).items():
+            observed[condition, layer] = seen
     with steps.step(f"seed {seed}: V-information"):
-        information = _information(observed, x, pool, options.input_components, seed)
+        information = _information(observed, x, pool, plan, seed)
     with steps.step(f"seed {seed}: attribute inference and subspaces"):
         attacks = {
             key: infer_attribute(seen.features, pool.attribute, folds=pool.folds, seed=seed)
             for key, seen in observed.items()
         }
-        subspaces = {
-            key: _subspaces(seen, pool, options.subspace_dimensions, seed)
-            for key, seen in observed.items()
-        }
+        subspaces = {key: _subspaces(seen, pool, plan, seed) for key, seen in observed.items()}
     with steps.step(f"seed {seed}: inversion, layer by layer"):
         recovered = _invert(plan, networks, pool, seed)
     return SeedLeakage(
@@ -143,17 +123,16 @@ def _measure_seed(plan: Plan, seed: int, steps: Steps) -> SeedLeakage:
 
 
 def _sensitivity(
-    network: Network, x: np.ndarray, y: np.ndarray, plan: Plan, seed: int
+    network: Network, batch: PyTree, plan: Plan, seed: int
 ) -> dict[str, Float[np.ndarray, " some"]]:
-    """‖∂g/∂x‖ of every layer and of all of them."""
-    count = plan.options.sensitivity_examples
-    batch = jax.tree.map(lambda a: a[:count], batch_of(network, x, y, seed))
+    """‖∂g/∂x‖ of every layer and of all of them, for the first examples."""
+    first = jax.tree.map(lambda a: a[: plan.options.sensitivity_examples], batch)
     # The parts of the tree at its top have no parameter in common: their squares add up.
     parts = tuple(network.params)
     found = leakage.input_sensitivity(
         network.loss_fn,
         network.params,
-        batch,
+        first,
         layers=tuple(dict.fromkeys((*plan.layers, *parts))),
         is_input=(True, *[False] * (len(batch) - 1)),
         num_probes=plan.options.probes,
@@ -165,10 +144,10 @@ def _sensitivity(
 
 
 def _information(
-    observed: Mapping[Key, Observed], x: np.ndarray, pool: Pool, num_components: int, seed: int
+    observed: Mapping[Key, Observed], x: np.ndarray, pool: Pool, plan: Plan, seed: int
 ) -> dict[tuple[str, str], dict[Key, leakage.VInformation]]:
     features = {key: seen.features for key, seen in observed.items()}
-    components = leakage.principal_coordinates({"x": x}, num_components)
+    components = leakage.principal_coordinates({"x": x}, plan.options.input_components)
     return {
         (target, name): leakage.v_information(  # type: ignore[type-var]
             features, values, family, folds=pool.folds, seed=seed
@@ -179,15 +158,12 @@ def _information(
 
 
 def _subspaces(
-    seen: Observed, pool: Pool, dimensions: Sequence[int], seed: int
-) -> tuple[leakage.SubspaceDistance, ...]:
+    seen: Observed, pool: Pool, plan: Plan, seed: int
+) -> Sequence[leakage.SubspaceDistance]:
     """Distances for every k up to the rank of the gradients of either kind."""
-    rank = min(
-        int(np.linalg.matrix_rank(seen.rows[part], rtol=1e-5))
-        for part in (pool.attribute, ~pool.attribute)
-    )
-    ks = [k for k in dimensions if k <= rank]
-    if not ks:
+    kinds = pool.attribute, ~pool.attribute
+    rank = min(int(np.linalg.matrix_rank(seen.rows[kind], rtol=1e-5)) for kind in kinds)
+    if not (ks := [k for k in plan.options.subspace_dimensions if k <= rank]):
         return ()
     return leakage.subspace_distance(
         seen.rows, pool.attribute, ks, num_shuffles=_SHUFFLES, seed=seed

@@ -1,6 +1,5 @@
 """The networks whose gradients are looked at: trained with and without dropout, at some epochs."""
 
-from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -9,8 +8,8 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from experiments.jobs.leakage.conditions import At, Condition
-from experiments.tasks.task import Task
+from experiments.jobs.leakage.conditions import At
+from experiments.jobs.leakage.plan import Plan
 from gujax import defenses, training, transforms
 from gujax.models import Model
 from gujax.training.loss import LossFn
@@ -32,34 +31,23 @@ class Network(NamedTuple):
     params: PyTree
 
 
-def train_networks(
-    task: Task,
-    conditions: Iterable[Condition],
-    dropped: Sequence[str],
-    *,
-    learning_rate: float,
-    batch_size: int,
-    seed: int,
-) -> dict[At, Network]:
+def train_networks(plan: Plan, seed: int) -> dict[At, Network]:
     """A network for every dropout rate and epoch that a condition asks for.
 
     All start from the same parameters and see the same batches.
 
     Args:
-        task: Data and model.
-        conditions: When they are looked at.
-        dropped: Layers whose input is dropped from, under dropout.
-        learning_rate: Of Adam.
-        batch_size: Of its steps.
+        plan: Data and model, and when networks are looked at.
         seed: Of parameters, batches and dropout.
     """
     wanted: dict[float, set[int]] = {}
-    for condition in conditions:
+    for condition in plan.conditions:
         wanted.setdefault(condition.dropout, set()).add(condition.epoch)
-    batch_size = min(batch_size, len(task.dataset.train))
+    task = plan.task
+    batch_size = min(plan.options.batch_size, len(task.dataset.train))
     networks: dict[At, Network] = {}
     for rate, epochs in wanted.items():
-        model = _dropping(task.model, tuple(dropped), rate) if rate else None
+        model = _dropping(task.model, plan.dropped, rate) if rate else None
         loss_fn = defenses.randomized_loss(model) if model else task.loss_fn
         start = task.model.init(jax.random.key(seed))
         kept = {0: start}
@@ -73,7 +61,7 @@ def train_networks(
                 loss_fn,
                 start,
                 task.dataset.train,
-                _optimizer(learning_rate, batch_size),
+                _optimizer(plan.options.learning_rate, batch_size),
                 batch_size=batch_size,
                 epochs=last,
                 key=jax.random.key(seed),
@@ -81,10 +69,8 @@ def train_networks(
                 callback=keep,
                 progress=False,
             )
-        networks |= {
-            (rate, epoch): Network(loss_fn, model is not None, kept[epoch])
-            for epoch in sorted(epochs)
-        }
+        for epoch in sorted(epochs):
+            networks[rate, epoch] = Network(loss_fn, model is not None, kept[epoch])
     return networks
 
 

@@ -30,7 +30,6 @@ class Options(TaskOptions):
     the attribute; against training progress, batch size, dropout and noise.
 
     Attributes:
-        model: Architecture.
         attribute: The private attribute: "brightness" or "thickness" (of strokes) of an image,
             "parity" of a digit, "animal" (or vehicle, cifar10), "column:17" of a tabular set,
             "class:3", or "function:package.module.name", a function of a `gujax.data.Split`.

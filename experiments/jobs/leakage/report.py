@@ -58,10 +58,7 @@ def report(
             "networks": networks_table(results),
         },
         figures={
-            **{
-                sweep.name.replace(",", "_"): _profiles(plan, results, sweep)
-                for sweep in plan.sweeps
-            },
+            **{_figure(sweep): _profiles(plan, results, sweep) for sweep in plan.sweeps},
             "subspaces": _subspaces(results),
             "agreement": _scatter(plan, results),
             "correlations": _correlations(plan, results),
