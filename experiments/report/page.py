@@ -28,8 +28,9 @@ from experiments.framework.claims import Claim
 from experiments.framework.run_directory import RunDirectory
 from experiments.report import style
 from experiments.report.formats import format_interval
-from experiments.report.tables import Table, claims_table, to_terminal
+from experiments.report.tables import Table, claims_table, to_markdown, to_terminal
 
+TABLES_FILE = "tables.md"
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -76,13 +77,15 @@ class Report:
         return {**self.tables, **own}
 
     def write(self, directory: RunDirectory) -> None:
-        """Writes the figures and the page."""
+        """Writes the figures, the page, and its tables in Markdown."""
         images = {
             name: _inline(style.save(picture.figure, directory.file(f"figures/{name}")))
             for name, picture in self.figures.items()
         }
         page = self.render(images)
         directory.file(self.file).write_text(page)
+        tables = map(to_markdown, self._all_tables.values())
+        directory.file(TABLES_FILE).write_text("\n\n".join(tables) + "\n")
 
     def render(self, images: Mapping[str, str]) -> str:
         """The page, with the figures as data URIs by name."""
