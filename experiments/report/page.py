@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -25,13 +25,19 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.framework.claims import Claim
-from experiments.framework.run_directory import RunDirectory
 from experiments.report import style
 from experiments.report.formats import format_interval
 from experiments.report.tables import Table, claims_table, to_markdown, to_terminal
 
 TABLES_FILE = "tables.md"
 _TEMPLATES = Path(__file__).with_name("templates")
+
+
+class Place(Protocol):
+    """Where a report is written: the directory of a run, or of a sweep."""
+
+    def file(self, name: str) -> Path:
+        """Path at which to write the file `name`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Report:
         own = {"claims": claims_table(self.claims, self.claims_note)} if self.claims else {}
         return {**self.tables, **own}
 
-    def write(self, directory: RunDirectory) -> None:
+    def write(self, directory: Place) -> None:
         """Writes the figures, the page, and its tables in Markdown."""
         images = {
             name: _inline(style.save(picture.figure, directory.file(f"figures/{name}")))
