@@ -12,11 +12,12 @@ from gujax._extras import extra
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-BESIDE = (
-    "flax sklearn dm_pix tensorflow_datasets array_record orbax polars matplotlib pydantic jinja2 rich "
-    "tyro PIL pandas ray torch experiments gujax.data gujax.models gujax.training gujax.attacks "
-    "gujax.defenses gujax.leakage"
-).split(" ")
+BESIDE = [
+    *("flax", "sklearn", "dm_pix", "tensorflow_datasets", "array_record", "orbax", "polars"),
+    *("matplotlib", "pydantic", "jinja2", "rich", "tyro", "PIL", "pandas", "ray", "torch"),
+    *("experiments", "gujax.data", "gujax.models", "gujax.training", "gujax.attacks"),
+    *("gujax.defenses", "gujax.leakage"),
+]
 
 
 def after(imports):
