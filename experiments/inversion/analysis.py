@@ -28,17 +28,17 @@ def summarize(plan: Plan, results: Results) -> dict[str, Any]:
     """
     defenses: dict[str, Any] = {}
     quality = "ssim" if plan.space.is_image else "feature_error"
-    for sharing, name in plan.pairs:
+    for shared, name in plan.pairs:
         entry = defenses.setdefault(
-            sharing.label,
+            shared.label,
             {
-                "family": sharing.family,
-                "strength": sharing.strength,
-                "examples_per_update": sharing.num_examples,
+                "family": shared.family,
+                "strength": shared.strength,
+                "examples_per_update": shared.num_examples,
                 "attacks": {},
             },
         )
-        frame = of_pair(results.frame, sharing.label, name)
+        frame = of_pair(results.frame, shared.label, name)
         entry["attacks"][name] = _measures(frame) | {"spearman": _spearman(frame, quality)}
     return {"quality": quality, "defenses": defenses}
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from experiments.framework.errors import UserError
-from experiments.inversion.sharing import Shared, Sharing, View
+from experiments.inversion.sharing import Adversary, Received, SharedUpdate
 from experiments.inversion.space import Space
 from experiments.tasks.task import ModelName
 from gujax.attacks import inversion
@@ -20,7 +20,7 @@ from gujax.gradients.algebra import named_leaves
 
 
 @dataclass(frozen=True)
-class Effort:
+class SearchBudget:
     """How the searches are made.
 
     Attributes:
@@ -45,7 +45,7 @@ class Effort:
     leaves: tuple[str, ...] = ()
 
     @classmethod
-    def suited(cls, space: Space, model: ModelName, **others: Any) -> "Effort":
+    def suited(cls, space: Space, model: ModelName, **others: Any) -> "SearchBudget":
         """What suits a model, but for those of ``others`` that are not None.
 
         The gradient of an MLP alone determines its input: little smoothing is needed, and few
@@ -53,8 +53,8 @@ class Effort:
         """
         iterations, rate, smoothing = (150, 0.1, 1e-2) if model == "mlp" else (300, 0.2, 3e-2)
         chosen = {name: value for name, value in others.items() if value is not None}
-        effort = cls(space, iterations, rate, smoothing)
-        return replace(effort, **chosen)
+        budget = cls(space, iterations, rate, smoothing)
+        return replace(budget, **chosen)
 
 
 class Outcome(NamedTuple):
@@ -79,49 +79,49 @@ class Attack:
         label: Its name in tables and figures.
         what: What it does, in a sentence.
         applies: Whether it can be made on a defense.
-        run: ``run(shared, effort, key)``.
+        run: ``run(received, budget, key)``.
     """
 
     label: str
     what: str
-    applies: Callable[[Sharing], bool]
-    run: Callable[[Shared, Effort, PRNGKeyArray], Outcome]
+    applies: Callable[[SharedUpdate], bool]
+    run: Callable[[Received, SearchBudget, PRNGKeyArray], Outcome]
 
 
 REGISTRY: dict[str, Attack] = {}
 
 
-def _attack(name: str, label: str, what: str, applies: Callable[[Sharing], bool]):
-    def register(run: Callable[[Shared, Effort, PRNGKeyArray], Outcome]):
+def _attack(name: str, label: str, what: str, applies: Callable[[SharedUpdate], bool]):
+    def register(run: Callable[[Received, SearchBudget, PRNGKeyArray], Outcome]):
         REGISTRY[name] = Attack(label, what, applies, run)
         return run
 
     return register
 
 
-def attack(shared: Shared, name: str, effort: Effort, key: PRNGKeyArray) -> Outcome:
+def attack(received: Received, name: str, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
     """Makes one attack.
 
     Args:
-        shared: What was shared.
+        received: What was shared.
         name: A name of `REGISTRY` whose attack applies to the defense.
-        effort: How searches are made.
+        budget: How searches are made.
         key: PRNG key of their starts.
     """
-    return REGISTRY[name].run(shared, effort, key)
+    return REGISTRY[name].run(received, budget, key)
 
 
-def applicable(sharing: Sharing, names: Sequence[str]) -> list[str]:
+def applicable(shared: SharedUpdate, names: Sequence[str]) -> list[str]:
     """Of these attacks, those that can be made on the defense.
 
     The adaptive one is never left out where inputs are attacked.
 
     Args:
-        sharing: The defense.
+        shared: The defense.
         names: Names of `REGISTRY`.
     """
     wanted = names if set(names) <= {"idlg", "labels"} else [*names, "adaptive"]
-    return [name for name in REGISTRY if name in wanted and REGISTRY[name].applies(sharing)]
+    return [name for name in REGISTRY if name in wanted and REGISTRY[name].applies(shared)]
 
 
 def check_attacks(names: Sequence[str]) -> None:
@@ -135,26 +135,26 @@ def check_attacks(names: Sequence[str]) -> None:
             raise UserError(f"unknown attack '{name}'; choose from {', '.join(REGISTRY)}")
 
 
-def check_leaves(sharing: Sharing, effort: Effort) -> None:
+def check_leaves(shared: SharedUpdate, budget: SearchBudget) -> None:
     """Checks that the leaves to match are there, under every attacker's choice of leaves.
 
     Raises:
         UserError: Nothing would be matched.
     """
-    paths = [path for path, _ in named_leaves(_shapes(sharing))]
-    for view in (sharing.naive, sharing.adaptive, sharing.averaged):
-        if view is None:
+    paths = [path for path, _ in named_leaves(_shapes(shared))]
+    for adversary in (shared.naive, shared.adaptive, shared.averaged):
+        if adversary is None:
             continue
         try:
-            weights = _leaf_weights(view, effort)(paths)
+            weights = _leaf_weights(adversary, budget)(paths)
         except ValueError as error:
             raise UserError(f"--match: {error}") from error
         if not any(weights):
-            matched = f"--match {' '.join(effort.leaves)}" if effort.leaves else "the bottleneck"
+            matched = f"--match {' '.join(budget.leaves)}" if budget.leaves else "the bottleneck"
             raise UserError(
                 f"{matched} leaves nothing to match for an attack on the defense "
-                f"'{sharing.label}', of whose gradients the following are stochastic: "
-                f"{', '.join(sharing.stochastic) or 'none'}"
+                f"'{shared.label}', of whose gradients the following are stochastic: "
+                f"{', '.join(shared.stochastic) or 'none'}"
             )
 
 
@@ -162,50 +162,50 @@ def check_leaves(sharing: Sharing, effort: Effort) -> None:
     "ig",
     "IG",
     "Inverting Gradients; matches all leaves and does not know of the defense",
-    lambda sharing: True,
+    lambda shared: True,
 )
-def _inverting_gradients(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
-    return _search(shared, shared.sharing.naive, effort, key)
+def _inverting_gradients(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
+    return _search(received, received.shared.naive, budget, key)
 
 
 @_attack(
     "adaptive",
     "IG adaptive",
     "Inverting Gradients by an attacker who knows the defense",
-    lambda sharing: sharing.adaptive is not None,
+    lambda shared: shared.adaptive is not None,
 )
-def _adaptive(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
-    assert shared.sharing.adaptive is not None
-    return _search(shared, shared.sharing.adaptive, effort, key)
+def _adaptive(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
+    assert received.shared.adaptive is not None
+    return _search(received, received.shared.adaptive, budget, key)
 
 
 @_attack(
     "averaged",
     "IG averaged",
     "Inverting Gradients, averaging over a bottleneck's noise",
-    lambda sharing: sharing.averaged is not None,
+    lambda shared: shared.averaged is not None,
 )
-def _averaged(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
-    assert shared.sharing.averaged is not None
-    return _search(shared, shared.sharing.averaged, effort, key)
+def _averaged(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
+    assert received.shared.averaged is not None
+    return _search(received, received.shared.averaged, budget, key)
 
 
 @_attack(
-    "dlg", "DLG", "squared distance and L-BFGS; searches for the labels too", lambda sharing: True
+    "dlg", "DLG", "squared distance and L-BFGS; searches for the labels too", lambda shared: True
 )
-def _dlg(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
-    x, y = shared.examples
+def _dlg(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
+    x, y = received.examples
     found = inversion.invert_many(
-        _dlg_attack(effort),
-        shared.sharing.naive.model_of_update(),
-        shared.params,
-        shared.updates,
+        _dlg_attack(budget),
+        received.shared.naive.model_of_update(),
+        received.params,
+        received.updates,
         jax.random.split(key, len(y)),
         inputs_like=x[0],
-        num_classes=shared.sharing.num_classes,
+        num_classes=received.shared.num_classes,
         progress=False,
     )
-    order = _orders(found.inputs, x, effort.space)
+    order = _orders(found.inputs, x, budget.space)
     labels = np.take_along_axis(np.asarray(found.labels).argmax(-1), order, axis=1)
     return _flat(found, order)._replace(labels=labels.ravel())
 
@@ -214,13 +214,13 @@ def _dlg(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
     "analytic",
     "analytic",
     "the input of a first fully connected layer, in closed form",
-    lambda sharing: first_linear_layer(sharing) is not None,
+    lambda shared: first_linear_layer(shared) is not None,
 )
-def _analytic(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
-    path = first_linear_layer(shared.sharing)
-    leaves = dict(named_leaves(shared.updates))
+def _analytic(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
+    path = first_linear_layer(received.shared)
+    leaves = dict(named_leaves(received.updates))
     found = jax.vmap(inversion.first_layer_input)(leaves[f"{path}/kernel"], leaves[f"{path}/bias"])
-    x, y = shared.examples
+    x, y = received.examples
     # One input per update; for each of its examples it is all that there is.
     inputs = jnp.broadcast_to(found.reshape(len(y), 1, *x.shape[2:]), x.shape)
     return Outcome(np.asarray(inputs).reshape(-1, *x.shape[2:]))
@@ -230,10 +230,10 @@ def _analytic(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
     "idlg",
     "iDLG labels",
     "the label of one example, from the last layer's kernel",
-    lambda sharing: sharing.num_examples == 1,
+    lambda shared: shared.num_examples == 1,
 )
-def _idlg(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
-    kernel, _ = _last_layer(shared)
+def _idlg(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
+    kernel, _ = _last_layer(received)
     return Outcome(labels=np.asarray(jax.vmap(inversion.idlg_label)(kernel)))
 
 
@@ -241,11 +241,11 @@ def _idlg(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
     "labels",
     "label counts",
     "the labels of a batch, from the last layer's bias",
-    lambda sharing: True,
+    lambda shared: True,
 )
-def _labels(shared: Shared, effort: Effort, key: PRNGKeyArray) -> Outcome:
-    _, bias = _last_layer(shared)
-    truth = np.asarray(shared.examples[1])
+def _labels(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
+    _, bias = _last_layer(received)
+    truth = np.asarray(received.examples[1])
     counted = jax.vmap(partial(inversion.count_labels, batch_size=truth.shape[1]))(bias)
     aligned = [_align(found, wanted) for found, wanted in zip(np.asarray(counted), truth)]
     return Outcome(labels=np.concatenate(aligned))
@@ -255,7 +255,7 @@ def curvature_text(sharpness: float) -> str:
     """What is to be said of how a search differentiates ReLU.
 
     Args:
-        sharpness: That of its `Effort`.
+        sharpness: That of its `SearchBudget`.
     """
     if not sharpness:
         return "Searches follow the true second derivative of ReLU, which is 0, as published."
@@ -266,61 +266,63 @@ def curvature_text(sharpness: float) -> str:
     )
 
 
-def first_linear_layer(sharing: Sharing) -> str | None:
+def first_linear_layer(shared: SharedUpdate) -> str | None:
     """Path of a fully connected layer with bias that sees the input itself; None without one."""
-    paths = [path for path, _ in named_leaves(_shapes(sharing))]
+    paths = [path for path, _ in named_leaves(_shapes(shared))]
     return "layers/0" if {"layers/0/kernel", "layers/0/bias"} <= set(paths) else None
 
 
-def _search(shared: Shared, view: View, effort: Effort, key: PRNGKeyArray) -> Outcome:
-    x, y = shared.examples
+def _search(
+    received: Received, adversary: Adversary, budget: SearchBudget, key: PRNGKeyArray
+) -> Outcome:
+    x, y = received.examples
     found = inversion.invert_many(
-        inverting_gradients(view, effort),
-        view.model_of_update(effort.sharpness),
-        shared.params,
-        shared.updates,
+        inverting_gradients(adversary, budget),
+        adversary.model_of_update(budget.sharpness),
+        received.params,
+        received.updates,
         jax.random.split(key, len(y)),
         inputs_like=x[0],
-        labels=_told(view.told, shared.params, shared.examples),
+        labels=_side_information(adversary.side_information, received.params, received.examples),
         progress=False,
     )
-    return _flat(found, _orders(found.inputs, x, effort.space))
+    return _flat(found, _orders(found.inputs, x, budget.space))
 
 
 @cache  # the same object for the same arguments, so that it is compiled once
-def inverting_gradients(view: View, effort: Effort) -> inversion.GradientMatching:
+def inverting_gradients(adversary: Adversary, budget: SearchBudget) -> inversion.GradientMatching:
     """The search of an attacker, with so much effort."""
     attack = inversion.inverting_gradients(
-        effort.iterations,
-        limits=effort.space.limits,
-        learning_rate=effort.learning_rate,
-        total_variation_weight=view.smoothing * effort.total_variation * effort.space.is_image,
-        leaf_weights=_leaf_weights(view, effort),
-        num_restarts=effort.restarts,
+        budget.iterations,
+        limits=budget.space.limits,
+        learning_rate=budget.learning_rate,
+        total_variation_weight=adversary.smoothing * budget.total_variation * budget.space.is_image,
+        leaf_weights=_leaf_weights(adversary, budget),
+        num_restarts=budget.restarts,
     )
-    return replace(attack, matching_loss=view.matching_loss)
+    return replace(attack, matching_loss=adversary.matching_loss)
 
 
 @cache
-def _dlg_attack(effort: Effort) -> inversion.GradientMatching:
+def _dlg_attack(budget: SearchBudget) -> inversion.GradientMatching:
     return inversion.dlg(
-        effort.dlg_iterations,
-        leaf_weights=inversion.only(*effort.leaves) if effort.leaves else inversion.every_leaf,
-        num_restarts=effort.restarts,
+        budget.dlg_iterations,
+        leaf_weights=inversion.only(*budget.leaves) if budget.leaves else inversion.every_leaf,
+        num_restarts=budget.restarts,
     )
 
 
-def _leaf_weights(view: View, effort: Effort) -> LeafWeights:
+def _leaf_weights(adversary: Adversary, budget: SearchBudget) -> LeafWeights:
     """The attacker's own choice of leaves, of those that the user asks for."""
-    if not effort.leaves:
-        return view.leaf_weights
-    chosen = inversion.only(*effort.leaves)
-    return lambda paths: [a * b for a, b in zip(view.leaf_weights(paths), chosen(paths))]
+    if not budget.leaves:
+        return adversary.leaf_weights
+    chosen = inversion.only(*budget.leaves)
+    return lambda paths: [a * b for a, b in zip(adversary.leaf_weights(paths), chosen(paths))]
 
 
 @partial(jax.jit, static_argnums=0)
-def _told(told: Callable, params: PyTree, examples: PyTree) -> PyTree:
-    return jax.vmap(told, (None, 0))(params, examples)
+def _side_information(side_information: Callable, params: PyTree, examples: PyTree) -> PyTree:
+    return jax.vmap(side_information, (None, 0))(params, examples)
 
 
 def _orders(inputs: Array, truth: Array, space: Space) -> Int[np.ndarray, "victims batch"]:
@@ -347,12 +349,12 @@ def _align(found: Int[np.ndarray, "batch"], truth: Int[np.ndarray, "batch"]) -> 
     return aligned
 
 
-def _last_layer(shared: Shared) -> tuple[Float[Array, "victims features classes"], Array]:
+def _last_layer(received: Received) -> tuple[Float[Array, "victims features classes"], Array]:
     """Gradients of the last layer's kernel and bias, [V, ...]."""
-    leaves = dict(named_leaves(shared.updates))
-    path = shared.sharing.last_layer
+    leaves = dict(named_leaves(received.updates))
+    path = received.shared.last_layer
     return leaves[f"{path}/kernel"], leaves[f"{path}/bias"]
 
 
-def _shapes(sharing: Sharing) -> PyTree:
-    return jax.eval_shape(sharing.model.init, jax.random.key(0))
+def _shapes(shared: SharedUpdate) -> PyTree:
+    return jax.eval_shape(shared.model.init, jax.random.key(0))

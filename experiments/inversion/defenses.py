@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from experiments.framework.errors import UserError
-from experiments.inversion.sharing import Examples, Share, Sharing, View
+from experiments.inversion.sharing import Adversary, Examples, Share, SharedUpdate
 from experiments.tasks.task import Task
 from gujax import defenses, per_example_grads, transforms
 from gujax.attacks import inversion
@@ -55,7 +55,7 @@ class Setting:
     l2_norm_clip: float = 1.0
 
 
-Build = Callable[[Task, Setting, float], Sharing]
+Build = Callable[[Task, Setting, float], SharedUpdate]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ def _defense(family: str, label: str, strength: float | None = None, meaning: st
     return register
 
 
-def build_sharings(task: Task, names: Sequence[str], setting: Setting = Setting()) -> list[Sharing]:
+def build_shared_updates(
+    task: Task, names: Sequence[str], setting: Setting = Setting()
+) -> list[SharedUpdate]:
     """Defenses made ready for a task.
 
     Args:
@@ -99,10 +101,10 @@ def build_sharings(task: Task, names: Sequence[str], setting: Setting = Setting(
             model.
     """
     built = [_build(task, name, setting) for name in names]
-    return list({sharing.label: sharing for sharing in built}.values())
+    return list({shared.label: shared for shared in built}.values())
 
 
-def _build(task: Task, name: str, setting: Setting) -> Sharing:
+def _build(task: Task, name: str, setting: Setting) -> SharedUpdate:
     family, _, given = name.partition(":")
     if family not in REGISTRY:
         raise UserError(f"unknown defense '{family}'; choose from {', '.join(REGISTRY)}")
@@ -119,30 +121,30 @@ def _build(task: Task, name: str, setting: Setting) -> Sharing:
             f"{entry.meaning}"
         ) from error
     try:
-        sharing = entry.build(task, setting, strength or 0.0)
+        shared = entry.build(task, setting, strength or 0.0)
     except ValueError as error:
         raise UserError(f"defense '{name}': {error}") from error
-    return replace(sharing, label=entry.label.format(strength), family=family, strength=strength)
+    return replace(shared, label=entry.label.format(strength), family=family, strength=strength)
 
 
 @_defense("none", "no defense")
-def _none(task: Task, setting: Setting, strength: float) -> Sharing:
+def _none(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     return _aggregate(task, setting.batch_size)
 
 
 @_defense("precode", "PRECODE")
-def _precode(task: Task, setting: Setting, strength: float) -> Sharing:
+def _precode(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     return _bottleneck(task, setting.before or last_layer(task), _LINEAR, setting.beta, setting)
 
 
 @_defense("cvb", "CVB")
-def _cvb(task: Task, setting: Setting, strength: float) -> Sharing:
+def _cvb(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     before = setting.early_before or second_layer(task)
     return _bottleneck(task, before, _CONVOLUTIONAL, setting.early_beta, setting)
 
 
 @_defense("ppp", "PPP {:g}", 1.0, "standard deviation of the noise over the rms of the leaves")
-def _ppp(task: Task, setting: Setting, strength: float) -> Sharing:
+def _ppp(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     _check_nonnegative(strength)
     precode = _precode(task, setting, strength)
     perturbed = inversion.without(*precode.stochastic)
@@ -157,17 +159,17 @@ def _ppp(task: Task, setting: Setting, strength: float) -> Sharing:
 
 
 @_defense("gaussian", "Gaussian noise {:g}", 1.0, "standard deviation over the rms of the update")
-def _gaussian(task: Task, setting: Setting, strength: float) -> Sharing:
+def _gaussian(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     return _noisy(task, setting, defenses.gaussian_noise, strength)
 
 
 @_defense("laplacian", "Laplacian noise {:g}", 1.0, "standard deviation over the rms of the update")
-def _laplacian(task: Task, setting: Setting, strength: float) -> Sharing:
+def _laplacian(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     return _noisy(task, setting, defenses.laplacian_noise, strength)
 
 
 @_defense("prune", "pruning {:g}", 0.99, "share of the entries of each leaf that become 0")
-def _prune(task: Task, setting: Setting, strength: float) -> Sharing:
+def _prune(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     prune = defenses.prune(strength)
     plain = _none(task, setting, 0)
 
@@ -179,12 +181,12 @@ def _prune(task: Task, setting: Setting, strength: float) -> Sharing:
 
 
 @_defense("batch", "batch of {:g}", 8, "number of examples whose mean gradient is shared")
-def _batch(task: Task, setting: Setting, strength: float) -> Sharing:
+def _batch(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     return _aggregate(task, _whole(strength))
 
 
 @_defense("local_steps", "{:g} local steps", 4, "number of steps of federated averaging")
-def _local_steps(task: Task, setting: Setting, strength: float) -> Sharing:
+def _local_steps(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     num_steps, rate = _whole(strength), setting.local_learning_rate
     plain = _aggregate(task, num_steps * setting.batch_size)
 
@@ -204,7 +206,7 @@ def _local_steps(task: Task, setting: Setting, strength: float) -> Sharing:
 
 
 @_defense("gate", "gate q={:g}", 0.75, "quantile of a batch's uniqueness above which examples go")
-def _gate(task: Task, setting: Setting, strength: float) -> Sharing:
+def _gate(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     gate = transforms.uniqueness_gate(
         quantile=strength, relative_ridge=setting.relative_ridge, batch_size=setting.crowd
     )
@@ -212,7 +214,7 @@ def _gate(task: Task, setting: Setting, strength: float) -> Sharing:
 
 
 @_defense("clip", "clip {:g}", 0.1, "largest uniqueness that an example may have in its batch")
-def _clip(task: Task, setting: Setting, strength: float) -> Sharing:
+def _clip(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     clip = transforms.uniqueness_clip(
         strength, relative_ridge=setting.relative_ridge, batch_size=setting.crowd
     )
@@ -220,15 +222,15 @@ def _clip(task: Task, setting: Setting, strength: float) -> Sharing:
 
 
 @_defense("dp_sgd", "DP-SGD σ={:g}", 0.1, "noise multiplier")
-def _dp_sgd(task: Task, setting: Setting, strength: float) -> Sharing:
+def _dp_sgd(task: Task, setting: Setting, strength: float) -> SharedUpdate:
     def make(key: PRNGKeyArray) -> optax.GradientTransformationExtraArgs:
         return transforms.dp_sgd(
             setting.l2_norm_clip, strength, setting.crowd, key, batch_size=setting.crowd
         )
 
-    sharing = _transformed(task, setting, make)
-    assert sharing.adaptive is not None
-    return replace(sharing, adaptive=replace(sharing.adaptive, smoothing=_SMOOTHING))
+    shared = _transformed(task, setting, make)
+    assert shared.adaptive is not None
+    return replace(shared, adaptive=replace(shared.adaptive, smoothing=_SMOOTHING))
 
 
 def partially_perturbed(
@@ -279,9 +281,9 @@ def _without_noise(gradient_fn: GradientFn) -> Share:
     return lambda params, examples, key: gradient_fn(params, examples)
 
 
-def _aggregate(task: Task, num_examples: int) -> Sharing:
+def _aggregate(task: Task, num_examples: int) -> SharedUpdate:
     """The mean gradient of so many examples, as it is."""
-    return Sharing(
+    return SharedUpdate(
         label="",
         family="",
         strength=None,
@@ -292,7 +294,7 @@ def _aggregate(task: Task, num_examples: int) -> Sharing:
         last_layer=last_layer(task),
         num_examples=num_examples,
         share=_without_noise(inversion.batch_gradient(task.loss_fn)),
-        naive=View(task.loss_fn),
+        naive=Adversary(task.loss_fn),
     )
 
 
@@ -302,9 +304,9 @@ class _Stochastic(NamedTuple):
     model: defenses.BottleneckModel
     loss_fn: LossFn
     share: Share
-    naive: View
-    adaptive: View
-    averaged: View
+    naive: Adversary
+    adaptive: Adversary
+    averaged: Adversary
 
 
 @cache  # the same objects for defenses of the same network, so that each is compiled once
@@ -322,11 +324,11 @@ def _stochastic(
     # Draws of the attacker's own: the victim's noise is nobody's to know.
     own = jax.random.key(0)
 
-    def averaging(num_draws: int) -> View:
+    def averaging(num_draws: int) -> Adversary:
         def expected(loss_fn: LossFn) -> GradientFn:
             return defenses.noise_averaged(inversion.batch_gradient(loss_fn), own, num_draws)
 
-        return View(loss_fn, expected)
+        return Adversary(loss_fn, expected)
 
     guess = averaging(_GUESSES)
     return _Stochastic(
@@ -341,9 +343,9 @@ def _stochastic(
 
 def _bottleneck(
     task: Task, before: str, build: defenses.bottleneck.Build, beta: float, setting: Setting
-) -> Sharing:
+) -> SharedUpdate:
     made = _stochastic(task.model, before, build, beta)
-    return Sharing(
+    return SharedUpdate(
         label="",
         family="",
         strength=None,
@@ -366,7 +368,7 @@ def _noisy(
     setting: Setting,
     noise: Callable[[ArrayLike, PRNGKeyArray], optax.GradientTransformation],
     strength: float,
-) -> Sharing:
+) -> SharedUpdate:
     plain = _none(task, setting, 0)
     _check_nonnegative(strength)
 
@@ -402,7 +404,7 @@ def _transformed(
     task: Task,
     setting: Setting,
     make: Callable[[PRNGKeyArray], optax.GradientTransformationExtraArgs],
-) -> Sharing:
+) -> SharedUpdate:
     """What a transformation of per-example gradients releases of a batch."""
     plain = _aggregate(task, setting.crowd)
     grads_fn = per_example_grads(task.loss_fn)
@@ -415,11 +417,11 @@ def _transformed(
     def share(params: PyTree, examples: Examples, key: PRNGKeyArray) -> PyTree:
         return release(params, examples, key)[0]
 
-    def told(params: PyTree, examples: Examples) -> PyTree:
+    def side_information(params: PyTree, examples: Examples) -> PyTree:
         _, state = release(params, examples, jax.random.key(0))  # weights do not depend on noise
         return examples[1], state.weights
 
-    adaptive = View(task.loss_fn, _weighted_gradient, told=told)
+    adaptive = Adversary(task.loss_fn, _weighted_gradient, side_information=side_information)
     return replace(plain, share=share, adaptive=adaptive)
 
 

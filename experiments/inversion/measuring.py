@@ -8,7 +8,7 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 
 import gujax
 from experiments.inversion.attacking import Outcome
-from experiments.inversion.sharing import Shared, Sharing, Victims
+from experiments.inversion.sharing import Received, SharedUpdate, Victims
 from experiments.inversion.space import Space
 from gujax.attacks import inversion
 
@@ -29,7 +29,7 @@ SCHEMA = {
 
 
 def rows(
-    shared: Shared,
+    received: Received,
     attack: str,
     outcome: Outcome,
     victims: Victims,
@@ -44,7 +44,7 @@ def rows(
     standardized inputs.
 
     Args:
-        shared: What was attacked.
+        received: What was attacked.
         attack: Name of the attack.
         outcome: What it found.
         victims: The truth.
@@ -57,8 +57,8 @@ def rows(
     """
     size = len(victims.y)
     columns: dict[str, object] = {
-        "defense": [shared.sharing.label] * size,
-        "family": [shared.sharing.family] * size,
+        "defense": [received.shared.label] * size,
+        "family": [received.shared.family] * size,
         "attack": [attack] * size,
         "id": victims.ids,
         "label": victims.y,
@@ -74,7 +74,7 @@ def rows(
 
 
 def victim_uniqueness(
-    sharing: Sharing,
+    shared: SharedUpdate,
     params: PyTree,
     victims: Victims,
     reference: Victims,
@@ -84,7 +84,7 @@ def victim_uniqueness(
     """GNQ of every victim's gradient within a batch of the victims and reference examples.
 
     Args:
-        sharing: Whose loss; of a randomized one, with a draw for every example.
+        shared: Whose loss; of a randomized one, with a draw for every example.
         params: The parameters at which the updates were shared.
         victims: N examples.
         reference: The other examples of the batch.
@@ -93,8 +93,8 @@ def victim_uniqueness(
     """
     x = np.concatenate([victims.x, reference.x])
     y = np.concatenate([victims.y, reference.y])
-    batch = (x, y, jax.random.split(key, len(y))) if sharing.randomized else (x, y)
-    kernel = gujax.gram(gujax.per_example_grads(sharing.loss_fn)(params, batch))
+    batch = (x, y, jax.random.split(key, len(y))) if shared.randomized else (x, y)
+    kernel = gujax.gram(gujax.per_example_grads(shared.loss_fn)(params, batch))
     gnq = gujax.uniqueness(kernel, relative_ridge=relative_ridge)
     return np.asarray(gnq[: len(victims.y)], np.float64)
 

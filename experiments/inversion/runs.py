@@ -12,8 +12,8 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from experiments.framework.progress import Steps
 from experiments.inversion import (
-    Effort,
-    Sharing,
+    SearchBudget,
+    SharedUpdate,
     Space,
     Victims,
     applicable,
@@ -35,9 +35,9 @@ class Plan:
     Attributes:
         task: Data and plain model, standardized.
         space: What the inputs are.
-        sharings: The defenses.
+        shared_updates: The defenses.
         attacks: Names of the attacks.
-        effort: How searches are made.
+        budget: How searches are made.
         seeds: Independent repeats: other examples, other parameters, other noise.
         victims: Examples per seed.
         reference: Other examples, of the batch in which uniqueness is measured.
@@ -48,9 +48,9 @@ class Plan:
 
     task: Task
     space: Space
-    sharings: Sequence[Sharing]
+    shared_updates: Sequence[SharedUpdate]
     attacks: Sequence[str]
-    effort: Effort
+    budget: SearchBudget
     seeds: int
     victims: int
     reference: int
@@ -59,9 +59,9 @@ class Plan:
     ssim_threshold: float
 
     @property
-    def pairs(self) -> list[tuple[Sharing, str]]:
+    def pairs(self) -> list[tuple[SharedUpdate, str]]:
         """Every defense with every attack that can be made on it."""
-        return [(s, name) for s in self.sharings for name in applicable(s, self.attacks)]
+        return [(s, name) for s in self.shared_updates for name in applicable(s, self.attacks)]
 
 
 class Results(NamedTuple):
@@ -94,25 +94,27 @@ def run(plan: Plan, steps: Steps) -> Results:
             pictures[TRUTH] = plan.space.restore(victims.x)
         init_key, share_key, attack_key = jax.random.split(jax.random.key(seed), 3)
         networks: dict[object, PyTree] = {}  # defenses of one network share its parameters
-        for sharing in plan.sharings:
-            if sharing.loss_fn not in networks:
-                networks[sharing.loss_fn] = _parameters(plan, sharing, init_key)
-            params = networks[sharing.loss_fn]
-            shared = share(sharing, params, victims, share_key)
+        for shared in plan.shared_updates:
+            if shared.loss_fn not in networks:
+                networks[shared.loss_fn] = _parameters(plan, shared, init_key)
+            params = networks[shared.loss_fn]
+            received = share(shared, params, victims, share_key)
             gnq = victim_uniqueness(
-                sharing, params, victims, reference, share_key, plan.relative_ridge
+                shared, params, victims, reference, share_key, plan.relative_ridge
             )
-            for name in applicable(sharing, plan.attacks):
-                with steps.step(f"seed {seed}: {sharing.label}, {name}"):
-                    outcome = attack(shared, name, plan.effort, attack_key)
-                    measured = rows(shared, name, outcome, victims, plan.space, plan.ssim_threshold)
+            for name in applicable(shared, plan.attacks):
+                with steps.step(f"seed {seed}: {shared.label}, {name}"):
+                    outcome = attack(received, name, plan.budget, attack_key)
+                    measured = rows(
+                        received, name, outcome, victims, plan.space, plan.ssim_threshold
+                    )
                 frames.append(
                     measured.with_columns(
                         pl.lit(seed, pl.Int32).alias("seed"), pl.Series("uniqueness", gnq)
                     )
                 )
                 if seed == 0 and outcome.inputs is not None:
-                    pictures[sharing.label, name] = plan.space.restore(outcome.inputs)
+                    pictures[shared.label, name] = plan.space.restore(outcome.inputs)
     return Results(pl.concat(frames), pictures)
 
 
@@ -125,20 +127,20 @@ def _draw(plan: Plan, seed: int) -> tuple[Victims, Victims]:
     return tuple(Victims(train.x[i], train.y[i], train.ids[i]) for i in parts)  # type: ignore[return-value]
 
 
-def _parameters(plan: Plan, sharing: Sharing, key: PRNGKeyArray) -> PyTree:
+def _parameters(plan: Plan, shared: SharedUpdate, key: PRNGKeyArray) -> PyTree:
     init_key, train_key = jax.random.split(key)
     # Not one program per network: they share the shapes of most layers.
-    params = sharing.model.init(init_key)
+    params = shared.model.init(init_key)
     if not plan.epochs:
         return params
     return training.train(
-        sharing.loss_fn,
+        shared.loss_fn,
         params,
         plan.task.dataset.train,
         optax.chain(transforms.mean(), optax.adam(_LEARNING_RATE)),
         batch_size=_TRAINING_BATCH,
         epochs=plan.epochs,
         key=train_key,
-        randomized=sharing.randomized,
+        randomized=shared.randomized,
         progress=False,
     ).params

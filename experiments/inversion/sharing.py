@@ -28,17 +28,18 @@ def _labels(params: PyTree, examples: Examples) -> PyTree:
 
 
 @dataclass(frozen=True)
-class View:
+class Adversary:
     """What an attacker takes a shared update to be.
 
     Attributes:
         loss_fn: The loss of one example that it takes the victim to differentiate.
-        expected: Maps a loss to ``update_fn(params, (inputs, told))``, the update that it would
-            expect of a candidate.
+        expected: Maps a loss to ``update_fn(params, (inputs, side_information))``, the update that
+            it would expect of a candidate.
         leaf_weights: Which leaves it matches.
         matching_loss: How it compares them.
-        told: ``told(params, examples)``, what it knows of the victim beside the update: the labels,
-            of a transformation of the core also the weight of every example.
+        side_information: ``side_information(params, examples)``, what it knows of the victim beside
+            the update: the labels, of a transformation of the core also the weight of every
+            example.
         smoothing: Factor on the weight of the total variation.
     """
 
@@ -46,11 +47,11 @@ class View:
     expected: Callable[[LossFn], GradientFn] = inversion.batch_gradient
     leaf_weights: LeafWeights = inversion.every_leaf
     matching_loss: MatchingLoss = inversion.cosine_distance
-    told: Callable[[PyTree, Examples], PyTree] = _labels
+    side_information: Callable[[PyTree, Examples], PyTree] = _labels
     smoothing: float = 1.0
 
     def model_of_update(self, sharpness: float = 0.0) -> GradientFn:
-        """``update_fn(params, (inputs, told))``, the update that it would expect of a candidate.
+        """``update_fn(params, (inputs, side_information))``: the update expected of a candidate.
 
         Args:
             sharpness: Of the second derivative that ReLU is given; 0 for its own, which is 0.
@@ -59,13 +60,15 @@ class View:
 
 
 @cache  # the same object for the same arguments, so that it is compiled once
-def _model_of_update(view: View, sharpness: float) -> GradientFn:
-    loss_fn = view.loss_fn
-    return view.expected(inversion.surrogate_relu(loss_fn, sharpness) if sharpness else loss_fn)
+def _model_of_update(adversary: Adversary, sharpness: float) -> GradientFn:
+    loss_fn = adversary.loss_fn
+    return adversary.expected(
+        inversion.surrogate_relu(loss_fn, sharpness) if sharpness else loss_fn
+    )
 
 
 @dataclass(frozen=True)
-class Sharing:
+class SharedUpdate:
     """A defense, with the attackers that it has to stand.
 
     Attributes:
@@ -96,9 +99,9 @@ class Sharing:
     last_layer: str
     num_examples: int
     share: Share
-    naive: View
-    adaptive: View | None = None
-    averaged: View | None = None
+    naive: Adversary
+    adaptive: Adversary | None = None
+    averaged: Adversary | None = None
     stochastic: tuple[str, ...] = ()
 
 
@@ -116,45 +119,45 @@ class Victims(NamedTuple):
     ids: Int[np.ndarray, "examples"]
 
 
-class Shared(NamedTuple):
+class Received(NamedTuple):
     """What V victims of B examples each shared.
 
     Attributes:
-        sharing: How.
+        shared: How.
         params: The parameters at which it was computed.
         examples: What they computed it of, each [V, B, ...].
         updates: The updates; every leaf is [V, ...].
     """
 
-    sharing: Sharing
+    shared: SharedUpdate
     params: PyTree
     examples: Examples
     updates: PyTree
 
 
-def share(sharing: Sharing, params: PyTree, victims: Victims, key: PRNGKeyArray) -> Shared:
+def share(shared: SharedUpdate, params: PyTree, victims: Victims, key: PRNGKeyArray) -> Received:
     """The updates about N examples, as many to an update as the defense says.
 
     Args:
-        sharing: The defense.
-        params: Parameters of ``sharing.model``.
+        shared: The defense.
+        params: Parameters of ``shared.model``.
         victims: The examples; consecutive ones share an update.
         key: PRNG key of the defense's noise.
 
     Raises:
         UserError: The updates do not divide the examples.
     """
-    size = sharing.num_examples
+    size = shared.num_examples
     count, left = divmod(len(victims.y), size)
     if left or not count:
         raise UserError(
             f"--victims {len(victims.y)} must be a multiple of the {size} examples that an update "
-            f"of the defense '{sharing.label}' is about"
+            f"of the defense '{shared.label}' is about"
         )
     x = jnp.asarray(victims.x.reshape(count, size, *victims.x.shape[1:]))
     y = jnp.asarray(victims.y.reshape(count, size))
-    updates = _share_many(sharing.share, params, (x, y), jax.random.split(key, count))
-    return Shared(sharing, params, (x, y), updates)
+    updates = _share_many(shared.share, params, (x, y), jax.random.split(key, count))
+    return Received(shared, params, (x, y), updates)
 
 
 @partial(jax.jit, static_argnums=0)

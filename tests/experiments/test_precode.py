@@ -15,7 +15,7 @@ import pytest
 from experiments.framework.command_line import main
 from experiments.framework.run_directory import is_complete
 from experiments.framework.seeds import differences, over_seeds
-from experiments.inversion import Setting, build_sharings
+from experiments.inversion import Setting, build_shared_updates
 from experiments.jobs.precode import claims
 from experiments.jobs.precode.training import perturbation
 from experiments.tasks.task import Task
@@ -172,7 +172,7 @@ def test_in_training_ppp_adds_noise_to_what_the_adaptive_attack_would_match():
     task = Task(
         data.Dataset("random", split, split, 3), model, "MLP", training.cross_entropy_loss(model)
     )
-    ppp, precode = build_sharings(task, ["ppp:0.5", "precode"], Setting())
+    ppp, precode = build_shared_updates(task, ["ppp:0.5", "precode"], Setting())
     gradient = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 2.0), model_shapes(ppp))
     optimizer = perturbation(ppp, jax.random.key(0))
     first, state = optimizer.update(gradient, optimizer.init(gradient))
@@ -195,8 +195,8 @@ def test_in_training_ppp_adds_noise_to_what_the_adaptive_attack_would_match():
     )
 
 
-def model_shapes(sharing):
-    return jax.eval_shape(sharing.model.init, jax.random.key(0))
+def model_shapes(shared):
+    return jax.eval_shape(shared.model.init, jax.random.key(0))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,14 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from experiments.inversion import Effort, Victims, attack, build_sharings, share, standardized
+from experiments.inversion import (
+    SearchBudget,
+    Victims,
+    attack,
+    build_shared_updates,
+    share,
+    standardized,
+)
 from experiments.jobs.leakage.observing import WHOLE
 from experiments.jobs.leakage.recovering import recover
 from experiments.tasks.task import load_task
@@ -13,18 +20,18 @@ from experiments.tasks.task import load_task
 
 def test_every_layer_is_attacked_as_if_alone():
     task, space = standardized(load_task("digits", "mlp", (8,), 100))
-    (sharing,) = build_sharings(task, ["none"])
+    (shared,) = build_shared_updates(task, ["none"])
     train = task.dataset.train
     victims = Victims(train.x[:3], train.y[:3], train.ids[:3])
     key = jax.random.key(1)
-    shared = share(sharing, jax.jit(task.model.init)(jax.random.key(0)), victims, key)
-    effort = Effort(space, 4, 0.1, 1e-2)
+    received = share(shared, jax.jit(task.model.init)(jax.random.key(0)), victims, key)
+    budget = SearchBudget(space, 4, 0.1, 1e-2)
     layers = ("layers/0", "layers/1")
-    found = recover(shared, victims, layers, effort, key)
+    found = recover(received, victims, layers, budget, key)
     assert set(found) == {*layers, WHOLE}
     for layer, recovered in found.items():
         alone = attack(
-            shared, "ig", replace(effort, leaves=() if layer == WHOLE else (layer,)), key
+            received, "ig", replace(budget, leaves=() if layer == WHOLE else (layer,)), key
         )
         np.testing.assert_allclose(
             recovered.quality["matching_loss"], alone.matching_loss, rtol=1e-4, err_msg=layer

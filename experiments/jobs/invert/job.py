@@ -12,11 +12,11 @@ from experiments.framework.errors import check_option
 from experiments.framework.job import run_directory
 from experiments.framework.progress import progress
 from experiments.inversion import (
-    Effort,
+    SearchBudget,
     Setting,
     Space,
     analysis,
-    build_sharings,
+    build_shared_updates,
     check_attacks,
     check_leaves,
     runs,
@@ -146,14 +146,14 @@ def _plan(options: Options, task: Task, space: Space) -> runs.Plan:
     )
     # Without convolutions there is nothing to put a convolutional bottleneck before.
     fitting = [name for name in _DEFENSES if name != "cvb" or options.model != "mlp"]
-    sharings = build_sharings(task, options.defenses or fitting, setting)
-    for sharing in sharings:
+    shared_updates = build_shared_updates(task, options.defenses or fitting, setting)
+    for shared in shared_updates:
         check_option(
-            options.victims % sharing.num_examples == 0,
-            f"--victims {options.victims} must be a multiple of the {sharing.num_examples} "
-            f"examples that an update under '{sharing.label}' is about",
+            options.victims % shared.num_examples == 0,
+            f"--victims {options.victims} must be a multiple of the {shared.num_examples} "
+            f"examples that an update under '{shared.label}' is about",
         )
-    effort = Effort.suited(
+    budget = SearchBudget.suited(
         space,
         options.model,
         iterations=options.iterations,
@@ -164,14 +164,14 @@ def _plan(options: Options, task: Task, space: Space) -> runs.Plan:
         dlg_iterations=options.dlg_iterations,
         leaves=options.match,
     )
-    for sharing in sharings:
-        check_leaves(sharing, effort)
+    for shared in shared_updates:
+        check_leaves(shared, budget)
     return runs.Plan(
         task,
         space,
-        sharings,
+        shared_updates,
         options.attacks,
-        effort,
+        budget,
         options.seeds,
         options.victims,
         options.reference,

@@ -242,7 +242,7 @@ def _reading(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _threat_model(options: "Options", plan: Plan) -> list[str]:
-    effort = plan.effort
+    budget = plan.budget
     return [
         "Attacker: an honest but curious server. Knows the network, its parameters and the loss, "
         "sees the update of one client, and wants the client's inputs. Searches are told the "
@@ -256,8 +256,8 @@ def _threat_model(options: "Options", plan: Plan) -> list[str]:
         "example. A batch is known to both. The noise-averaged attack matches all leaves with a "
         f"gradient averaged over {defenses.DRAWS} draws of the bottleneck's noise. No attacker "
         "knows the victim's noise.",
-        f"Searches take {effort.iterations} steps of signed Adam at {effort.learning_rate:g}, "
-        f"total variation {effort.total_variation:g}, {effort.restarts} start(s), on inputs "
+        f"Searches take {budget.iterations} steps of signed Adam at {budget.learning_rate:g}, "
+        f"total variation {budget.total_variation:g}, {budget.restarts} start(s), on inputs "
         "standardized with the training split's mean and deviation, within the limits of black "
         "and white. What they fail to reconstruct, a longer or better search may: success is a "
         f"lower bound. {attacking.curvature_text(effort.sharpness)}",
@@ -269,12 +269,12 @@ def _threat_model(options: "Options", plan: Plan) -> list[str]:
 def _defenses_table(plan: Plan) -> Table:
     rows = [
         [
-            sharing.label,
-            "–" if sharing.strength is None else f"{sharing.strength:g}",
-            defenses.REGISTRY[sharing.family].meaning or "–",
-            str(sharing.num_examples),
+            shared.label,
+            "–" if shared.strength is None else f"{shared.strength:g}",
+            defenses.REGISTRY[shared.family].meaning or "–",
+            str(shared.num_examples),
         ]
-        for sharing in plan.sharings
+        for shared in plan.shared_updates
     ]
     return Table("Defenses", ("defense", "strength", "which is", "examples per update"), rows)
 

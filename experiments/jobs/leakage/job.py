@@ -10,7 +10,7 @@ from experiments.framework.claim import write_claims
 from experiments.framework.errors import as_user_error, check_option
 from experiments.framework.job import run_directory
 from experiments.framework.progress import progress
-from experiments.inversion import Effort, build_sharings, standardized
+from experiments.inversion import SearchBudget, build_shared_updates, standardized
 from experiments.jobs.leakage import analysis, claims, report, tables
 from experiments.jobs.leakage.attributes import Attribute, find
 from experiments.jobs.leakage.conditions import make_sweeps
@@ -109,14 +109,16 @@ def run(options: Options) -> int:
     task, space = standardized(raw)
     plan = _plan(options, task)
     _check_size(options, plan, attribute)
-    (sharing,) = build_sharings(task, ["none"])
-    effort = Effort(space, options.iterations, options.inversion_rate, options.total_variation)
+    (shared,) = build_shared_updates(task, ["none"])
+    budget = SearchBudget(
+        space, options.iterations, options.inversion_rate, options.total_variation
+    )
     total = options.seeds * STEPS_PER_SEED + 1
     with run_directory("leakage", options) as directory, progress(console, total) as steps:
         # Hundreds of small decompositions: threads would only wait for each other.
         with threadpool_limits(1, user_api="blas"):
             results = [
-                measure_seed(task, sharing, effort, attribute, plan, seed, steps)
+                measure_seed(task, shared, budget, attribute, plan, seed, steps)
                 for seed in range(options.seeds)
             ]
         with steps.step("tables and figures"):

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from experiments.framework.progress import Steps
-from experiments.inversion import Effort, Sharing, Victims, share
+from experiments.inversion import SearchBudget, SharedUpdate, Victims, share
 from experiments.jobs.leakage.attributes import Attribute
 from experiments.jobs.leakage.conditions import Condition
 from experiments.jobs.leakage.networks import At, Network, batch_of, train_networks
@@ -80,8 +80,8 @@ class Measured(NamedTuple):
 
 def measure_seed(
     task: Task,
-    sharing: Sharing,
-    effort: Effort,
+    shared: SharedUpdate,
+    budget: SearchBudget,
     attribute: Attribute,
     plan: Plan,
     seed: int,
@@ -91,8 +91,8 @@ def measure_seed(
 
     Args:
         task: Data, standardized, and model.
-        sharing: The plain network as `experiments.inversion` attacks it.
-        effort: How its gradients are inverted.
+        shared: The plain network as `experiments.inversion` attacks it.
+        budget: How its gradients are inverted.
         attribute: The private attribute.
         plan: What is measured.
         seed: Seed of the pool, the network, its training and all noise.
@@ -135,8 +135,8 @@ def measure_seed(
         key = jax.random.fold_in(jax.random.key(seed), _VICTIMS)
         recovered: dict[tuple[int, str], Recovered] = {}
         for epoch in plan.recovery_epochs:
-            shared = share(sharing, networks[0.0, epoch].params, victims, key)
-            of_layers = recover(shared, victims, plan.layers, effort, key)
+            received = share(shared, networks[0.0, epoch].params, victims, key)
+            of_layers = recover(received, victims, plan.layers, budget, key)
             recovered |= {(epoch, layer): found for layer, found in of_layers.items()}
     return Measured(
         pool,

@@ -10,7 +10,14 @@ import numpy as np
 import polars as pl
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from experiments.inversion import Effort, Outcome, Shared, Victims, inverting_gradients, rows
+from experiments.inversion import (
+    Outcome,
+    Received,
+    SearchBudget,
+    Victims,
+    inverting_gradients,
+    rows,
+)
 from experiments.jobs.leakage.observing import WHOLE
 from gujax.attacks import inversion
 from gujax.gradients.algebra import named_leaves
@@ -30,7 +37,11 @@ class Recovered(NamedTuple):
 
 
 def recover(
-    shared: Shared, victims: Victims, layers: Sequence[str], effort: Effort, key: PRNGKeyArray
+    received: Received,
+    victims: Victims,
+    layers: Sequence[str],
+    budget: SearchBudget,
+    key: PRNGKeyArray,
 ) -> dict[str, Recovered]:
     """Inverting Gradients on each layer's gradient alone, and on the whole gradient.
 
@@ -38,37 +49,37 @@ def recover(
     it shares: so the search is compiled once, and not for every layer.
 
     Args:
-        shared: What V victims of one example each shared.
+        received: What V victims of one example each shared.
         victims: These examples.
         layers: Prefixes of the parameter tree.
-        effort: How the searches are made.
+        budget: How the searches are made.
         key: PRNG key of their starts, the same for every layer.
     """
-    naive = shared.sharing.naive
-    x, y = shared.examples
-    paths = [path for path, _ in named_leaves(shared.updates)]
+    naive = received.shared.naive
+    x, y = received.examples
+    paths = [path for path, _ in named_leaves(received.updates)]
     masks = [inversion.only(layer)(paths) for layer in layers] + [inversion.every_leaf(paths)]
 
     def of_every_layer(values: Array) -> Array:
         return jnp.concatenate([values] * len(masks))
 
-    told = (of_every_layer(y), jnp.repeat(jnp.asarray(masks), len(y), axis=0))
+    side_information = (of_every_layer(y), jnp.repeat(jnp.asarray(masks), len(y), axis=0))
     found = inversion.invert_many(
-        inverting_gradients(naive, effort),
-        _masked_gradient(naive.model_of_update(effort.sharpness)),
-        shared.params,
-        jax.vmap(_mask)(jax.tree.map(of_every_layer, shared.updates), told[1]),
+        inverting_gradients(naive, budget),
+        _masked_gradient(naive.model_of_update(budget.sharpness)),
+        received.params,
+        jax.vmap(_mask)(jax.tree.map(of_every_layer, received.updates), side_information[1]),
         of_every_layer(jax.random.split(key, len(y))),
         inputs_like=x[0],
-        labels=told,
+        labels=side_information,
         progress=False,
     )
     inputs = np.split(np.asarray(found.inputs[:, 0]), len(masks))
     losses = np.split(np.asarray(found.matching_loss), len(masks))
     return {
         layer: Recovered(
-            rows(shared, "ig", Outcome(of_layer, matching_loss=loss), victims, effort.space),
-            effort.space.restore(of_layer),
+            rows(received, "ig", Outcome(of_layer, matching_loss=loss), victims, budget.space),
+            budget.space.restore(of_layer),
         )
         for layer, of_layer, loss in zip((*layers, WHOLE), inputs, losses)
     }

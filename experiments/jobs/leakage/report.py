@@ -9,7 +9,7 @@ from jaxtyping import Float
 from experiments.framework.claim import Claim
 from experiments.framework.run_directory import RunDirectory
 from experiments.framework.seeds import interval, number, percent
-from experiments.inversion import Effort, Space, attacking
+from experiments.inversion import SearchBudget, Space, curvature_text
 from experiments.jobs.leakage.attributes import Attribute
 from experiments.jobs.leakage.measures import (
     ATTACK,
@@ -430,7 +430,7 @@ def _threat_model(options: "Options", attribute: Attribute) -> list[str]:
             "Attacker of the input. Sees the gradient of one example, knows the network and the "
             "label, and searches for the input whose gradient points the same way (Inverting "
             f"Gradients, {options.iterations} steps); layer by layer, he matches the gradient of "
-            f"that layer only. {attacking.curvature_text(Effort.sharpness)} Sensitivity and "
+            f"that layer only. {curvature_text(SearchBudget.sharpness)} Sensitivity and "
             "V-information about the input are no attacks: they say how much there is to use."
         ),
         html.paragraph(

@@ -11,7 +11,14 @@ from experiments.framework.claim import write_claims
 from experiments.framework.errors import check_option
 from experiments.framework.job import run_directory
 from experiments.framework.progress import progress
-from experiments.inversion import Effort, Setting, build_sharings, check_leaves, runs, standardized
+from experiments.inversion import (
+    SearchBudget,
+    Setting,
+    build_shared_updates,
+    check_leaves,
+    runs,
+    standardized,
+)
 from experiments.inversion.analysis import ATTACKS
 from experiments.jobs.invert.report import save_pictures
 from experiments.jobs.precode import analysis, claims, networks, report
@@ -127,16 +134,16 @@ def _plan(options: Options, model: ModelName) -> runs.Plan:
     if model == "mlp" and (options.defenses is None or len(set(options.models)) > 1):
         # Without convolutions there is nothing to put a convolutional bottleneck before.
         names = tuple(name for name in names if name != "cvb")
-    sharings = build_sharings(task, ("none", *names), setting)
-    effort = Effort.suited(space, model, iterations=options.iterations)
-    for sharing in sharings:
-        check_leaves(sharing, effort)
+    shared_updates = build_shared_updates(task, ("none", *names), setting)
+    budget = SearchBudget.suited(space, model, iterations=options.iterations)
+    for shared in shared_updates:
+        check_leaves(shared, budget)
     return runs.Plan(
         task,
         space,
-        sharings,
+        shared_updates,
         ATTACKS,
-        effort,
+        budget,
         options.seeds,
         options.victims,
         reference=0,

@@ -24,7 +24,7 @@ class Network(NamedTuple):
 
 def num_steps(plan: runs.Plan, schedule: Schedule) -> int:
     """Steps of progress that `measure` takes."""
-    return len(plan.sharings) * len(schedule.learning_rates) + plan.seeds * len(plan.pairs)
+    return len(plan.shared_updates) * len(schedule.learning_rates) + plan.seeds * len(plan.pairs)
 
 
 def measure(plan: runs.Plan, schedule: Schedule, steps: Steps) -> Network:
@@ -36,6 +36,6 @@ def measure(plan: runs.Plan, schedule: Schedule, steps: Steps) -> Network:
         steps: Progress; takes `num_steps`.
     """
     trained = {
-        sharing.label: train(plan.task, sharing, schedule, steps) for sharing in plan.sharings
+        shared.label: train(plan.task, shared, schedule, steps) for shared in plan.shared_updates
     }
     return Network(plan, runs.run(plan, steps), trained)

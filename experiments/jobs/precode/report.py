@@ -271,10 +271,10 @@ def _reading(networks: Mapping[str, Any]) -> list[str]:
 
 def _threat_model(options: "Options", networks: Sequence[Network]) -> list[str]:
     efforts = [
-        f"{network.plan.task.model_name}: {effort.iterations} steps of signed Adam at "
-        f"{effort.learning_rate:g}, total variation {effort.total_variation:g}"
+        f"{network.plan.task.model_name}: {budget.iterations} steps of signed Adam at "
+        f"{budget.learning_rate:g}, total variation {budget.total_variation:g}"
         for network in networks
-        for effort in [network.plan.effort]
+        for budget in [network.plan.budget]
     ]
     return [
         "Attacker: an honest but curious server. Knows the network, its parameters (at "
@@ -287,7 +287,7 @@ def _threat_model(options: "Options", networks: Sequence[Network]) -> list[str]:
         "gradient averaged over draws. Analytic: the input of a first fully connected layer in "
         "closed form.",
         "Searches (" + "; ".join(efforts) + ") are lower bounds: what they fail to reconstruct, a "
-        f"longer or better one may. {attacking.curvature_text(networks[0].plan.effort.sharpness)} "
+        f"longer or better one may. {attacking.curvature_text(networks[0].plan.budget.sharpness)} "
         f"A defense is said to hold if the strongest attack made here reconstructs at most "
         f"{100 * SAFE:.0f} %, and to cost almost no accuracy if that is less than "
         f"{100 * LOSS_LIMIT:.0f} points.",

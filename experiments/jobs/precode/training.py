@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from experiments.framework.progress import Steps
-from experiments.inversion import Sharing
+from experiments.inversion import SharedUpdate
 from experiments.inversion.defenses import partially_perturbed
 from experiments.tasks.recipe import descent
 from experiments.tasks.task import Task
@@ -56,7 +56,7 @@ class Trained(NamedTuple):
     test_accuracy: Float[np.ndarray, "seeds epochs"]
 
 
-def train(task: Task, sharing: Sharing, schedule: Schedule, steps: Steps) -> Trained:
+def train(task: Task, shared: SharedUpdate, schedule: Schedule, steps: Steps) -> Trained:
     """Trains a network with a defense in place.
 
     Initial parameters and batches of a seed are the same for every defense, so that differences
@@ -65,19 +65,19 @@ def train(task: Task, sharing: Sharing, schedule: Schedule, steps: Steps) -> Tra
 
     Args:
         task: The data, standardized.
-        sharing: The defense: the network, its loss, what is done to its updates.
+        shared: The defense: the network, its loss, what is done to its updates.
         schedule: How long.
         steps: Progress; takes a step for every learning rate.
     """
     split = task.dataset.train
     unseen = held_out(len(split))
-    train_one = _trainer(task, sharing, schedule, ~unseen)
+    train_one = _trainer(task, shared, schedule, ~unseen)
     measured = []
     for rate in schedule.learning_rates:
-        with steps.step(f"{task.model_name}, {sharing.label}: training at {rate:g}"):
+        with steps.step(f"{task.model_name}, {shared.label}: training at {rate:g}"):
             results = [train_one(rate, seed) for seed in range(schedule.seeds)]
             accuracy = [
-                np.mean(_answers(sharing, result, split.x[unseen]) == split.y[unseen])
+                np.mean(_answers(shared, result, split.x[unseen]) == split.y[unseen])
                 for result in results
             ]
             # Only the numbers: networks of one rate at a time fit the memory.
@@ -91,7 +91,7 @@ def train(task: Task, sharing: Sharing, schedule: Schedule, steps: Steps) -> Tra
 
 
 def _trainer(
-    task: Task, sharing: Sharing, schedule: Schedule, members: Bool[np.ndarray, "examples"]
+    task: Task, shared: SharedUpdate, schedule: Schedule, members: Bool[np.ndarray, "examples"]
 ) -> Callable[[float, int], training.TrainResult]:
     """Trains one model with a learning rate and a seed; all calls share a program.
 
@@ -104,19 +104,19 @@ def _trainer(
     def chain(tuned: dict[str, Array], key: PRNGKeyArray) -> optax.GradientTransformation:
         return optax.chain(
             transforms.mean(batch_size=schedule.batch_size),
-            perturbation(sharing, key),
+            perturbation(shared, key),
             descent("adam", tuned["learning_rate"], 0.0, num_steps),
         )
 
-    loss_fn, make_optimizer = tuned_loss(sharing.loss_fn), tuned_optimizer(chain)
+    loss_fn, make_optimizer = tuned_loss(shared.loss_fn), tuned_optimizer(chain)
 
     def apply(params: PyTree, x: Float[Array, "..."]) -> Float[Array, "... classes"]:
-        return sharing.model.apply(params["model"], x)
+        return shared.model.apply(params["model"], x)
 
     def train_one(learning_rate: float, seed: int) -> training.TrainResult:
         init_key, key = jax.random.split(jax.random.key(seed))
         rate = jnp.asarray(learning_rate, jnp.float32)
-        params = with_tuned(sharing.model.init(init_key), learning_rate=rate)
+        params = with_tuned(shared.model.init(init_key), learning_rate=rate)
         return training.train_many(
             loss_fn,
             jax.tree.map(lambda leaf: leaf[None], params),
@@ -126,7 +126,7 @@ def _trainer(
             keys=key[None],
             batch_size=schedule.batch_size,
             epochs=schedule.epochs,
-            randomized=sharing.randomized,
+            randomized=shared.randomized,
             apply=apply,
             test=task.dataset.test,
             progress=False,
@@ -136,11 +136,11 @@ def _trainer(
 
 
 def _answers(
-    sharing: Sharing, result: training.TrainResult, x: Float[np.ndarray, "examples ..."]
+    shared: SharedUpdate, result: training.TrainResult, x: Float[np.ndarray, "examples ..."]
 ) -> Int[np.ndarray, "examples"]:
     """The classes that the one trained model answers."""
     params = jax.tree.map(lambda leaf: leaf[0], result.params["model"])
-    return np.asarray(_predict(sharing.model.apply, params, x)).argmax(axis=-1)
+    return np.asarray(_predict(shared.model.apply, params, x)).argmax(axis=-1)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -148,11 +148,11 @@ def _predict(apply: Callable, params: PyTree, x: Float[Array, "examples ..."]) -
     return training.predict(apply, params, x)
 
 
-def perturbation(sharing: Sharing, key: PRNGKeyArray) -> optax.GradientTransformation:
+def perturbation(shared: SharedUpdate, key: PRNGKeyArray) -> optax.GradientTransformation:
     """What the defense does to the mean gradient of a batch before it is shared."""
-    if sharing.family != "ppp":
+    if shared.family != "ppp":
         return optax.identity()
-    strength, perturbed = sharing.strength, inversion.without(*sharing.stochastic)
+    strength, perturbed = shared.strength, inversion.without(*shared.stochastic)
     assert strength is not None
 
     def init(params: PyTree) -> PRNGKeyArray:

@@ -6,7 +6,9 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from gujax.attacks.inversion.inputs import (
+from gujax.attacks.inversion.leaves import LeafWeights, every_leaf
+from gujax.attacks.inversion.matching import MatchingLoss, cosine_distance, squared_distance
+from gujax.attacks.inversion.priors import (
     Initialize,
     Projection,
     Regularizer,
@@ -14,8 +16,6 @@ from gujax.attacks.inversion.inputs import (
     standard_normal,
     total_variation,
 )
-from gujax.attacks.inversion.leaves import LeafWeights, every_leaf
-from gujax.attacks.inversion.matching import MatchingLoss, cosine_distance, squared_distance
 from gujax.validation import check_count, check_nonnegative, check_positive
 
 _MEMORY_SIZE = 100  # of L-BFGS; PyTorch's default, with which DLG was published

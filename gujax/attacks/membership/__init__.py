@@ -5,9 +5,10 @@ models, each model takes its turn as the target and the other M − 1 are its sh
 """
 
 from gujax._extras import extra
+from gujax.statistics import Interval
 
 with extra("attacks"):
-    from gujax.attacks.membership.evaluation import AttackResult, Estimate, evaluate_attack
+    from gujax.attacks.membership.evaluation import AttackResult, evaluate_attack
     from gujax.attacks.membership.lira import lira
     from gujax.attacks.membership.rmia import rmia
     from gujax.attacks.membership.signals import (
@@ -15,6 +16,8 @@ with extra("attacks"):
         loss_threshold,
         scaled_confidence,
     )
+
+Estimate = Interval  # deprecated name
 
 __all__ = [
     "AttackResult",

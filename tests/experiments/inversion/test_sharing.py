@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from experiments.framework.errors import UserError
-from experiments.inversion import Setting, Space, Victims, attacking, build_sharings, rows, share
+from experiments.inversion import (
+    Setting,
+    Space,
+    Victims,
+    attacking,
+    build_shared_updates,
+    rows,
+    share,
+)
 from experiments.inversion.attacking import Outcome
 from experiments.tasks.task import Task
 from gujax import data, models, training
@@ -47,31 +55,31 @@ def victims(task):
     return Victims(split.x, split.y, split.ids)
 
 
-def shared(task, params, name, **setting):
-    (sharing,) = build_sharings(task, [name], Setting(**setting))
-    return share(sharing, params, victims(task), KEY)
+def received(task, params, name, **setting):
+    (shared,) = build_shared_updates(task, [name], Setting(**setting))
+    return share(shared, params, victims(task), KEY)
 
 
-def updates(shared):
-    count = len(jax.tree.leaves(shared.updates)[0])
-    return [flat(jax.tree.map(lambda leaf, i=i: leaf[i], shared.updates)) for i in range(count)]
+def updates(received):
+    count = len(jax.tree.leaves(received.updates)[0])
+    return [flat(jax.tree.map(lambda leaf, i=i: leaf[i], received.updates)) for i in range(count)]
 
 
 @pytest.mark.parametrize(("name", "size"), [("none", 1), ("batch:2", 2), ("batch:4", 4)])
 def test_mean_gradients_are_shared(task, params, gradients, name, size):
-    found = updates(shared(task, params, name))
+    found = updates(received(task, params, name))
     expected = np.reshape(gradients, (SIZE // size, size, -1)).mean(axis=1)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["none", "precode", "local_steps:2"])
 def test_searches_may_see_the_same_update_with_another_curvature(task, name):
-    (sharing,) = build_sharings(task, [name])
-    params, x = sharing.model.init(KEY), task.dataset.train.x[: sharing.num_examples]
+    (shared,) = build_shared_updates(task, [name])
+    params, x = shared.model.init(KEY), task.dataset.train.x[: shared.num_examples]
 
     def squared_norm(x, sharpness):
-        model_of_update = sharing.naive.model_of_update(sharpness)
-        assert model_of_update == sharing.naive.model_of_update(sharpness)  # compiled once
+        model_of_update = shared.naive.model_of_update(sharpness)
+        assert model_of_update == shared.naive.model_of_update(sharpness)  # compiled once
         update = model_of_update(params, (x, np.zeros(len(x), int)))
         return sum((leaf**2).sum() for leaf in jax.tree.leaves(update))
 
@@ -81,9 +89,9 @@ def test_searches_may_see_the_same_update_with_another_curvature(task, name):
 
 
 def test_noise_is_relative_to_the_update(task, params, gradients):
-    (sharing,) = build_sharings(task, ["laplacian:2"])
+    (shared,) = build_shared_updates(task, ["laplacian:2"])
     many = [
-        np.subtract(updates(share(sharing, params, victims(task), key)), gradients)
+        np.subtract(updates(share(shared, params, victims(task), key)), gradients)
         for key in jax.random.split(KEY, 40)
     ]
     rms = np.sqrt(np.mean(np.square(gradients), axis=1))
@@ -91,14 +99,14 @@ def test_noise_is_relative_to_the_update(task, params, gradients):
 
 
 def test_pruning_keeps_the_largest_of_every_leaf(task, params, gradients):
-    (first, *_) = updates(shared(task, params, "prune:0.5"))
+    (first, *_) = updates(received(task, params, "prune:0.5"))
     kept = first != 0
     np.testing.assert_allclose(first[kept], gradients[0][kept], atol=1e-6)
     assert 0.3 < kept.mean() < 0.55
 
 
 def test_local_steps_are_a_walk(task, params):
-    (found,) = updates(shared(task, params, "local_steps:4", local_learning_rate=0.3))
+    (found,) = updates(received(task, params, "local_steps:4", local_learning_rate=0.3))
     split, here = task.dataset.train, params
     gradient_of = jax.jit(jax.grad(task.loss_fn))
     for x, y in zip(split.x, split.y):
@@ -109,29 +117,34 @@ def test_local_steps_are_a_walk(task, params):
 
 @pytest.mark.parametrize(("name", "weights"), [("gate:0.5", [0, 1]), ("clip:0.05", None)])
 def test_what_the_attacker_is_told_explains_what_is_released(task, params, name, weights):
-    found = shared(task, params, name, crowd=4)
-    view = found.sharing.adaptive
+    found = received(task, params, name, crowd=4)
+    adversary = found.shared.adaptive
     x, _ = jax.tree.map(lambda leaf: leaf[0], found.examples)
-    told = jax.jit(view.told)(params, jax.tree.map(lambda leaf: leaf[0], found.examples))
+    side_information = jax.jit(adversary.side_information)(
+        params, jax.tree.map(lambda leaf: leaf[0], found.examples)
+    )
     if weights:
-        assert set(np.asarray(told[1]).tolist()) == set(weights)
+        assert set(np.asarray(side_information[1]).tolist()) == set(weights)
     else:
-        assert np.ptp(told[1]) > 0
-    expected, observed = flat(jax.jit(view.model_of_update())(params, (x, told))), updates(found)[0]
+        assert np.ptp(side_information[1]) > 0
+    expected, observed = (
+        flat(jax.jit(adversary.model_of_update())(params, (x, side_information))),
+        updates(found)[0],
+    )
     cosine = expected @ observed / np.linalg.norm(expected) / np.linalg.norm(observed)
     assert cosine == pytest.approx(1, abs=1e-5)
 
 
 def test_a_bottleneck_and_its_noise(task):
-    sharings = build_sharings(task, ["precode", "ppp:1"])
-    params = jax.jit(sharings[0].model.init)(KEY)
+    shared_updates = build_shared_updates(task, ["precode", "ppp:1"])
+    params = jax.jit(shared_updates[0].model.init)(KEY)
     (a, b), (c, d) = (
-        [share(sharing, params, victims(task), key).updates for key in jax.random.split(KEY)]
-        for sharing in sharings
+        [share(shared, params, victims(task), key).updates for key in jax.random.split(KEY)]
+        for shared in shared_updates
     )
-    stochastic = sharings[0].stochastic
+    stochastic = shared_updates[0].stochastic
     assert "layers/2/bottleneck/encoder/kernel" in stochastic
-    assert sharings[0].last_layer == "layers/2/layer"
+    assert shared_updates[0].last_layer == "layers/2/layer"
     for (path, one), (_, other) in zip(named_leaves(a), named_leaves(b)):
         assert (np.asarray(one) != np.asarray(other)).any(), path
     # The direction of the first layer's gradient is the input's, whatever the noise.
@@ -141,7 +154,7 @@ def test_a_bottleneck_and_its_noise(task):
 
 
 def test_labels_of_a_batch_are_counted_in_any_order(task, params):
-    found = shared(task, params, "batch:4")
+    found = received(task, params, "batch:4")
     outcome = attacking.attack(found, "labels", None, KEY)
     expected = np.sort(task.dataset.train.y)
     if (np.sort(outcome.labels) == expected).all():
@@ -153,7 +166,7 @@ def test_labels_of_a_batch_are_counted_in_any_order(task, params):
 
 @pytest.fixture(scope="module")
 def plain(task, params):
-    return shared(task, params, "none")
+    return received(task, params, "none")
 
 
 class TestRows:
@@ -191,26 +204,28 @@ class TestRows:
 
 def test_examples_that_do_not_divide(task, params):
     with pytest.raises(UserError, match="--victims 4 must be a multiple of the 3 examples"):
-        shared(task, params, "batch:3")
+        received(task, params, "batch:3")
 
 
 def test_an_attack_is_compiled_once_for_all_seeds(task):
     space = Space((0.0,), (1.0,), is_image=True)
-    effort = attacking.Effort(space, 3, 0.1, 0.1)
-    view = partial(attacking.inverting_gradients, effort=effort)
-    first, second = (build_sharings(task, ["none"])[0].naive for _ in range(2))
-    assert view(first) is view(second)
+    budget = attacking.SearchBudget(space, 3, 0.1, 0.1)
+    adversary = partial(attacking.inverting_gradients, budget=budget)
+    first, second = (build_shared_updates(task, ["none"])[0].naive for _ in range(2))
+    assert adversary(first) is adversary(second)
 
 
 def test_a_defense_that_is_named_twice_is_attacked_once(task):
-    labels = [s.label for s in build_sharings(task, ["gaussian", "gaussian:1", "none", "none"])]
+    labels = [
+        s.label for s in build_shared_updates(task, ["gaussian", "gaussian:1", "none", "none"])
+    ]
     assert labels == ["Gaussian noise 1", "no defense"]
     with pytest.raises(UserError, match="'batch:inf' is not a finite number"):
-        build_sharings(task, ["batch:inf"])
+        build_shared_updates(task, ["batch:inf"])
 
 
 def test_whoever_attacks_inputs_of_a_bottleneck_also_does_so_knowing_of_it(task):
-    (precode,) = build_sharings(task, ["precode"])
+    (precode,) = build_shared_updates(task, ["precode"])
     assert attacking.applicable(precode, ["dlg"]) == ["adaptive", "dlg"]
     assert attacking.applicable(precode, ["analytic"]) == ["adaptive", "analytic"]
     assert attacking.applicable(precode, ["idlg", "labels"]) == ["idlg", "labels"]
