@@ -66,6 +66,8 @@ class Report:
         words: What else the template speaks of: options, the task, results, numbers.
         claims_note: The rule of the verdicts, below their table.
         file: Name of the page.
+        name: What the terminal calls it.
+        remarks: Sentences that the terminal shows below the tables.
     """
 
     template: Path
@@ -76,6 +78,8 @@ class Report:
     words: Mapping[str, Any] = field(default_factory=dict)
     claims_note: str = ""
     file: str = "report.html"
+    name: str = "report"
+    remarks: Sequence[str] = ()
 
     @cached_property
     def _all_tables(self) -> dict[str, Table]:
@@ -117,6 +121,8 @@ class Report:
         for name in self.terminal:
             if name in self._all_tables:
                 console.print(to_terminal(self._all_tables[name]))
+        for remark in self.remarks:
+            console.print(remark, markup=False, highlight=False, soft_wrap=True)
 
 
 def _inline(path: Path) -> str:
