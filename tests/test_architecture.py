@@ -29,7 +29,7 @@ LAYERS = (
     ("experiments.jobs",),
     ("experiments",),
 )
-CORE = tuple(f"gujax.{n}" for n in "validation trees gradients uniqueness transforms".split())
+CORE = (
     "gujax.validation",
     "gujax.trees",
     "gujax.gradients",
