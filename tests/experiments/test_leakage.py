@@ -58,6 +58,7 @@ def test_the_run_is_complete_and_has_every_file(run):
         "status.json",
         "summary.json",
         "results.parquet",
+        "tables.md",
         "claims.json",
         "report.html",
         "layers.parquet",
