@@ -12,7 +12,7 @@ from experiments.framework.progress import progress
 from experiments.jobs.compare import report
 from experiments.membership import analysis, frames, runs
 from experiments.membership.cost import reference_costs
-from experiments.membership.defenses import Defense, Family
+from experiments.membership.defenses import Defense
 from experiments.report.tables import to_terminal
 from experiments.tasks.recipe import load_recipes
 from experiments.tasks.task import ModelName, load_task
@@ -52,7 +52,7 @@ class Options:
     dataset: str = "digits"
     model: ModelName = "mlp"
     hidden: tuple[int, ...] = (128,)
-    defenses: tuple[Family, ...] = ("sgd", "gate", "clip", "censor", "dp_sgd")
+    defenses: tuple[str, ...] = ("sgd", "gate", "clip", "censor", "dp_sgd")
     seeds: int = 3
     shadow_models: int = 16
     epochs: int | None = None
@@ -82,7 +82,6 @@ def run(options: Options) -> int:
             options.seeds,
             options.shadow_models,
             options.epochs,
-            options.delta,
             options.relative_ridge,
         )
         with progress(console, len(defenses) * options.seeds + 3) as steps:
@@ -110,7 +109,7 @@ def run(options: Options) -> int:
 
 def chosen_defenses(options: Options) -> list[Defense]:
     """The rows of the comparison, in the order of the options."""
-    variants: dict[Family, list[Defense]] = {
+    variants: dict[str, list[Defense]] = {
         "sgd": [Defense("SGD", "sgd")],
         "gate": [Defense(f"gate q={options.gate_quantile:g}", "gate", options.gate_quantile)],
         "clip": [Defense(f"clip {options.clip_cap:g}", "clip", options.clip_cap)],
@@ -119,7 +118,9 @@ def chosen_defenses(options: Options) -> list[Defense]:
             Defense(f"censor {100 * share:g} %", "censor", share)
             for share in options.censor_fractions
         ],
-        "dp_sgd": [Defense(f"DP-SGD ε={eps:g}", "dp_sgd", eps) for eps in options.epsilons],
+        "dp_sgd": [
+            Defense(f"DP-SGD ε={eps:g}", "dp_sgd", eps, options.delta) for eps in options.epsilons
+        ],
     }
     return [defense for family in dict.fromkeys(options.defenses) for defense in variants[family]]
 
