@@ -106,6 +106,11 @@ class DefenseOptions(RunOptions):
         """What the names stand for, each once."""
         return parse_defenses(self.named, self.delta)
 
+    @property
+    def chosen_and_plain(self) -> list[Defense]:
+        """The same after plain SGD, which all are compared with."""
+        return parse_defenses(("sgd", *self.named), self.delta)
+
 
 def _field(options: Any) -> str:
     return "defenses" if hasattr(options, "defenses") else "defense"
