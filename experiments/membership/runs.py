@@ -83,7 +83,7 @@ def train_all(
     """
     results: list[DefenseRun] = []
     for defense in defenses:
-        recipe = book.find(defense.family, defense.epsilon)
+        recipe = book.find(defense.family, defense.strength)
         plain = results[0].seeds if results else None
         results.append(_train_defense(task, defense, recipe, settings, plain, steps))
     return results

@@ -102,7 +102,7 @@ def shared_legend(drawn: Figure, axes: Axes, place: str = "upper", **options: An
         **options: Further arguments of `Figure.legend`.
     """
     handles, labels = axes.get_legend_handles_labels()
-    where = f"outside {place} center"
+    where: Any = f"outside {place} center"
     drawn.legend(handles, labels, loc=where, ncols=len(labels), frameon=False, **options)
 
 

@@ -1,5 +1,6 @@
 """DP-SGD: clipped gradients and noise, with a guarantee."""
 
+from experiments.framework.errors import UserError
 from experiments.membership.defenses._method import Method, Place, Privacy, Strength
 from experiments.tasks.recipe import Recipe
 from gujax import transforms
@@ -9,8 +10,13 @@ from gujax.training import BatchPlan
 def account(
     epsilon: float, delta: float, plan: BatchPlan, num_steps: int, recipe: Recipe
 ) -> Privacy:
-    """Noise for a target ε, and the ε that is spent with it."""
-    assert recipe.l2_norm_clip is not None
+    """Noise for a target ε, and the ε that is spent with it.
+
+    Raises:
+        UserError: The recipe is that of a method without a clipping norm.
+    """
+    if recipe.l2_norm_clip is None:
+        raise UserError("the recipes hold none for 'dp_sgd'; run the `tune` job")
     noise = transforms.calibrate_noise_multiplier(epsilon, delta, plan.sampling_rate, num_steps)
     spent = transforms.epsilon_spent(noise, delta, plan.sampling_rate, num_steps)
     return Privacy(spent, delta, plan.sampling_rate, num_steps, recipe.l2_norm_clip, noise)
