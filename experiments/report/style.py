@@ -103,7 +103,9 @@ def shared_legend(drawn: Figure, axes: Axes, place: str = "upper", **options: An
     """
     handles, labels = axes.get_legend_handles_labels()
     where: Any = f"outside {place} center"
-    drawn.legend(handles, labels, loc=where, ncols=len(labels), frameon=False, **options)
+    longest = 0.085 * max(map(len, labels), default=0) + 0.5  # inches
+    ncols = max(1, min(len(labels), int(drawn.get_figwidth() / longest)))
+    drawn.legend(handles, labels, loc=where, ncols=ncols, frameon=False, **options)
 
 
 def save(drawn: Figure, path: Path) -> Path:

@@ -14,7 +14,7 @@ from experiments.framework.command_line import main
 from experiments.framework.results import Entry, Results, entry
 from experiments.framework.run_directory import is_complete
 from experiments.jobs.censoring import Options, cases
-from experiments.jobs.censoring.cases import Kinds, Sizes, load_cases
+from experiments.jobs.censoring.cases import load_cases
 from experiments.jobs.censoring.claims import MARGIN, SUBSTANTIAL, claims, effects
 from experiments.membership.attacks import measures
 
@@ -66,12 +66,10 @@ def test_verdicts(rates, accuracy, verdict):
     assert {claim.verdict for claim in found} == {verdict}
 
 
-KINDS = Kinds((8,), (8,), Sizes(100, 4), Sizes(50, 4), 30)
-
-
 def test_what_cannot_be_loaded_is_left_out_unless_it_was_named(monkeypatch, capsys):
     monkeypatch.setattr(cases, "DEFAULT", ("digits", "no_such_data"))
-    (case,) = load_cases(None, KINDS, Console())
+    options = Options(shadow_models=4, train_size=100, test_size=30, convnet_train_size=50)
+    (case,) = load_cases(options, Console())
     assert "left out: data set 'no_such_data' is unknown" in capsys.readouterr().out
     assert (len(case.task.dataset.train), len(case.task.dataset.test)) == (100, 30)
     assert main(["censoring", "--datasets", "no_such_data"]) == 2

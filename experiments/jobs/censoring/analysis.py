@@ -19,7 +19,7 @@ def analyze(plan: Plan, runs: Runs) -> Iterator[Entry]:
         case = plan.cases[name]
         yield entry("train_size", len(case.task.dataset.train), dataset=name)
         yield entry("test_size", len(case.task.dataset.test), dataset=name)
-        yield entry("shadow_models", case.sizes.shadow_models, dataset=name)
+        yield entry("shadow_models", case.shadow_models, dataset=name)
         for run in of_dataset:
             yield from defense_entries(run, dataset=name)
         others = [run for run in of_dataset if not run.defense.removes]

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
-from experiments.jobs.censoring.cases import Case, Kinds, Sizes, load_cases
+from experiments.jobs.censoring.cases import Case, load_cases
 from experiments.jobs.censoring.options import Options
 from experiments.membership import frames as membership_frames
 from experiments.membership.runs import DefenseRun, Settings, train_all
@@ -40,15 +40,7 @@ class Plan:
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed; says which data sets are left out."""
-    kinds = Kinds(
-        options.hidden,
-        options.channels,
-        Sizes(options.train_size, options.shadow_models, options.epochs),
-        Sizes(options.convnet_train_size, options.convnet_shadow_models, options.convnet_epochs),
-        options.test_size,
-    )
-    loaded = load_cases(options.datasets, kinds, Console())
-    cases = {case.task.dataset.name: case for case in loaded}
+    cases = {case.task.dataset.name: case for case in load_cases(options, Console())}
     return Plan(options, cases, {name: load_recipes(name) for name in cases})
 
 
@@ -57,11 +49,10 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Runs:
     del directory
     options, runs = plan.options, {}
     for name, case in plan.cases.items():
-        sizes = case.sizes
         settings = Settings(
             options.seeds,
-            sizes.shadow_models,
-            sizes.epochs,
+            case.shadow_models,
+            case.epochs,
             options.relative_ridge,
             measured=("sgd",),
         )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import Bbox
 
-from experiments.report.figures.series import Named, Series
+from experiments.report.figures.series import Named, Series, draw_points
 from experiments.report.labels import label_points
 from experiments.report.style import color, legend_beside, markers, new_figure
 from gujax.statistics import Interval
@@ -31,19 +31,7 @@ def privacy_utility(
         attack: Name of the attack.
     """
     figure, axes = new_figure(7.4, 4.8)
-    colors = [defense.color for defense in defenses]
-    for interval, tpr, tint, marker in zip(accuracy, true_positive_rate, colors, markers(colors)):
-        axes.errorbar(
-            tpr.mean,
-            interval.mean,
-            xerr=_error(tpr),
-            yerr=_error(interval),
-            fmt=marker,
-            color=tint,
-            markersize=7,
-            elinewidth=1,
-            capsize=2.5,
-        )
+    draw_points(axes, defenses, true_positive_rate, accuracy, markersize=7, capsize=2.5)
     axes.axvline(false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
     axes.set_xlabel(f"{attack}: true positives at {100 * false_positive_rate:g} % false positives")
     axes.set_ylabel("test accuracy")
@@ -67,7 +55,8 @@ def privacy_utility(
     bars = [
         box for tpr, acc in zip(true_positive_rate, accuracy) for box in _bar_boxes(axes, tpr, acc)
     ]
-    label_points(axes, x, y, [defense.label for defense in defenses], colors, bars)
+    labels, colors = zip(*((defense.label, defense.color) for defense in defenses))
+    label_points(axes, x, y, labels, colors, bars)
     return figure
 
 
@@ -190,7 +179,7 @@ def class_accuracy(
         axes.errorbar(
             np.arange(len(class_names)) + shift,
             [interval.mean for interval in intervals],
-            yerr=np.array([_error(interval) for interval in intervals])[:, :, 0].T,
+            yerr=np.nan_to_num([interval.half_width for interval in intervals]),
             fmt=marker,
             color=defense.color,
             label=defense.label,
@@ -210,17 +199,11 @@ def class_accuracy(
     return figure
 
 
-def _error(interval: Interval) -> Float[np.ndarray, "2 1"]:
-    """Distances from the mean to the interval's ends; zero where they are unknown."""
-    ends = np.array([[interval.mean - interval.low], [interval.high - interval.mean]])
-    return np.nan_to_num(ends)
-
-
 def _bar_boxes(axes, horizontal: Interval, vertical: Interval) -> list[Bbox]:
     """Boxes, in pixels, round the error bars of one point."""
-    dx, dy = _error(horizontal)[:, 0], _error(vertical)[:, 0]
+    dx, dy = np.nan_to_num((horizontal.half_width, vertical.half_width))
     x, y = horizontal.mean, vertical.mean
-    corners = [((x - dx[0], y), (x + dx[1], y)), ((x, y - dy[0]), (x, y + dy[1]))]
+    corners = [((x - dx, y), (x + dx, y)), ((x, y - dy), (x, y + dy))]
     boxes = []
     for start, end in corners:
         (x0, y0), (x1, y1) = axes.transData.transform([start, end])

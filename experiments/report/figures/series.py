@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from matplotlib.axes import Axes
 
-from experiments.report.style import color
+from experiments.report.style import color, markers
+from gujax.statistics import Interval
 
 
 class Named(Protocol):
@@ -47,3 +49,29 @@ class Series:
         axes.fill_between(self.x, self.low, self.high, color=tint, alpha=0.18, linewidth=0)
         look: dict[str, Any] = {"linewidth": 1.6, "markersize": 3.5, "label": self.label, **line}
         axes.plot(self.x, self.mean, style, color=tint, **look)
+
+
+def draw_points(
+    axes: Axes, named: Sequence[Named], x: Sequence[Interval], y: Sequence[Interval], **look: Any
+) -> None:
+    """A point with error bars in both directions for each of several things.
+
+    Args:
+        axes: Where.
+        named: Names, of the legend, and colours; those that share one differ in marker.
+        x: Horizontal positions.
+        y: Vertical positions.
+        **look: Further arguments of `Axes.errorbar`.
+    """
+    for one, marker, across, up in zip(named, markers([one.color for one in named]), x, y):
+        axes.errorbar(
+            across.mean,
+            up.mean,
+            xerr=np.nan_to_num(across.half_width),
+            yerr=np.nan_to_num(up.half_width),
+            fmt=marker,
+            color=one.color,
+            elinewidth=1,
+            label=one.label,
+            **look,
+        )

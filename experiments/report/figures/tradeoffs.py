@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from experiments.report.figures.series import Named, Series
-from experiments.report.style import grid, markers, shared_legend
+from experiments.report.figures.series import Named, Series, draw_points
+from experiments.report.style import grid, shared_legend
 from gujax.statistics import Interval
 
 _PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}")  # the axis' label has the unit
@@ -33,21 +32,8 @@ def tradeoffs(defenses: Sequence[Named], panels: Sequence[Sequence[TradeoffPanel
     """
     size = 2.7 * len(panels[0]) + 0.6, 2.6 * len(panels) + 0.8
     figure, all_axes, pairs = grid(*size, panels, sharey="col")
-    shapes = markers([defense.color for defense in defenses])
     for axes, panel in pairs:
-        points = zip(defenses, shapes, panel.accuracy, panel.true_positive_rate)
-        for defense, marker, accuracy, tpr in points:
-            axes.errorbar(
-                tpr.mean,
-                accuracy.mean,
-                xerr=np.nan_to_num(tpr.half_width),
-                yerr=np.nan_to_num(accuracy.half_width),
-                fmt=marker,
-                color=defense.color,
-                markersize=6,
-                elinewidth=1,
-                label=defense.label,
-            )
+        draw_points(axes, defenses, panel.true_positive_rate, panel.accuracy, markersize=6)
         axes.axvline(panel.false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
         axes.set_xlabel(f"TPR at {100 * panel.false_positive_rate:g} % FPR (%)")
         axes.set_xlim(left=0)  # no rate is negative, whatever the symmetric interval says
