@@ -81,7 +81,7 @@ class Entry(NamedTuple):
     keys: Mapping[str, Key]
 
 
-def entry(measure: str, values: ArrayLike, unit: str = "", /, **keys: Key) -> Entry:
+def entry(measure: str, values: ArrayLike | None, unit: str = "", /, **keys: Key) -> Entry:
     """One quantity.
 
     Args:

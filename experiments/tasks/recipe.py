@@ -68,22 +68,22 @@ class RecipeBook:
     dataset: str
     search: Mapping
 
-    def find(self, family: str, epsilon: float | None = None) -> Recipe:
-        """The recipe of a defense; DP-SGD takes that of the nearest tuned ε.
+    def find(self, family: str, strength: float | None = None) -> Recipe:
+        """The recipe of a defense.
+
+        Args:
+            family: Its family. What has no search of its own trains as plain SGD does.
+            strength: Of several that were tuned for one family ("dp_sgd eps=2"), the recipe of the
+                nearest is taken.
 
         Raises:
             UserError: No recipe for this family.
         """
-        if family != "dp_sgd":
-            # What has no search of its own trains as plain SGD does.
-            found = self.recipes.get(family, self.recipes.get("sgd"))
-        else:
-            assert epsilon is not None
-            tuned = [key for key in self.recipes if key.startswith("dp_sgd eps=")]
-            nearest = min(
-                tuned, key=lambda key: abs(float(key.split("=")[1]) - epsilon), default=None
-            )
-            found = self.recipes[nearest] if nearest else None
+        found = self.recipes.get(family, self.recipes.get("sgd"))
+        if strength is not None:
+            tuned = [key for key in self.recipes if key.startswith(f"{family} ")]
+            away = {key: abs(float(key.split("=")[1]) - strength) for key in tuned}
+            found = self.recipes[min(away, key=away.__getitem__)] if away else found
         if found is None:
             raise UserError(f"the recipes hold none for '{family}'; run the `tune` job")
         return found

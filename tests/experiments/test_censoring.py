@@ -1,74 +1,75 @@
 """Censoring against DP-SGD: the rule of the claim, and a tiny run of the command line."""
 
-import json
 import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 from rich.console import Console
 
 from experiments.framework.command_line import main
+from experiments.framework.results import Entry, Results, entry
 from experiments.framework.run_directory import is_complete
-from experiments.framework.seeds import over_seeds
-from experiments.jobs.censoring import cases
-from experiments.jobs.censoring.cases import Kinds, Sizes, load_cases
+from experiments.jobs.censoring import Options, cases
+from experiments.jobs.censoring.cases import load_cases
 from experiments.jobs.censoring.claims import MARGIN, SUBSTANTIAL, claims, effects
 from experiments.membership.attacks import measures
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
 
-def of_dataset(censor_rates, dp_rates, censor_accuracy, dp_accuracy):
-    def entry(family, strength, rates, accuracy):
-        best = {"best": {"tpr_at_1pct": over_seeds(rates)}}
-        return {
-            "family": family,
-            "strength": strength,
-            "test_accuracy": over_seeds(accuracy),
-            "attacks": best,
-        }
+CENSOR, PRIVATE = "censor 10 %", "DP-SGD ε=8"
 
-    defenses = {
-        "censor 10 %": entry("censor", 0.1, censor_rates, censor_accuracy),
-        "DP": entry("dp_sgd", 8.0, dp_rates, dp_accuracy),
-    }
-    kept = {"censor 10 %": {label: entry["attacks"] for label, entry in defenses.items()}}
-    return {"defenses": defenses, "on_kept": kept}
+
+def of_dataset(censor_rates, dp_rates, censor_accuracy, dp_accuracy):
+    best = {"defense": CENSOR, "attack": "best"}
+    rates = {CENSOR: censor_rates, PRIVATE: dp_rates}
+    return Results(
+        [
+            *(entry("tpr_at_1pct", r, defense=d, attack="best") for d, r in rates.items()),
+            entry("tpr_at_1pct", censor_rates, **best, kept="own"),
+            entry("tpr_at_1pct", dp_rates, **best, kept=PRIVATE),
+            entry("test_accuracy", censor_accuracy, defense=CENSOR),
+            entry("test_accuracy", dp_accuracy, defense=PRIVATE),
+        ]
+    )
 
 
 def test_effects_are_the_rule_of_the_claim():
     measured = of_dataset([0.02, 0.03], [0.015, 0.021], [0.95, 0.96], [0.9, 0.92])
-    privacy, accuracy = effects(measured, 0.1, "members")
+    privacy, accuracy = effects(measured, CENSOR, [PRIVATE], "members")
     assert privacy.mean == pytest.approx(MARGIN - (0.005 + 0.009) / 2)
     assert accuracy.mean == pytest.approx((0.05 + 0.04) / 2 - SUBSTANTIAL)
     # t interval of two values: half their difference times t(0.975, 1) = 12.7062.
     assert privacy.high - privacy.mean == pytest.approx(0.002 * 12.7062, rel=1e-4)
+    assert effects(measured, CENSOR, [PRIVATE], "kept") == [privacy, accuracy]
 
 
 @pytest.mark.parametrize(
     ("rates", "accuracy", "verdict"),
     [
         ([0.020, 0.021, 0.022], [0.95, 0.951, 0.952], "reproduced"),
-        ([0.040, 0.041, 0.042], [0.95, 0.951, 0.952], "not reproduced"),
-        ([0.020, 0.030, 0.022], [0.95, 0.951, 0.952], "partly reproduced"),
+        ([0.040, 0.041, 0.042], [0.95, 0.951, 0.952], "contradicted"),
+        ([0.020, 0.030, 0.022], [0.95, 0.951, 0.952], "partly"),
+        ([0.020, 0.030, 0.022], [0.90, 0.951, 0.952], "not told apart"),
     ],
 )
 def test_verdicts(rates, accuracy, verdict):
-    summary = {"d": of_dataset(rates, [0.020, 0.021, 0.022], accuracy, [0.9, 0.901, 0.902])}
-    found = claims(summary, 0.1)
+    measured = of_dataset(rates, [0.020, 0.021, 0.022], accuracy, [0.9, 0.901, 0.902])
+    results = Results(Entry(m, v, {"dataset": "d", **keys}) for m, v, keys in measured.entries)
+    options = Options(defenses=("censor:0.1", "censor:0.2", "dp_sgd:8"))
+    found = claims(SimpleNamespace(options=options), results)
     assert [claim.key for claim in found] == ["censoring_d_members", "censoring_d_kept"]
     assert {claim.verdict for claim in found} == {verdict}
 
 
-KINDS = Kinds((8,), (8,), Sizes(100, 4), Sizes(50, 4), 30)
-
-
 def test_what_cannot_be_loaded_is_left_out_unless_it_was_named(monkeypatch, capsys):
     monkeypatch.setattr(cases, "DEFAULT", ("digits", "no_such_data"))
-    (case,) = load_cases(None, KINDS, Console())
+    options = Options(shadow_models=4, train_size=100, test_size=30, convnet_train_size=50)
+    (case,) = load_cases(options, Console())
     assert "left out: data set 'no_such_data' is unknown" in capsys.readouterr().out
     assert (len(case.task.dataset.train), len(case.task.dataset.test)) == (100, 30)
     assert main(["censoring", "--datasets", "no_such_data"]) == 2
@@ -80,8 +81,8 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("censoring") / "run"
     command = (
         f"censoring --datasets digits --seeds {SEEDS} --shadow-models {MODELS} "
-        f"--train-size {EXAMPLES} --test-size 90 --epochs 2 --hidden 16 --fractions 0.1 "
-        f"--epsilons 8 --out {out}"
+        f"--train-size {EXAMPLES} --test-size 90 --epochs 2 --hidden 16 "
+        f"--defenses censor:0.1 dp_sgd:8 --out {out}"
     )
     done = subprocess.run(
         [sys.executable, "-m", "experiments", *command.split()],
@@ -106,7 +107,7 @@ def test_the_run_is_complete_and_its_report_loads_nothing(run):
 
 def test_attacks_follow_from_the_scores_counted_both_ways(run):
     out, _ = run
-    summary = json.loads((out / "summary.json").read_text())["digits"]
+    results = Results.read(out / "results.parquet").where(dataset="digits")
     scores = pl.read_parquet(out / "digits" / "scores.parquet").sort("model", "id")
 
     def matrix(label, seed, column):
@@ -116,14 +117,17 @@ def test_attacks_follow_from_the_scores_counted_both_ways(run):
     for seed in range(SEEDS):
         removed = matrix("censor 10 %", seed, "removed")
         assert removed.sum() == MODELS * EXAMPLES / 2 * 0.1
-        for label, entry in summary["defenses"].items():
+        for label in results.values("defense"):
             members = matrix(label, seed, "member")
-            on_kept = summary["on_kept"]["censor 10 %"][label]
+            whose = "own" if label == CENSOR else label
             for attack in ("lira", "rmia"):
                 found = matrix(label, seed, attack)
-                for of_attack, include in ((entry["attacks"], None), (on_kept, ~removed)):
+                for keys, include in (
+                    ({"defense": label}, None),
+                    ({"defense": CENSOR, "kept": whose}, ~removed),
+                ):
                     expected = measures(found, members, include)["tpr_at_1pct"]
-                    shown = of_attack[attack]["tpr_at_1pct"]["per_seed"][seed]
+                    shown = results.get("tpr_at_1pct", attack=attack, **keys).values[seed]
                     assert shown == pytest.approx(expected, abs=1e-12)
 
 
@@ -138,7 +142,9 @@ def test_only_plain_sgd_is_audited(run):
     ("arguments", "says"),
     [
         (["--fractions", "0.1", "1"], "--fractions 1.0"),
-        (["--tested-fraction", "0.5"], "--tested-fraction 0.5 must be one of --fractions"),
+        (["--tested-fraction", "0.5"], "--tested-fraction 0.5 must be one that --defenses"),
+        (["--defenses", "censor:0.1"], "--defenses names no dp_sgd"),
+        (["--datasets"], "--datasets is empty"),
         (["--epsilons", "-1"], "--epsilons -1.0"),
         (["--convnet-shadow-models", "5"], "--convnet-shadow-models 5"),
         (["--test-size", "0"], "--test-size 0"),
@@ -148,3 +154,10 @@ def test_only_plain_sgd_is_audited(run):
 def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
     assert main(["censoring", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_options_of_earlier_versions_name_what_is_compared():
+    old = Options(fractions=(0.1, 0.3), epsilons=(8.0,), delta=1e-4)
+    labels = [defense.label for defense in old.chosen_and_plain]
+    assert labels == ["SGD", "censor 10 %", "censor 30 %", "DP-SGD ε=8"]
+    assert old.of("dp_sgd")[0].delta == 1e-4

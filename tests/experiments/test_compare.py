@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
 from experiments.membership.attacks import auc_per_example, measures
 
@@ -21,9 +22,7 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("compare") / "run"
     command = (
         f"compare --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
-        f"--hidden 16 --defenses sgd clip censor dp_sgd --censor-fractions 0.1 --epsilons 8 "
-        "--other-ridges 1 "
-        f"--out {out}"
+        f"--hidden 16 --defenses sgd clip censor:0.1 dp_sgd:8 --other-ridges 1 --out {out}"
     )
     done = subprocess.run(
         [sys.executable, "-m", "experiments", *command.split()],
@@ -36,8 +35,8 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def summary(run):
-    return json.loads((run[0] / "summary.json").read_text())["defenses"]
+def results(run):
+    return Results.read(run[0] / "results.parquet")
 
 
 def _matrix(frame, column):
@@ -52,6 +51,7 @@ def test_the_run_is_complete_and_has_every_file(run):
         "status.json",
         "summary.json",
         "report.html",
+        "results.parquet",
         "scores.parquet",
         "per_example.parquet",
         "test_accuracy.parquet",
@@ -61,19 +61,32 @@ def test_the_run_is_complete_and_has_every_file(run):
     }
 
 
-def test_attack_measures_follow_from_the_score_table(run, summary):
+def test_attack_measures_follow_from_the_score_table(run, results):
     scores = pl.read_parquet(run[0] / "scores.parquet")
-    assert len(scores) == len(summary) * SEEDS * MODELS * EXAMPLES
+    assert len(scores) == len(results.values("defense")) * SEEDS * MODELS * EXAMPLES
     for (label, seed), frame in scores.group_by("defense", "seed"):
         members = _matrix(frame, "member")
         assert members.sum() == MODELS * EXAMPLES / 2
+        of_seed = {}
         for attack in ("lira", "rmia", "loss"):
-            expected = measures(_matrix(frame, attack), members)
-            for name, of_measure in summary[label]["attacks"][attack].items():
-                assert of_measure["per_seed"][seed] == pytest.approx(expected[name], abs=1e-12)
-    for entry in summary.values():
-        auc = entry["attacks"]["lira"]["auc"]
-        assert auc["mean"] == pytest.approx(np.mean(auc["per_seed"]))
+            expected = of_seed[attack] = measures(_matrix(frame, attack), members)
+            for name, value in expected.items():
+                shown = results.get(name, defense=label, attack=attack)
+                assert shown.values[seed] == pytest.approx(value, abs=1e-12)
+        best = results.get("tpr_at_1pct", defense=label, attack="best").values[seed]
+        assert best == max(of_seed[attack]["tpr_at_1pct"] for attack in ("lira", "rmia"))
+
+
+def test_the_summary_holds_means_and_intervals_of_the_table(run, results):
+    summary = json.loads((run[0] / "summary.json").read_text())
+    for label in results.values("defense"):
+        auc = summary[label]["lira"]["auc"]
+        measured = results.get("auc", defense=label, attack="lira")
+        assert auc["per_seed"] == measured.values.tolist()
+        assert auc["mean"] == pytest.approx(np.mean(measured.values))
+        found = summary["headline"][f"{label}, LiRA TPR at 1 % FPR"]
+        assert found == summary[label]["lira"]["tpr_at_1pct"]
+        assert summary["headline"][f"{label}, test accuracy"] == summary[label]["test_accuracy"]
 
 
 def test_the_per_example_table_follows_from_the_score_table(run):
@@ -102,18 +115,18 @@ def test_the_per_example_table_follows_from_the_score_table(run):
     np.testing.assert_allclose(shown["attack_auc"], auc)
 
 
-def test_accuracies_follow_from_the_table_of_classes(run, summary):
+def test_accuracies_follow_from_the_table_of_classes(run, results):
     table = pl.read_parquet(run[0] / "test_accuracy.parquet")
     for (label, seed), frame in table.group_by("defense", "seed"):
-        entry = summary[label]
+        row = results.where(defense=label)
         overall = frame["correct"].sum() / frame["examples"].sum()
-        assert entry["test_accuracy"]["per_seed"][seed] == pytest.approx(overall)
+        assert row.get("test_accuracy").values[seed] == pytest.approx(overall)
         by_class = frame.group_by("class").agg(pl.col("correct").sum(), pl.col("examples").sum())
         worst = (by_class["correct"] / by_class["examples"]).min()
-        assert entry["worst_class_accuracy"]["per_seed"][seed] == pytest.approx(worst)
+        assert row.get("worst_class_accuracy").values[seed] == pytest.approx(worst)
 
 
-def test_censored_points_are_members_that_were_not_trained_on(run, summary):
+def test_censored_points_are_members_that_were_not_trained_on(run, results):
     scores = pl.read_parquet(run[0] / "scores.parquet")
     removed = scores.filter("removed")
     assert removed["defense"].unique().to_list() == ["censor 10 %"]
@@ -128,8 +141,17 @@ def test_censored_points_are_members_that_were_not_trained_on(run, summary):
     for _, frame in joined.group_by("seed", "model"):
         is_removed = frame["removed_right"].fill_null(False)
         assert frame.filter(is_removed)["nats"].min() >= frame.filter(~is_removed)["nats"].max()
-    kept = summary["censor 10 %"]["kept"]["auc"]
-    assert kept["per_seed"] != summary["censor 10 %"]["attacks"]["lira"]["auc"]["per_seed"]
+    for seed in range(SEEDS):
+        left = ~_matrix(removed_of(scores, seed), "removed")
+        for whose, label in (("own", "censor 10 %"), ("SGD", "SGD")):
+            frame = scores.filter((pl.col("defense") == label) & (pl.col("seed") == seed))
+            expected = measures(_matrix(frame, "lira"), _matrix(frame, "member"), left)["auc"]
+            keys = {"defense": "censor 10 %", "attack": "lira", "kept": whose}
+            assert results.get("auc", **keys).values[seed] == pytest.approx(expected)
+
+
+def removed_of(scores, seed):
+    return scores.filter((pl.col("defense") == "censor 10 %") & (pl.col("seed") == seed))
 
 
 def test_a_larger_ridge_discloses_less_of_the_same_models(run):
@@ -141,29 +163,33 @@ def test_a_larger_ridge_discloses_less_of_the_same_models(run):
     assert (large["mu"] < small["mu"]).all()
 
 
-def test_dp_sgd_states_its_guarantee(summary):
-    privacy = summary["DP-SGD ε=8"]["privacy"]
-    assert privacy["epsilon"] <= 8
-    assert privacy["epsilon"] == pytest.approx(8, rel=0.02)
-    assert privacy["delta"] == 1e-5
-    assert 0 < privacy["sampling_rate"] <= 1
-    assert summary["SGD"]["privacy"] is None
+def test_dp_sgd_states_its_guarantee(results):
+    privacy = results.where(defense="DP-SGD ε=8")
+    assert privacy.get("epsilon").mean <= 8
+    assert privacy.get("epsilon").mean == pytest.approx(8, rel=0.02)
+    assert privacy.get("delta").mean == 1e-5
+    assert 0 < privacy.get("sampling_rate").mean <= 1
+    assert results.find("epsilon", defense="SGD") is None
 
 
-def test_the_report_loads_nothing_and_shows_the_numbers(run, summary):
+def shown_accuracy(results, label):
+    return f"{100 * results.get('test_accuracy', defense=label).mean:.1f} ±"
+
+
+def test_the_report_loads_nothing_and_shows_the_numbers(run, results):
     page = (run[0] / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
     assert len(sources) == 5
     assert all(source.startswith("data:image/svg+xml;") for source in sources)
     assert "<script" not in page
-    for label, entry in summary.items():
+    for label in results.values("defense"):
         assert label in page
-        assert f"{100 * entry['test_accuracy']['mean']:.1f} ±" in page
+        assert shown_accuracy(results, label) in page
 
 
-def test_the_terminal_shows_the_table_and_where_the_report_is(run, summary):
+def test_the_terminal_shows_the_table_and_where_the_report_is(run, results):
     out, text = run
     assert str(out / "report.html") in text
-    for label, entry in summary.items():
+    for label in results.values("defense"):
         (row,) = [line for line in text.splitlines() if line.strip().startswith(label)][:1]
-        assert f"{100 * entry['test_accuracy']['mean']:.1f} ±" in row
+        assert shown_accuracy(results, label) in row

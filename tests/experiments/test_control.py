@@ -5,15 +5,17 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from experiments.framework.command_line import main
+from experiments.framework.results import Results, entry
 from experiments.framework.run_directory import is_complete
-from experiments.framework.seeds import over_seeds
+from experiments.jobs.control import Options
 from experiments.jobs.control.claims import claims
-from experiments.jobs.control.frontier import at_equal_accuracy, interpolate
+from experiments.jobs.control.frontier import Point, at_equal_accuracy, interpolate
 
 
 def test_between_settings_success_is_on_a_straight_line():
@@ -31,36 +33,45 @@ def test_a_method_whose_success_falls_linearly_is_read_exactly():
     slopes = np.array([0.5, 1.0, 1.5])
 
     def point(loss):
-        return {"accuracy": over_seeds(best - loss), "success": over_seeds(0.05 - slopes * loss)}
+        return Point(best - loss, 0.05 - slopes * loss)
 
     drops = (0.0, 0.01, 0.025, 0.05)
     found = at_equal_accuracy(point(0.0), [point(0.03), point(0.01)], drops)
     for drop, rate in zip(drops[:3], found):
-        np.testing.assert_allclose(rate["per_seed"], 0.05 - slopes * drop)
+        np.testing.assert_allclose(rate, 0.05 - slopes * drop)
     assert found[3] is None
 
 
 def test_a_loss_that_one_seed_does_not_reach_is_not_compared():
-    plain = {"accuracy": over_seeds([0.9, 0.9]), "success": over_seeds([0.1, 0.1])}
-    setting = {"accuracy": over_seeds([0.85, 0.89]), "success": over_seeds([0.0, 0.0])}
+    plain = Point(np.array([0.9, 0.9]), np.array([0.1, 0.1]))
+    setting = Point(np.array([0.85, 0.89]), np.array([0.0, 0.0]))
     assert at_equal_accuracy(plain, [setting], (0.02,)) == [None]
 
 
 def test_the_verdict_is_on_paired_differences_at_losses_that_both_reach():
-    censor = over_seeds([0.030, 0.034, 0.032])
-    summary = {
-        "drops": [0.01, 0.02, 0.04],
-        "at_drops": {
-            "censor": [censor, censor, None],
-            "gate": [over_seeds([0.020, 0.024, 0.021]), None, over_seeds([0.9, 0.9, 0.9])],
-            "clip": [over_seeds([0.040, 0.041, 0.044]), None, None],
-            "budget": [None, None, None],
-        },
+    censor = [0.030, 0.034, 0.032]
+    rates = {
+        "gate": {0.01: [0.020, 0.024, 0.021], 0.04: [0.9, 0.9, 0.9]},
+        "clip": {0.01: [0.040, 0.041, 0.044]},
+        "budget": {},
+        "censor": {0.01: censor, 0.02: censor},
     }
-    found = {claim.key: claim for claim in claims(summary)}
+    results = Results(
+        [
+            *(entry("frontier", 0.0, method=method, lost=0.0) for method in rates),
+            *(
+                entry("tpr_at_1pct", values, method=method, lost=lost)
+                for method, found in rates.items()
+                for lost, values in found.items()
+            ),
+        ]
+    )
+    plan = SimpleNamespace(options=SimpleNamespace(drops=(0.01, 0.02, 0.04)))
+    found = {claim.key: claim for claim in claims(plan, results)}
+    assert list(found) == ["control_gate", "control_clip", "control_budget"]
     assert found["control_gate"].verdict == "reproduced"
     assert found["control_gate"].measured.startswith("at 1 points less accuracy 2.17 ±")
-    assert found["control_clip"].verdict == "not reproduced"
+    assert found["control_clip"].verdict == "contradicted"
     assert found["control_budget"].verdict == "not tested at this scale"
 
 
@@ -69,8 +80,7 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("control") / "run"
     command = (
         "control --seeds 2 --shadow-models 4 --train-size 120 --epochs 2 --hidden 16 "
-        "--gate-quantiles 0.5 --clip-caps --budgets-nats 0.2 --censor-fractions 0.3 "
-        f"--drops 0.01 --out {out}"
+        f"--defenses gate:0.5 budget:0.2 censor:0.3 --drops 0.01 --out {out}"
     )
     done = subprocess.run(
         [sys.executable, "-m", "experiments", *command.split()],
@@ -94,22 +104,44 @@ def test_the_run_is_complete_and_its_report_loads_nothing(run):
 
 
 def test_every_method_has_a_frontier_and_a_claim(run):
-    summary = json.loads((run[0] / "summary.json").read_text())
+    results = Results.read(run[0] / "results.parquet")
     methods = {"gate", "budget", "censor", "censor, removed left out"}
-    assert set(summary["at_drops"]) == set(summary["frontiers"]) == methods
+    assert set(results.values("method")) == methods
+    for method in methods:
+        nothing_lost = results.get("frontier", method=method, lost=0.0)
+        plain = results.get("tpr_at_1pct", defense="SGD", attack="best")
+        np.testing.assert_array_equal(nothing_lost.values, plain.values)
     keys = [claim["key"] for claim in json.loads((run[0] / "claims.json").read_text())]
     assert keys == ["control_gate", "control_budget"]
-    for entry in summary["defenses"].values():
-        attacks = entry["attacks"]
-        larger = np.maximum(
-            attacks["lira"]["tpr_at_1pct"]["per_seed"], attacks["rmia"]["tpr_at_1pct"]["per_seed"]
+    assert len(results.values("defense")) == 4
+    for _, row in results.groups("defense"):
+        lira, rmia, best = (
+            row.get("tpr_at_1pct", attack=attack).values for attack in ("lira", "rmia", "best")
         )
-        np.testing.assert_array_equal(attacks["best"]["tpr_at_1pct"]["per_seed"], larger)
+        np.testing.assert_array_equal(best, np.maximum(lira, rmia))
+
+
+def test_what_the_frontier_says_follows_from_the_settings(run):
+    results = Results.read(run[0] / "results.parquet")
+    plain = results.where(defense="SGD")
+    for method, label in (("gate", "gate q=0.5"), ("censor", "censor 30 %")):
+        row = results.where(defense=label)
+        lost = plain.get("test_accuracy").values - row.get("test_accuracy").values
+        np.testing.assert_allclose(row.get("accuracy_lost").values, lost)
+        found = results.find("tpr_at_1pct", method=method, lost=0.01)
+        ends = [one.get("tpr_at_1pct", attack="best").values for one in (plain, row)]
+        assert (found is not None) == (lost >= 0.01).all()
+        if found is not None:
+            expected = ends[0] + 0.01 / lost * (ends[1] - ends[0])
+            np.testing.assert_allclose(found.values, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["--defenses", "gate:0.9"], "--defenses names no censor"),
+        (["--defenses", "gate:1.5", "censor"], "'gate:1.5' must be above 0 and at most 1"),
+        (["--censor-fractions"], "--defenses names no censor"),
         (["--gate-quantiles", "1.5"], "--gate-quantiles 1.5"),
         (["--budgets-nats", "0"], "--budgets-nats 0.0"),
         (["--drops", "0.02", "-1"], "--drops -1.0"),
@@ -121,3 +153,11 @@ def test_every_method_has_a_frontier_and_a_claim(run):
 def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
     assert main(["control", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_options_of_earlier_versions_name_the_settings():
+    old = Options(
+        gate_quantiles=(0.5,), clip_caps=(), budgets_nats=(0.2,), censor_fractions=(0.3, 0.4)
+    )
+    labels = [defense.label for defense in old.chosen_and_plain]
+    assert labels == ["SGD", "gate q=0.5", "budget 0.2", "censor 30 %", "censor 40 %"]

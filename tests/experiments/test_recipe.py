@@ -3,15 +3,18 @@ from dataclasses import MISSING, asdict, fields
 from importlib import resources
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
 from experiments.framework.errors import UserError
+from experiments.membership.defenses import account
 from experiments.tasks.recipe import Recipe, descent, fit, load_recipes
+from gujax.training import plan_batches
 
 SHIPPED = [
     file
-    for file in (resources.files("experiments") / "recipes").iterdir()
+    for file in (resources.files("experiments.tasks") / "recipes").iterdir()
     if file.suffix == ".json"
 ]
 
@@ -61,6 +64,10 @@ def test_missing_recipes_are_reported(tmp_path):
     path.write_text('{"dataset": "digits", "recipes": {}}')
     with pytest.raises(UserError, match="dp_sgd"):
         load_recipes("digits", path).find("dp_sgd", 2.0)
+    # Plain SGD's recipe clips nothing.
+    plan = plan_batches(np.ones(8, bool), 4, 1, "poisson")
+    with pytest.raises(UserError, match="dp_sgd"):
+        account(2.0, 1e-5, plan, 2, Recipe("momentum", 0.1, False, 4, 1))
 
 
 def test_a_batch_is_no_larger_than_the_training_set():

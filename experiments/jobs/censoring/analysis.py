@@ -1,38 +1,37 @@
-"""What `censoring` measured on one data set."""
+"""The numbers of the study of censoring, from its runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from experiments.jobs.censoring.cases import Case
-from experiments.membership.measured import attacks, describe
-from experiments.membership.runs import DefenseRun
+from experiments.framework.results import Entry, Results, entry
+from experiments.jobs.censoring.measure import Plan, Runs
+from experiments.membership import analysis
+from experiments.membership.analysis import defense_entries, kept_entries
 
 
-def summarize(case: Case, results: Sequence[DefenseRun]) -> dict[str, Any]:
-    """Accuracy and attacks of every defense, as JSON types.
+def analyze(plan: Plan, runs: Runs) -> Iterator[Entry]:
+    """Accuracy and attacks of every defense.
 
-    Removed points count as members under "attacks". "on_kept" leaves out the pairs of model and
-    example that one fraction of censoring removed, from the attack on *every* defense: only so do
-    they decide about the same pairs.
-
-    Args:
-        case: Data and model.
-        results: All defenses; plain SGD first.
+    Keys: dataset; defense, attack and kept, see `experiments.membership.analysis`. Removed points
+    count as members where there is no key "kept".
     """
-    train, test = case.task.dataset.train, case.task.dataset.test
+    for name, of_dataset in runs.items():
+        case = plan.cases[name]
+        yield entry("train_size", len(case.task.dataset.train), dataset=name)
+        yield entry("test_size", len(case.task.dataset.test), dataset=name)
+        yield entry("shadow_models", case.shadow_models, dataset=name)
+        for run in of_dataset:
+            yield from defense_entries(run, dataset=name)
+        others = [run for run in of_dataset if not run.defense.removes]
+        for run in of_dataset:
+            if run.defense.removes:
+                yield from kept_entries(run, others, dataset=name)
+
+
+def headline(results: Results) -> dict[str, Any]:
+    """The numbers by which runs are compared, for each data set."""
     return {
-        "train_size": len(train),
-        "test_size": len(test),
-        "model": case.task.model_name,
-        "shadow_models": case.sizes.shadow_models,
-        "defenses": {result.defense.label: describe(result) for result in results},
-        "on_kept": {
-            censored.defense.label: {
-                result.defense.label: attacks(result, [~run.removed for run in censored.seeds])
-                for result in results
-                if result.defense.family != "censor" or result is censored
-            }
-            for censored in results
-            if censored.defense.family == "censor"
-        },
+        f"{name}, {what}": number
+        for (name,), of_dataset in results.groups("dataset")
+        for what, number in analysis.headline(of_dataset).items()
     }

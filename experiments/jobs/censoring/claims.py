@@ -10,17 +10,17 @@ better accuracy. It is tested on every data set, for one fraction named beforeha
   − accuracy under DP-SGD − that much.
 
 Differences are paired by seed; the verdict follows from the effects' 95 % t-intervals
-(`experiments.framework.claim.verdict`): reproduced if all lie above 0. The claim is tested twice:
+(`experiments.framework.claims.verdict`): reproduced if all lie above 0. The claim is tested twice:
 with removed points as members, and with the removed pairs of model and example left out, for
 DP-SGD as for censoring.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from experiments.framework.claim import Claim, verdict
-from experiments.framework.seeds import differences, interval, percent
-from experiments.membership.measured import find
+from experiments.framework.claims import Claim, above, test
+from experiments.framework.results import Measured, Results
+from experiments.jobs.censoring.measure import Plan
+from experiments.report.formats import percent
 from gujax.statistics import Interval
 
 MARGIN = 0.005  # half of what guessing finds at 1 % false positives
@@ -30,7 +30,8 @@ RULE = (
     f"LiRA and RMIA finds at most {100 * MARGIN:g} points more members than under DP-SGD. "
     f"Substantially better: at least {100 * SUBSTANTIAL:g} points more accuracy. Reproduced if "
     "both hold against every ε beyond the 95 % t-intervals of the differences paired by seed; "
-    "partly if some do and none is contradicted."
+    "partly if some do and none is contradicted; contradicted if an interval lies beyond the limit "
+    "on the other side; not told apart if all include it."
 )
 _SOURCE = "GNQ v1 (arXiv 2510.10902), censoring"
 _COUNTED = {
@@ -39,64 +40,69 @@ _COUNTED = {
 }
 
 
-def claims(summary: Mapping[str, Any], fraction: float) -> list[Claim]:
+def claims(plan: Plan, results: Results) -> list[Claim]:
     """Two claims for each data set."""
+    options = plan.options
+    (censored,) = (d for d in options.of("censor") if d.strength == options.tested_fraction)
+    baselines = [defense.label for defense in options.of("dp_sgd")]
     return [
-        _claim(name, of_dataset, fraction, counted)
-        for name, of_dataset in summary.items()
+        claim(name, of_dataset, censored.label, baselines, counted)
+        for (name,), of_dataset in results.groups("dataset")
         for counted in _COUNTED
     ]
 
 
-def effects(of_dataset: Mapping[str, Any], fraction: float, counted: str) -> list[Interval]:
-    """Privacy and accuracy against each ε, positive where the claim holds."""
-    label, censored, baselines, attacked = _contestants(of_dataset, fraction, counted)
+def effects(
+    of_dataset: Results, censored: str, baselines: Sequence[str], counted: str
+) -> list[Interval]:
+    """Privacy and accuracy against each ε, positive where the claim holds.
+
+    Args:
+        of_dataset: Results on one data set.
+        censored: Label of censoring.
+        baselines: Labels of DP-SGD.
+        counted: "members" or "kept", how removed points are counted.
+    """
+    rates, accuracy = _contest(of_dataset, censored, baselines, counted)
     found = []
-    for name, baseline in baselines.items():
-        privacy = differences(attacked[name], attacked[label])
-        accuracy = differences(censored["test_accuracy"], baseline["test_accuracy"])
-        found += [_shifted(privacy, MARGIN), _shifted(accuracy, -SUBSTANTIAL)]
+    for name in baselines:
+        found.append(above(rates[name] - rates[censored], -MARGIN))
+        found.append(above(accuracy[censored] - accuracy[name], SUBSTANTIAL))
     return found
 
 
-def _claim(name: str, of_dataset: Mapping[str, Any], fraction: float, counted: str) -> Claim:
-    label, censored, baselines, attacked = _contestants(of_dataset, fraction, counted)
-    measured = [
-        f"{label}: {percent(attacked[label], 2)} % found, "
-        f"accuracy {percent(censored['test_accuracy'])} %"
-    ]
-    measured += [
-        f"{other}: {percent(attacked[other], 2)} %, {percent(entry['test_accuracy'])} %"
-        for other, entry in baselines.items()
-    ]
-    return Claim(
+def claim(
+    name: str, of_dataset: Results, censored: str, baselines: Sequence[str], counted: str
+) -> Claim:
+    """The claim on one data set; arguments as those of `effects`."""
+    rates, accuracy = _contest(of_dataset, censored, baselines, counted)
+    found, right = percent(2), percent()
+    measured = [f"{censored}: {found(rates[censored])} % found, "]
+    measured[0] += f"accuracy {right(accuracy[censored])} %"
+    measured += [f"{one}: {found(rates[one])} %, {right(accuracy[one])} %" for one in baselines]
+    return test(
         f"censoring_{name}_{counted}",
         "Censoring has membership privacy comparable to DP-SGD at substantially better accuracy, "
         f"on {name}, {_COUNTED[counted]}",
         _SOURCE,
         "; ".join(measured),
-        verdict(effects(of_dataset, fraction, counted)),
+        effects(of_dataset, censored, baselines, counted),
     )
 
 
-def _contestants(of_dataset: Mapping[str, Any], fraction: float, counted: str):
-    """Label and entry of censoring, entries of DP-SGD, and the TPR of all of them by label."""
-    defenses = of_dataset["defenses"]
-    ((label, censored),) = [
-        (label, entry)
-        for label, entry in find(defenses, "censor").items()
-        if entry["strength"] == fraction
-    ]
-    baselines = find(defenses, "dp_sgd")
-    attacks = (
-        of_dataset["on_kept"][label]
-        if counted == "kept"
-        else {name: entry["attacks"] for name, entry in defenses.items()}
+def _contest(
+    of_dataset: Results, censored: str, baselines: Sequence[str], counted: str
+) -> tuple[Mapping[str, Measured], Mapping[str, Measured]]:
+    """Members found and test accuracy, by label."""
+
+    def rate(label: str) -> Measured:
+        keys = {"defense": label}
+        if counted == "kept":
+            keys = {"defense": censored, "kept": "own" if label == censored else label}
+        return of_dataset.get("tpr_at_1pct", attack="best", **keys)
+
+    labels = (censored, *baselines)
+    return (
+        {label: rate(label) for label in labels},
+        {label: of_dataset.get("test_accuracy", defense=label) for label in labels},
     )
-    rates = {name: of_defense["best"]["tpr_at_1pct"] for name, of_defense in attacks.items()}
-    return label, censored, baselines, rates
-
-
-def _shifted(difference: Mapping[str, Any], shift: float) -> Interval:
-    mean, low, high = interval(difference)
-    return Interval(mean + shift, low + shift, high + shift)

@@ -1,80 +1,59 @@
-"""What `control` measured: every method's settings, and its frontier."""
+"""The numbers of the study of control: every method's settings, and its frontier."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from experiments.framework.seeds import over_seeds
-from experiments.jobs.control.frontier import at_equal_accuracy
-from experiments.membership.measured import attacks, describe, find
+from experiments.framework.results import Entry, Results, entry
+from experiments.jobs.control.frontier import Point, at_equal_accuracy
+from experiments.jobs.control.measure import Plan
+from experiments.jobs.control.options import REFERENCE
+from experiments.membership.analysis import defense_entries, kept_entries
 from experiments.membership.runs import DefenseRun
 
-REFERENCE = "censor"
-LEFT_OUT = "censor, removed left out"
+LEFT_OUT = f"{REFERENCE}, removed left out"
 DRAWN = 3  # frontiers are drawn up to so many times the largest named loss of accuracy
 _GRID = 40  # points of a drawn frontier
 
 
-def summarize(results: Sequence[DefenseRun], drops: Sequence[float]) -> dict[str, Any]:
-    """Accuracy and attacks of every setting, and what methods give away at equal accuracy.
+def analyze(plan: Plan, runs: Sequence[DefenseRun]) -> Iterator[Entry]:
+    """Everything that the report shows.
 
-    Args:
-        results: All settings; plain SGD first.
-        drops: Accuracy given up at which methods are compared.
+    Keys: defense, attack and kept, see `experiments.membership.analysis`; method, a family of
+    defenses or `LEFT_OUT`; lost, the accuracy given up against plain SGD. `tpr_at_1pct` of a method
+    is that at a named loss of accuracy, `frontier` that along the drawn line; neither is given
+    where the settings do not reach the loss in every seed.
     """
-    defenses = {result.defense.label: describe(result) for result in results}
-    for result in results:
-        if result.defense.family == REFERENCE:
-            kept = [~run.removed for run in result.seeds]
-            defenses[result.defense.label]["attacks_on_kept"] = attacks(result, kept)
-    points = _points(defenses)
-    ((plain,), methods) = points.pop("sgd"), points
+    measured = Results(
+        found
+        for run in runs
+        for entries in (defense_entries(run), kept_entries(run, []) if run.defense.removes else ())
+        for found in entries
+    )
+    yield from measured.entries
+    drops = plan.options.drops
+    plain, methods = _point(measured, runs[0]), _methods(measured, runs[1:])
+    for run in runs[1:]:
+        lost = plain.accuracy - _point(measured, run).accuracy
+        yield entry("accuracy_lost", lost, defense=run.defense.label)
     grid = np.linspace(0, DRAWN * max(drops), _GRID).tolist()
-    return {
-        "defenses": defenses,
-        "drops": list(drops),
-        "at_drops": {
-            name: at_equal_accuracy(plain, settings, drops) for name, settings in methods.items()
-        },
-        "frontiers": {
-            name: [
-                {"drop": drop, "rate": rate}
-                for drop, rate in zip(grid, at_equal_accuracy(plain, settings, grid))
-                if rate is not None
-            ]
-            for name, settings in methods.items()
-        },
-        "settings": {
-            name: [_lost(plain, setting) for setting in settings]
-            for name, settings in methods.items()
-        },
-    }
+    for name, losses in (("frontier", grid), ("tpr_at_1pct", drops)):
+        for method, settings in methods.items():
+            for lost, rate in zip(losses, at_equal_accuracy(plain, settings, losses)):
+                if rate is not None:
+                    yield entry(name, rate, method=method, lost=lost)
 
 
-def _points(defenses: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _methods(measured: Results, runs: Sequence[DefenseRun]) -> Mapping[str, list[Point]]:
     """The settings of each method, as points of its frontier."""
-
-    def point(label: str, entry: Mapping[str, Any], attacked: str = "attacks") -> dict[str, Any]:
-        success = entry[attacked]["best"]["tpr_at_1pct"]
-        return {"label": label, "accuracy": entry["test_accuracy"], "success": success}
-
-    families = dict.fromkeys(entry["family"] for entry in defenses.values())
-    points = {
-        family: [point(label, entry) for label, entry in find(defenses, family).items()]
-        for family in families
-    }
-    points[LEFT_OUT] = [
-        point(label, entry, "attacks_on_kept") for label, entry in find(defenses, REFERENCE).items()
-    ]
-    return points
+    points: dict[str, list[Point]] = {}
+    for run in runs:
+        points.setdefault(run.defense.family, []).append(_point(measured, run))
+    removing = [run for run in runs if run.defense.family == REFERENCE]
+    return {**points, LEFT_OUT: [_point(measured, run, kept="own") for run in removing]}
 
 
-def _lost(plain: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, Any]:
-    """One setting as a figure shows it."""
-    lost = np.subtract(plain["accuracy"]["per_seed"], setting["accuracy"]["per_seed"])
-    return {
-        "label": setting["label"],
-        "drop": over_seeds(lost),
-        "rate": setting["success"],
-    }
+def _point(measured: Results, run: DefenseRun, **kept: str) -> Point:
+    row = measured.where(defense=run.defense.label)
+    success = row.get("tpr_at_1pct", attack="best", **kept)
+    return Point(row.get("test_accuracy").values, success.values)

@@ -6,46 +6,51 @@ than removing and retraining. Accuracy is made equal by interpolation between se
 loss: what the better of LiRA and RMIA finds at 1 % false positives under censoring − what it finds
 under the method, paired by seed, removed points counted as members. Losses that a method or
 censoring does not reach in every seed are left out; the verdict follows from the 95 % t-intervals
-of the rest (`experiments.framework.claim.verdict`).
+of the rest (`experiments.framework.claims.verdict`).
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from experiments.framework.claim import Claim, verdict
-from experiments.framework.seeds import differences, interval, percent
-from experiments.jobs.control.analysis import REFERENCE
+from experiments.framework.claims import Claim, test
+from experiments.framework.results import Results
+from experiments.jobs.control.analysis import LEFT_OUT
+from experiments.jobs.control.measure import Plan
+from experiments.jobs.control.options import REFERENCE
+from experiments.report.formats import percent
 
 RULE = (
     "The rule was fixed before the first run: reproduced if, at every named loss of accuracy that "
     "both methods reach in every seed, the better of LiRA and RMIA finds fewer members (at 1 % "
     "false positives, removed points counted as members) than under censoring, beyond the 95 % "
-    "t-interval of the difference paired by seed; partly if at some and at none more."
+    "t-interval of the difference paired by seed; partly if at some and at none more; contradicted "
+    "if at one it finds more; not told apart if all intervals include 0."
 )
 _SOURCE = "proposed here, against censoring of GNQ v1 (arXiv 2510.10902)"
-NAMES = {"gate": "The gate", "clip": "The clip", "budget": "The budget"}
+_NAMES = {"gate": "The gate", "clip": "The clip", "budget": "The budget"}
 
 
-def claims(summary: Mapping[str, Any]) -> list[Claim]:
+def claims(plan: Plan, results: Results) -> list[Claim]:
     """One claim for each way of in-run control."""
-    return [_claim(summary, family) for family in NAMES if family in summary["at_drops"]]
+    methods = [name for name in results.values("method") if name not in (REFERENCE, LEFT_OUT)]
+    return [_claim(plan.options.drops, results, method) for method in methods]
 
 
-def _claim(summary: Mapping[str, Any], family: str) -> Claim:
+def _claim(drops: tuple[float, ...], results: Results, method: str) -> Claim:
     effects, measured = [], []
-    reached = zip(summary["drops"], summary["at_drops"][family], summary["at_drops"][REFERENCE])
-    for drop, rate, reference in reached:
+    for drop in drops:
+        rate, reference = (
+            results.find("tpr_at_1pct", method=name, lost=drop) for name in (method, REFERENCE)
+        )
         if rate is None or reference is None:
             continue
-        effects.append(interval(differences(reference, rate)))
+        effects.append(reference - rate)
         measured.append(
-            f"at {100 * drop:g} points less accuracy {percent(rate, 2)} % found, under censoring "
-            f"{percent(reference, 2)} %"
+            f"at {100 * drop:g} points less accuracy {percent(2)(rate)} % found, under censoring "
+            f"{percent(2)(reference)} %"
         )
-    return Claim(
-        f"control_{family}",
-        f"{NAMES[family]} discloses less than removing and retraining, at equal accuracy",
+    return test(
+        f"control_{method}",
+        f"{_NAMES.get(method, method)} discloses less than removing and retraining, at equal "
+        "accuracy",
         _SOURCE,
         "; ".join(measured) or "no loss of accuracy was reached by both",
-        verdict(effects),
+        effects,
     )

@@ -1,14 +1,17 @@
 """What a method gives away at a given accuracy, between the settings that were run."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.framework.seeds import over_seeds
 
-Point = Mapping[str, Any]  # accuracy and success of one setting, each as `over_seeds` gives it
+class Point(NamedTuple):
+    """One setting: its accuracy and the attack's success in each seed."""
+
+    accuracy: Float[np.ndarray, " seeds"]
+    success: Float[np.ndarray, " seeds"]
 
 
 def interpolate(
@@ -34,7 +37,7 @@ def interpolate(
 
 def at_equal_accuracy(
     plain: Point, settings: Sequence[Point], drops: Sequence[float]
-) -> list[dict[str, Any] | None]:
+) -> list[Float[np.ndarray, " seeds"] | None]:
     """What a method gives away where it costs a given accuracy, seed by seed.
 
     Args:
@@ -43,17 +46,14 @@ def at_equal_accuracy(
         drops: Accuracy given up against the same seed's plain SGD.
 
     Returns:
-        For each drop the interpolated success over seeds; None where the settings do not reach it
-        in every seed.
+        For each drop the interpolated success; None where the settings do not reach it in every
+        seed.
     """
-    points = [plain, *settings]
-    accuracy = np.array([point["accuracy"]["per_seed"] for point in points])
-    success = np.array([point["success"]["per_seed"] for point in points])
-    found: list[dict[str, Any] | None] = []
+    accuracy, success = (np.array(values) for values in zip(plain, *settings))
+    found: list[Float[np.ndarray, " seeds"] | None] = []
     for drop in drops:
-        values = [
-            interpolate(accuracy[:, seed], success[:, seed], accuracy[0, seed] - drop)
-            for seed in range(accuracy.shape[1])
-        ]
-        found.append(None if np.isnan(values).any() else over_seeds(values))
+        values = np.array(
+            [interpolate(*of_seed, of_seed[0][0] - drop) for of_seed in zip(accuracy.T, success.T)]
+        )
+        found.append(None if np.isnan(values).any() else values)
     return found

@@ -1,11 +1,21 @@
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from experiments.membership.defenses import parse_defenses
 from experiments.report import figures, style
 from experiments.report.labels import label_points
 from gujax.statistics import Interval
+
+
+class Drawn(NamedTuple):
+    label: str
+    color: str
+
+
+SGD = Drawn("SGD", "#222222")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -35,7 +45,7 @@ def test_figures_are_files_that_do_not_depend_on_when_they_are_drawn(tmp_path):
 
     def draw(name):
         drawn = figures.privacy_utility(
-            ["SGD", "gate"], ["sgd", "gate"], [interval] * 2, [interval] * 2, 0.01, "LiRA"
+            [SGD, Drawn("gate", "#0072B2")], [interval] * 2, [interval] * 2, 0.01, "LiRA"
         )
         return style.save(drawn, tmp_path / name)
 
@@ -46,12 +56,17 @@ def test_figures_are_files_that_do_not_depend_on_when_they_are_drawn(tmp_path):
 
 def test_unknown_intervals_are_drawn_as_points():
     unknown = Interval(0.5, float("nan"), float("nan"))
-    figures.privacy_utility(["SGD"], ["sgd"], [unknown], [unknown], 0.01, "LiRA")
+    figures.privacy_utility([SGD], [unknown], [unknown], 0.01, "LiRA")
 
 
-def test_members_of_a_family_differ_in_marker_and_share_the_color():
-    families = ["sgd", "censor", "censor", "dp_sgd", "dp_sgd"]
-    markers = style.markers(families)
+def test_what_shares_a_color_differs_in_marker():
+    colors = [defense.color for defense in parse_defenses(["sgd", "censor", "dp_sgd"])]
+    markers = style.markers(colors)
+    assert len(colors) == 5
     assert markers[1] != markers[2]
     assert markers[3] != markers[4]
-    assert len({style.color(family) for family in families}) == 3
+    assert len({style.color(color) for color in colors}) == 3
+    # Measures of uniqueness are known by name; what is a colour stays one.
+    assert style.color("exact") == style.BLUE
+    assert style.color("#123456") == "#123456"
+    assert style.color("anything else") == "#7a828c"
