@@ -20,6 +20,15 @@ class Steps:
         self._start = time.monotonic()
 
     @contextmanager
+    def set_aside(self) -> Iterator[Console]:
+        """Leaves the terminal to another live display while the block runs."""
+        if self._bar is not None:
+            self._bar.stop()
+        yield self._console
+        if self._bar is not None:
+            self._bar.start()
+
+    @contextmanager
     def step(self, description: str) -> Iterator[None]:
         """Shows `description` while the block runs and counts it when it ends."""
         if self._bar is not None and self._task is not None:

@@ -1,5 +1,6 @@
 """The benchmark: that every method computes the right thing, and that reports say what was run."""
 
+import importlib
 import json
 import os
 import re
@@ -13,9 +14,9 @@ import pytest
 
 from experiments.framework import timing
 from experiments.framework.command_line import main
+from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
-from experiments.jobs.benchmark import growth, measure, methods
-from experiments.jobs.benchmark import job as benchmark
+from experiments.jobs.benchmark import analysis, costs, growth, inversion, methods
 from experiments.jobs.benchmark.cases import mlp_case
 
 
@@ -34,46 +35,52 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def summary(run):
-    return json.loads((run[0] / "summary.json").read_text())
+def results(run):
+    return Results.read(run[0] / "results.parquet")
 
 
-def test_every_method_agrees_with_code_that_is_not_ours(summary):
-    assert [case["family"] for case in summary["cases"].values()] == ["mlp", "cnn", "resnet", "gpt"]
+def test_every_method_agrees_with_code_that_is_not_ours(results):
+    cases = [label for (label,), _ in results.groups("case")]
+    assert [label.split()[0] for label in cases] == ["MLP", "CNN", "ResNet", "GPT"]
     compared = {method.name for method in methods.METHODS} - {methods.GATE}
-    for case in summary["cases"].values():
+    for label in cases:
         for name in compared:
             # Sums of float32 in another order.
-            assert case["methods"][name]["update_error"] < 2e-5, name
+            assert results.get("update_error", case=label, method=name).mean < 2e-5, name
         for name in (methods.AUDIT, methods.GATE):
-            assert case["methods"][name]["uniqueness_error"] < 1e-4, name
-    assert summary["disagreements"] == []
+            assert results.get("uniqueness_error", case=label, method=name).mean < 1e-4, name
+    assert analysis.disagreements(results, analysis.TOLERANCE) == []
 
 
-def test_every_method_was_timed_and_its_memory_is_known(summary):
-    for case in summary["cases"].values():
-        for result in case["methods"].values():
-            spread = result["milliseconds"]
-            assert 0 < spread["low"] <= spread["median"] <= spread["high"]
-            assert result["samples"] == 2
+def quartiles(row, measure):
+    return [row.get(measure, quartile=name).mean for name in ("low", "median", "high")]
+
+
+def test_every_method_was_timed_and_its_memory_is_known(run, results):
+    summary = json.loads((run[0] / "summary.json").read_text())
+    for (label,), case in results.groups("case"):
+        for (method,), row in case.groups("method"):
+            low, median, high = quartiles(row, "milliseconds")
+            assert 0 < low <= median <= high
+            assert summary[label][method]["median"]["milliseconds"] == median
+            assert row.get("samples").mean == 2
             # At least the new parameters, of which PyTorch makes no second copy.
-            assert result["memory_mib"] > 0
-        plain = case["methods"][methods.PLAIN]
-        assert plain["relative"] == {"median": 1, "low": 1, "high": 1}
-        assert plain["memory_mib"] >= 4 * case["parameters"] / 2**20
+            assert row.get("memory").mean > 0
+        plain = case.where(method=methods.PLAIN)
+        assert quartiles(plain, "relative") == [1, 1, 1]
+        assert plain.get("memory").mean >= 4 * case.get("parameters").mean / 2**20
 
 
-def test_predicted_exponents_are_those_of_the_shapes(summary):
-    batch, width = summary["growth"]
+def test_predicted_exponents_are_those_of_the_shapes(results):
+    batch, width = (of_sweep for _, of_sweep in results.groups("sweep"))
     # Inner products of a batch: B². Plain step: linear in B but for the sum over examples.
-    added = batch["curves"][growth.ADDED]["exponent"]
-    assert added["predicted"] == pytest.approx(2)
-    assert 0.9 < batch["curves"][methods.PLAIN]["exponent"]["predicted"] <= 1
+    assert batch.get("exponent_predicted", cost=growth.ADDED).mean == pytest.approx(2)
+    assert 0.9 < batch.get("exponent_predicted", cost=methods.PLAIN).mean <= 1
     # One hidden layer: all products are linear in its width, what does not depend on it aside.
-    assert 0.5 < width["curves"][growth.ADDED]["exponent"]["predicted"] < 1
+    assert 0.5 < width.get("exponent_predicted", cost=growth.ADDED).mean < 1
 
 
-def test_the_run_is_complete_and_the_report_loads_nothing(run, summary):
+def test_the_run_is_complete_and_the_report_loads_nothing(run, results):
     out, text = run
     assert is_complete(out)
     page = (out / "report.html").read_text()
@@ -83,10 +90,11 @@ def test_the_run_is_complete_and_the_report_loads_nothing(run, summary):
     assert "<script" not in page
     for name in ("time", "memory", "growth"):
         assert (out / "figures" / f"{name}.png").stat().st_size > 1000
-    for label in summary["cases"]:
+    for (label,), _ in results.groups("case"):
         assert label in page
         assert label in text
     assert str(out / "report.html") in text
+    assert json.loads((out / "device.json").read_text())["device"]
 
 
 @pytest.fixture(scope="module")
@@ -156,28 +164,38 @@ def test_a_wrong_method_is_found(truth):
         return state, too_far
 
     wrong = methods.Method("wrong", False, "mean", make)
-    effort = measure.Effort(seconds=1, rounds=1, memory_mib=1024)
-    results, _ = measure.measure_case(case, effort, [methods.METHODS[0], wrong])
-    (sentence,) = measure.disagreements({"case": results}, 1e-3)
+    effort = costs.Effort(seconds=1, rounds=1, memory_mib=1024)
+    found, _ = costs.measure_case(case, effort, [methods.METHODS[0], wrong])
+
+    def sentences(of_methods):
+        return analysis.disagreements(Results(analysis.case_entries("case", of_methods)), 1e-3)
+
+    (sentence,) = sentences(found)
     assert sentence.startswith("case, wrong: the update differs by")
-    assert measure.disagreements({"case": results[:1]}, 1e-3) == []
+    assert sentences(found[:1]) == []
 
 
 def test_disagreement_is_an_exit_code_and_what_is_too_large_is_skipped(
     monkeypatch, capsys, tmp_path
 ):
-    monkeypatch.setattr(benchmark, "disagreements", lambda *_: ["something differs"])
+    # The update of the plain step equals its reference, itself; nothing is less than nothing.
+    for module in (analysis, importlib.import_module("experiments.jobs.benchmark.report")):
+        monkeypatch.setattr(module, "TOLERANCE", -1.0)
     out = tmp_path / "run"
     command = "benchmark --smoke --models mlp --no-growth --rounds 1 --memory-gib 1e-7 --out"
-    assert main([*command.split(), str(out)]) == benchmark.DISAGREEMENT
-    assert "something differs" in capsys.readouterr().out
-    assert "something differs" in (out / "report.html").read_text()
-    (case,) = json.loads((out / "summary.json").read_text())["cases"].values()
+    assert main([*command.split(), str(out)]) == analysis.DISAGREEMENT
+    sentence = "plain step: the update differs by 0.0e+00 from its reference"
+    assert sentence in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert sentence in page
+    ((_, case),) = Results.read(out / "results.parquet").groups("case")
+    rows = {method: row for (method,), row in case.groups("method")}
     # The plain step always runs: without it there is nothing to compare with.
-    assert case["methods"].pop(methods.PLAIN)["skipped"] == ""
-    for result in case["methods"].values():
-        assert result["milliseconds"] is None
-        assert result["skipped"].startswith("needs 0.0 GiB")
+    assert rows.pop(methods.PLAIN).find("needed") is None
+    for row in rows.values():
+        assert row.find("milliseconds", quartile="median") is None
+        assert row.get("needed").mean > 0
+    assert page.count("<td>skipped: needs 0.0 GiB</td>") == len(rows)
 
 
 class Clock:
@@ -248,6 +266,6 @@ def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
 
 
 def test_the_comparison_with_pytorch_needs_it(monkeypatch, capsys):
-    monkeypatch.setattr(benchmark.inversion.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(inversion.importlib.util, "find_spec", lambda name: None)
     assert main(["benchmark", "--inversion"]) == 2
     assert "not installed; install the extra 'bench'" in capsys.readouterr().err

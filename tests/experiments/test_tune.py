@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from experiments.framework.command_line import main
-from experiments.jobs.tune.job import Options
+from experiments.framework.results import Results
 from experiments.jobs.tune.judging import validation_accuracy
+from experiments.jobs.tune.measure import analyze
+from experiments.jobs.tune.options import Options
 from experiments.jobs.tune.record import search_record, to_json
+from experiments.jobs.tune.report import Recipes
 from experiments.jobs.tune.trials import Row, Trial, all_trials, final_trials
 from experiments.membership.defenses import Defense
 from experiments.tasks.recipe import Recipe, load_recipes
@@ -71,6 +74,8 @@ def test_every_practice_is_a_trial_of_its_own():
             ["--multiplicities", "1", "--dataset", "breast_cancer", "--dp-batch-sizes", "64"],
             "shifts or flips images",
         ),
+        (["--repeats", "0"], "--repeats 0 must be at least 1"),
+        (["--defenses", "sgd", "censor:0.1"], "--defenses censor: trains as sgd does"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
@@ -84,8 +89,17 @@ def test_the_search_gives_dp_sgd_the_largest_share():
         name = trial.defense.label
         count[name] = count.get(name, 0) + len(trial.recipes)
         assert len({(r.optimizer, r.batch_size, r.epochs) for r in trial.recipes}) == 1
-    assert count["SGD"] == count["gate"] == count["clip"]
-    assert count["DP-SGD ε=2"] == count["DP-SGD ε=8"] > count["gate"]
+    plain = {count[name] for name in ("SGD", "gate q=0.9", "clip 0.01")}
+    private = {count[name] for name in ("DP-SGD ε=2", "DP-SGD ε=8")}
+    assert len(plain) == len(private) == 1
+    assert min(private) > max(plain)
+
+
+def test_strengths_may_be_given_as_in_earlier_versions():
+    old = Options(gate_quantile=(0.5,), clip_cap=(0.1,), epsilons=(1.0, 3.0)).chosen
+    new = Options(defenses=("sgd", "gate:0.5", "clip:0.1", "dp_sgd:1", "dp_sgd:3")).chosen
+    assert old == new
+    assert not any(defense.epsilon for defense in Options(epsilons=()).chosen)
 
 
 def test_the_best_of_the_search_go_into_the_finals_those_of_one_compilation_together():
@@ -124,3 +138,7 @@ def test_the_record_holds_the_winner_of_the_finals_and_can_be_loaded(tmp_path):
     assert load_recipes("digits", path).find("sgd") == recipes[1]
     assert record["tried"] == {"sgd": 3}
     assert (len(record["search"]), len(record["finals"])) == (3, 2)
+    results = Results(analyze(None, record))
+    assert results.get("accuracy", method="sgd").mean == 0.9
+    (row,) = Recipes(record, results).table().rows
+    assert row == ["sgd", "adam 0.2 cosine", "64", "3", "–", "–", "3", "90.0"]

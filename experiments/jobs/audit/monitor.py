@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,8 +16,10 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 class Monitor:
     """Shows the run after every epoch; made by `monitor`."""
 
-    def __init__(self, console: Console, epochs: int, live: Live | None):
-        self._console, self._live = console, live
+    def __init__(
+        self, console: Console, epochs: int, ids: Int[np.ndarray, " examples"], live: Live | None
+    ):
+        self._console, self._ids, self._live = console, ids, live
         self._bar = Progress(
             TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         )
@@ -45,7 +47,7 @@ class Monitor:
             f"test {100 * test_accuracy:.1f} %"
         )
         most = np.argsort(-nats, kind="stable")[:5]
-        exposed = ", ".join(f"{i} ({nats[i]:.2f})" for i in most)
+        exposed = ", ".join(f"{self._ids[i]} ({nats[i]:.2f})" for i in most)
         spread = (
             f"nats: median {np.median(nats):.3g}, 99 % {np.quantile(nats, 0.99):.3g}, "
             f"largest {nats.max():.3g}"
@@ -67,10 +69,16 @@ def sparkline(values: Float[np.ndarray, " n"], bins: int = 40) -> str:
 
 
 @contextmanager
-def monitor(console: Console, epochs: int) -> Iterator[Monitor]:
-    """A live view in a terminal; one line per epoch elsewhere."""
+def monitor(console: Console, epochs: int, ids: Int[np.ndarray, " examples"]) -> Iterator[Monitor]:
+    """A live view in a terminal; one line per epoch elsewhere.
+
+    Args:
+        console: Where to draw.
+        epochs: How many there will be.
+        ids: Of the training examples.
+    """
     if not console.is_terminal:
-        yield Monitor(console, epochs, None)
+        yield Monitor(console, epochs, ids, None)
         return
     with Live(console=console, refresh_per_second=8) as live:
-        yield Monitor(console, epochs, live)
+        yield Monitor(console, epochs, ids, live)

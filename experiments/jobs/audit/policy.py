@@ -5,6 +5,17 @@ from dataclasses import dataclass
 
 from experiments.framework.errors import UserError
 
+# What a policy may limit; the predicted attack is that on the most exposed example.
+MEASURES = (
+    "max_nats",
+    "p99_nats",
+    "mean_nats",
+    "max_mu",
+    "predicted_auc",
+    "predicted_tpr_1pct",
+    "predicted_tpr_01pct",
+)
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -12,6 +23,9 @@ class Rule:
 
     name: str
     limit: float
+
+    def __str__(self) -> str:
+        return f"{self.name} ≤ {self.limit:g}"
 
 
 @dataclass(frozen=True)
@@ -26,22 +40,22 @@ class Finding:
         """Whether the value is within the limit; NaN is not."""
         return self.value <= self.rule.limit
 
+    def __str__(self) -> str:
+        outcome = "holds" if self.holds else "is VIOLATED"
+        return f"Policy {self.rule} {outcome}: measured {self.value:.4g}."
 
-def parse_policy(texts: Sequence[str], measures: Sequence[str]) -> tuple[Rule, ...]:
+
+def parse_policy(texts: Sequence[str]) -> tuple[Rule, ...]:
     """Rules from `name=limit` texts, several of which may be joined by commas.
 
-    Args:
-        texts: What the user gave.
-        measures: Names that a rule may use.
-
     Raises:
-        UserError: A text is no rule, or its name is unknown.
+        UserError: A text is no rule, or its name is none of `MEASURES`.
     """
     rules = []
     for text in (part.strip() for joined in texts for part in joined.split(",")):
         name, _, limit = text.partition("=")
-        if name not in measures:
-            raise UserError(f"--policy {text}: unknown measure; choose from {', '.join(measures)}")
+        if name not in MEASURES:
+            raise UserError(f"--policy {text}: unknown measure; choose from {', '.join(MEASURES)}")
         try:
             rules.append(Rule(name, float(limit)))
         except ValueError as error:
@@ -52,3 +66,13 @@ def parse_policy(texts: Sequence[str], measures: Sequence[str]) -> tuple[Rule, .
 def check_policy(rules: Sequence[Rule], measured: Mapping[str, float]) -> list[Finding]:
     """Every rule with what was measured."""
     return [Finding(rule, measured[rule.name]) for rule in rules]
+
+
+def decide(findings: Sequence[Finding]) -> tuple[str, str]:
+    """What follows from the findings: a sentence, and "good", "bad" or "neutral"."""
+    if not findings:
+        return "No policy was given: this card reports, and does not decide.", "neutral"
+    violated = [finding.rule.name for finding in findings if not finding.holds]
+    if violated:
+        return f"Do not release: the policy is violated ({', '.join(violated)}).", "bad"
+    return "The policy holds: the model may be released under the assumptions below.", "good"

@@ -1,5 +1,26 @@
 """Time and memory of a step, beside plain steps and other libraries."""
 
-from experiments.jobs.benchmark.job import Options, run
+from experiments.framework.job import Job, no_frames
+from experiments.jobs.benchmark import inversion, inversion_report
+from experiments.jobs.benchmark.analysis import analyze, exit_code
+from experiments.jobs.benchmark.measure import measure, prepare
+from experiments.jobs.benchmark.options import Options
+from experiments.jobs.benchmark.report import report
 
 __all__ = ["Options", "run"]
+
+_STEPS = Job("benchmark", prepare, measure, no_frames, analyze, report, exit_code=exit_code)
+_INVERSION = Job(
+    "benchmark",
+    inversion.prepare,
+    inversion.measure,
+    no_frames,
+    inversion.analyze,
+    inversion_report.report,
+    exit_code=inversion.exit_code,
+)
+
+
+def run(options: Options) -> int:
+    """Runs the benchmark; returns 0, or 3 if the methods disagree."""
+    return (_INVERSION if options.inversion else _STEPS).run(options)

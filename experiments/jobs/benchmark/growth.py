@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import stats
 import gujax
 from experiments.framework.timing import Quartiles, interleave, quartiles
 from experiments.jobs.benchmark.cases import Case, gpt_case, mlp_case
-from experiments.jobs.benchmark.measure import Call, Effort
+from experiments.jobs.benchmark.costs import Call, Effort
 from experiments.jobs.benchmark.methods import AUDIT, METHODS, PLAIN
 
 ADDED = "added by the audit"
@@ -34,8 +35,7 @@ class Sweep:
     make: Callable[[int], Case]
 
 
-@dataclass(frozen=True)
-class Exponent:
+class Exponent(NamedTuple):
     """Slope of log cost over log size.
 
     Attributes:

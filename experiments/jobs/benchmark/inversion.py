@@ -1,20 +1,23 @@
 """An iteration of Inverting Gradients beside PyTorch's, and many victims at once."""
 
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.framework.errors import check_option
+from experiments.framework.progress import Steps
+from experiments.framework.results import Entry, Results, entry
 from experiments.framework.run_directory import RunDirectory
 from experiments.framework.timing import Quartiles, interleave, summarize_times
-from experiments.jobs.benchmark.measure import Effort, relative_error
-from experiments.report import html
-from experiments.report.formats import significant
-from experiments.report.tables import Table
+from experiments.jobs.benchmark.analysis import DISAGREEMENT, quartile_entries
+from experiments.jobs.benchmark.costs import Effort, relative_error
+from experiments.jobs.benchmark.measure import effort
+from experiments.jobs.benchmark.options import Options
 from gujax import models, training
 from gujax.attacks import inversion
 from gujax.attacks.inversion import search
@@ -28,11 +31,18 @@ TOLERANCE = 1e-4
 _SHAPE, _CLASSES = (32, 32, 3), 10
 _RATE, _SMOOTHING, _LIMITS = 0.2, 3e-2, (-2.0, 2.0)
 _ITERATIONS = 20  # of a call, so that starting it does not count
-_SPEEDUP = 2.0
 
 
 @dataclass(frozen=True)
-class Measured:
+class Plan:
+    """What is measured: the options of the job, and limits of time."""
+
+    options: Options
+    effort: Effort
+    num_steps: int = 1
+
+
+class Measured(NamedTuple):
     """What was measured.
 
     Attributes:
@@ -46,36 +56,25 @@ class Measured:
     samples: dict[str, int]
     errors: dict[str, float]
 
-    @property
-    def speedup(self) -> float:
-        """Time of PyTorch's iteration over that of ours, median over rounds."""
-        return self.times[TORCH][1].median
 
-    @property
-    def batching(self) -> float:
-        """Time of all victims at once over that of one by one."""
-        return self.times[AT_ONCE][0].median / self.times[ONE_BY_ONE][0].median
-
-    @property
-    def wrong(self) -> list[str]:
-        """One sentence for every difference that is too large."""
-        return [
-            f"PyTorch and gujax disagree: the {name} differs by {error:.1e}"
-            for name, error in self.errors.items()
-            if error > TOLERANCE
-        ]
-
-
-def check_installed() -> None:
+def prepare(options: Options) -> Plan:
     """Raises `UserError` where PyTorch is missing."""
     check_option(
         importlib.util.find_spec("torch") is not None,
         "--inversion compares with PyTorch, which is not installed; install the extra 'bench'",
     )
+    return Plan(options, effort(options))
+
+
+def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Measured:
+    """Times the same iteration side by side in one process, and checks that it is the same."""
+    directory.write_json("device.json", {"device": jax.devices()[0].device_kind})
+    with steps.step("Inverting Gradients"):
+        return measure_inversion(plan.effort)
 
 
 def measure_inversion(effort: Effort) -> Measured:
-    """Times the same iteration side by side in one process, and checks that it is the same.
+    """Times the same iteration side by side, and checks that it is the same.
 
     Args:
         effort: Limits of time.
@@ -144,31 +143,33 @@ def measure_inversion(effort: Effort) -> Measured:
     )
 
 
-def write(directory: RunDirectory, measured: Measured) -> list[Table]:
-    """Writes `summary.json` and `report.html`; returns the tables for the terminal.
+def analyze(plan: Plan, measured: Measured) -> Iterator[Entry]:
+    """Everything that the report shows, by call, by what is compared, and by target."""
+    del plan
+    for name, (milliseconds, relative) in measured.times.items():
+        yield from quartile_entries("milliseconds", milliseconds, "ms", call=name)
+        yield from quartile_entries("relative", relative, call=name)
+        yield entry("samples", measured.samples[name], call=name)
+    yield entry("speedup", measured.times[TORCH][1].median)
+    at_once, one_by_one = (measured.times[name][0].median for name in (AT_ONCE, ONE_BY_ONE))
+    yield entry("at_once_over_one_by_one", at_once / one_by_one)
+    for name, error in measured.errors.items():
+        yield entry("error", error, compared=name)
 
-    Args:
-        directory: The run directory.
-        measured: What was measured.
-    """
-    tables = [_times_table(measured), _targets_table(measured)]
-    directory.write_json("summary.json", _summary(measured))
-    agreement = "; ".join(f"{name}: {error:.1e}" for name, error in measured.errors.items())
-    sections = [
-        html.section("Time", *map(html.table, tables)),
-        html.section(
-            "Do they agree?",
-            html.paragraph(f"Relative difference between PyTorch and gujax: {agreement}."),
-            *(html.paragraph(sentence) for sentence in measured.wrong),
-        ),
+
+def disagreements(results: Results) -> list[str]:
+    """One sentence for every difference that is too large."""
+    return [
+        f"PyTorch and gujax disagree: the {name} differs by {row.get('error').mean:.1e}"
+        for (name,), row in results.groups("compared")
+        if not row.get("error").mean <= TOLERANCE
     ]
-    lead = (
-        "ReLU LeNet on 32 × 32 × 3, batch size one, float32: forward pass, double backward pass, "
-        "total variation, sign, Adam, box; side by side in one process."
-    )
-    page = html.page("What an iteration of Inverting Gradients costs", lead, sections)
-    directory.file("report.html").write_text(page)
-    return tables
+
+
+def exit_code(plan: Plan, results: Results) -> int:
+    """0, or 3 if PyTorch and gujax disagree."""
+    del plan
+    return DISAGREEMENT if disagreements(results) else 0
 
 
 def _objective(attack, gradient_fn, params, observed, labels):
@@ -176,69 +177,3 @@ def _objective(attack, gradient_fn, params, observed, labels):
     assert attack.regularizer is not None
     regularizer = attack.regularizer
     return lambda x: matching(search.Candidate(x, None)) + regularizer(x)
-
-
-def _times_table(measured: Measured) -> Table:
-    names = {
-        OURS: "gujax, 1 victim",
-        TORCH: "PyTorch, 1 victim",
-        SURROGATE: "gujax, 1 victim, surrogate of ReLU",
-        AT_ONCE: f"gujax, {VICTIMS} victims at once",
-        ONE_BY_ONE: f"gujax, {VICTIMS} victims one by one",
-    }
-    rows = [
-        [
-            name,
-            *(significant(value) for value in measured.times[key][0]),
-            significant(measured.times[key][1].median),
-            str(measured.samples[key]),
-        ]
-        for key, name in names.items()
-    ]
-    return Table(
-        "Time of one iteration",
-        ("what", "ms", "lower quartile", "upper quartile", "over gujax, 1 victim", "samples"),
-        rows,
-        "Medians over rounds in random order; ratios are of the same round. The surrogate is what "
-        "the jobs search with: `gujax.attacks.inversion.surrogate_relu`.",
-    )
-
-
-def _targets_table(measured: Measured) -> Table:
-    def row(what: str, limit: str, value: float, met: bool) -> list[str]:
-        return [what, limit, f"{value:.2f}", "yes" if met else "no"]
-
-    rows = [
-        row(
-            "PyTorch over gujax, one victim",
-            f"at least {_SPEEDUP:g}",
-            measured.speedup,
-            measured.speedup >= _SPEEDUP,
-        )
-    ]
-    limit = 0.2 if jax.default_backend() == "gpu" else 1.0
-    rows.append(
-        row(
-            f"{VICTIMS} victims at once over one by one",
-            f"at most {limit:g}",
-            measured.batching,
-            measured.batching <= limit,
-        )
-    )
-    return Table("Targets", ("quantity", "limit", "measured", "met"), rows)
-
-
-def _summary(measured: Measured) -> dict[str, Any]:
-    return {
-        "iterations": {
-            name: {
-                "milliseconds": milliseconds._asdict(),
-                "relative": relative._asdict(),
-                "samples": measured.samples[name],
-            }
-            for name, (milliseconds, relative) in measured.times.items()
-        },
-        "speedup": measured.speedup,
-        "at_once_over_one_by_one": measured.batching,
-        "errors": measured.errors,
-    }

@@ -1,184 +1,91 @@
-"""Time, memory and results of every method on one case."""
+"""What the benchmark does: every method on every model, then growth with one size at a time."""
 
-from collections.abc import Mapping, Sequence
+import importlib.util
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, PyTree
 
-from experiments.framework.timing import Quartiles, interleave, summarize_times
-from experiments.jobs.benchmark.cases import Case
-from experiments.jobs.benchmark.methods import (
-    CLIPPED_GRAD,
-    DENSE_AUDIT,
-    LEARNING_RATE,
-    METHODS,
-    PLAIN,
-    Method,
-)
+from experiments.framework.progress import Steps
+from experiments.framework.run_directory import RunDirectory
+from experiments.jobs.benchmark.cases import Case, Family, chosen_cases
+from experiments.jobs.benchmark.costs import Effort, Result, measure_case
+from experiments.jobs.benchmark.growth import Curve, Sweep, measure_growth, sweeps
+from experiments.jobs.benchmark.options import Options
 
-# What the methods of one kind are compared with: code that is not ours.
-_REFERENCES = {"mean": PLAIN, "clipped mean": CLIPPED_GRAD}
+_EVERYWHERE: tuple[Family, ...] = ("mlp", "cnn", "resnet", "gpt")
+_CPU_MEMORY_GIB = 3.0
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How much to spend on measuring.
+class Plan:
+    """What is measured.
 
     Attributes:
-        seconds: Time for each method and case; one that takes longer is called once.
-        rounds: Largest number of samples.
-        memory_mib: Methods that need more are skipped.
-    """
-
-    seconds: float
-    rounds: int
-    memory_mib: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was measured of one method on one case.
-
-    Attributes:
-        method: Its name.
-        milliseconds: Time of a step; None if it was skipped.
-        relative: Time over that of the plain step of the same round.
-        samples: Number of samples.
-        memory_mib: Memory beside the inputs, outputs included; None where it is not known.
-        skipped: Why it was not run, or an empty string.
-        update_error: ‖u − v‖ / ‖v‖ of its noiseless update u, v being the reference's; None where
-            there is nothing to compare.
-        uniqueness_error: Largest relative difference of its GNQ from that by `vmap(grad)`.
-    """
-
-    method: str
-    milliseconds: Quartiles | None
-    relative: Quartiles | None
-    samples: int
-    memory_mib: float | None
-    skipped: str = ""
-    update_error: float | None = None
-    uniqueness_error: float | None = None
-
-
-class Call:
-    """A compiled step on a case's data, which returns when it is done.
-
-    The first call adds no noise, and keeps what it computes for comparison.
-    """
-
-    def __init__(self, case: Case, method: Method):
-        state, step = method.make(case)
-        self._case = case
-        self._arguments = (case.params, state, case.batch)
-        self._noise = jnp.zeros(()), jnp.ones(())
-        self._step = jax.jit(step).lower(*self._arguments, self._noise[0]).compile()
-        self._first: tuple[PyTree, Any] | None = None
-
-    def __call__(self) -> None:
-        result = self._step(*self._arguments, self._noise[self._first is not None])
-        jax.block_until_ready(result)
-        if self._first is None:
-            self._first = result
-
-    @property
-    def memory_mib(self) -> float | None:
-        """Temporary memory and outputs of the program, by XLA's own analysis."""
-        analysis = self._step.memory_analysis()
-        if analysis is None:
-            return None
-        return (analysis.temp_size_in_bytes + analysis.output_size_in_bytes) / 2**20
-
-    @property
-    def update(self) -> PyTree:
-        """The update that the first call made."""
-        assert self._first is not None
-        return jax.tree.map(lambda p, n: (p - n) / LEARNING_RATE, self._case.params, self._first[0])
-
-    @property
-    def uniqueness(self) -> Float[Array, " batch"] | None:
-        """GNQ that the first call measured."""
-        assert self._first is not None
-        return getattr(self._first[1], "uniqueness", None)
-
-
-def measure_case(
-    case: Case, effort: Effort, methods: Sequence[Method] = METHODS
-) -> tuple[list[Result], dict[str, PyTree]]:
-    """Runs every method on a case, side by side.
-
-    Args:
-        case: Model and batch.
+        options: Of the job.
         effort: Limits of time and memory.
-        methods: What to run; the plain step first.
-
-    Returns:
-        One result per method, and the noiseless update of each kind's reference.
+        builders: Make the cases.
+        sweeps: Sizes with which growth is measured.
     """
-    calls: dict[str, Call] = {}
-    skipped: dict[str, Result] = {}
-    for method in methods:
-        call = Call(case, method)
-        needed = call.memory_mib
-        # The plain step always runs: all the others are compared with it.
-        if method.name != PLAIN and needed is not None and needed > effort.memory_mib:
-            reason = f"needs {needed / 1024:.1f} GiB"
-            skipped[method.name] = Result(method.name, None, None, 0, needed, reason)
-        else:
-            calls[method.name] = call
-    samples = interleave(calls, effort.seconds, effort.rounds)
-    times = summarize_times(samples, PLAIN)
-    references = {kind: calls[name].update for kind, name in _REFERENCES.items() if name in calls}
-    results = []
-    for method in methods:
-        if method.name in skipped:
-            results.append(skipped[method.name])
-            continue
-        call = calls[method.name]
-        reference = references.get(method.released)
-        known = None if DENSE_AUDIT not in calls else calls[DENSE_AUDIT].uniqueness
-        results.append(
-            Result(
-                method.name,
-                *times[method.name],
-                len(samples[method.name]),
-                call.memory_mib,
-                "",
-                None if reference is None else relative_error(call.update, reference),
-                _uniqueness_error(call.uniqueness, known),
-            )
-        )
-    return results, references
+
+    options: Options
+    effort: Effort
+    builders: Sequence[Callable[[], Case]]
+    sweeps: Sequence[Sweep]
+
+    @property
+    def num_steps(self) -> int:
+        """One step per case, and one per sweep."""
+        return len(self.builders) + len(self.sweeps)
 
 
-def relative_error(update: PyTree, reference: PyTree) -> float:
-    """‖u − v‖ / ‖v‖ over all parameters."""
-    squares = lambda tree: sum(  # noqa: E731
-        float(np.sum(np.square(np.asarray(leaf, np.float64)))) for leaf in jax.tree.leaves(tree)
-    )
-    difference = jax.tree.map(lambda u, v: np.asarray(u) - np.asarray(v), update, reference)
-    return float(np.sqrt(squares(difference) / squares(reference)))
+class Measured(NamedTuple):
+    """Cases with the results of every method, and sweeps with their curves."""
+
+    cases: list[tuple[Case, list[Result]]]
+    growth: list[tuple[Sweep, list[Curve]]]
 
 
-def _uniqueness_error(gnq: Array | None, known: Array | None) -> float | None:
-    if gnq is None or known is None:
-        return None
-    return float(jnp.max(jnp.abs(gnq - known) / jnp.abs(known)))
+def prepare(options: Options) -> Plan:
+    """Chooses what is measured."""
+    families = options.models
+    if families is None:
+        on_gpu = jax.default_backend() == "gpu"
+        families = (*_EVERYWHERE, "gpt2") if on_gpu else _EVERYWHERE
+    chosen = sweeps(options.smoke) if options.growth else []
+    return Plan(options, effort(options), chosen_cases(families, options.smoke), chosen)
 
 
-def disagreements(results: Mapping[str, Sequence[Result]], tolerance: float) -> list[str]:
-    """One sentence for every result that differs from its reference by more than `tolerance`."""
-    return [
-        f"{label}, {result.method}: {quantity} differs by {error:.1e} from its reference"
-        for label, of_case in results.items()
-        for result in of_case
-        for quantity, error in (
-            ("the update", result.update_error),
-            ("the uniqueness", result.uniqueness_error),
-        )
-        if error is not None and not error <= tolerance
-    ]
+def effort(options: Options) -> Effort:
+    """Limits of time and memory."""
+    gib = options.memory_gib
+    if gib is None:
+        known = jax.devices()[0].memory_stats() or {}
+        gib = known["bytes_limit"] / 2**30 if "bytes_limit" in known else _CPU_MEMORY_GIB
+    return Effort(options.seconds, options.rounds, 1024 * gib)
+
+
+def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Measured:
+    """Measures all cases, then all sweeps."""
+    directory.write_json("device.json", {"device": jax.devices()[0].device_kind})
+    measured = Measured([], [])
+    for build in plan.builders:
+        case = build()
+        with steps.step(case.label):
+            measured.cases.append((case, _measure(case, plan.effort)))
+    for sweep in plan.sweeps:
+        with steps.step(f"growth with the {sweep.axis}"):
+            measured.growth.append((sweep, measure_growth(sweep, plan.effort)))
+    return measured
+
+
+def _measure(case: Case, effort: Effort) -> list[Result]:
+    results, references = measure_case(case, effort)
+    if all(importlib.util.find_spec(name) for name in ("torch", "opacus")):
+        from experiments.jobs.benchmark import opacus_calls
+
+        if opacus_calls.has_twin(case):
+            results += opacus_calls.measure_opacus(case, effort, references)
+    jax.clear_caches()  # compiled programs would add up over the models
+    return results

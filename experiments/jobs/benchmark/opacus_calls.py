@@ -24,7 +24,7 @@ from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 
 from experiments.framework.timing import interleave, summarize_times
 from experiments.jobs.benchmark.cases import Case
-from experiments.jobs.benchmark.measure import Effort, Result, relative_error
+from experiments.jobs.benchmark.costs import Effort, Result, relative_error
 from experiments.jobs.benchmark.methods import L2_NORM_CLIP, LEARNING_RATE
 
 TORCH_PLAIN, GRAD_SAMPLE, GHOST = "torch plain step", "Opacus grad_sample", "Opacus ghost"
@@ -58,8 +58,7 @@ def measure_opacus(case: Case, effort: Effort, references: dict[str, PyTree]) ->
     needed = case.batch_size * case.num_parameters * 4 / 2**20
     skipped = {}
     if needed > effort.memory_mib:
-        reason = f"needs {needed / 1024:.1f} GiB or more"
-        skipped[GRAD_SAMPLE] = Result(GRAD_SAMPLE, None, None, 0, needed, reason)
+        skipped[GRAD_SAMPLE] = Result(GRAD_SAMPLE, None, None, 0, needed, "MiB or more")
     with warnings.catch_warnings():
         # Opacus warns of hooks on inputs that need no gradient, and of its random generator.
         warnings.simplefilter("ignore")

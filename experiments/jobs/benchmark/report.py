@@ -1,126 +1,95 @@
-"""The report of the benchmark: tables, figures and one HTML page."""
+"""What the benchmark shows of its steps; its words are in `report.html.jinja`."""
 
-import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
-from matplotlib.figure import Figure
+import numpy as np
 
-from experiments.framework.run_directory import RunDirectory
-from experiments.jobs.benchmark.cases import Case
-from experiments.jobs.benchmark.growth import ADDED, Curve, Sweep
-from experiments.jobs.benchmark.measure import Effort, Result
-from experiments.jobs.benchmark.methods import (
-    GATE_QUANTILE,
-    L2_NORM_CLIP,
-    METHODS,
-    PLAIN,
-    RELATIVE_RIDGE,
-)
+from experiments.framework.claims import Claim
+from experiments.framework.results import Measured as Quantity
+from experiments.framework.results import Results
+from experiments.jobs.benchmark import methods
+from experiments.jobs.benchmark.analysis import TOLERANCE, disagreements
+from experiments.jobs.benchmark.costs import Effort
+from experiments.jobs.benchmark.growth import ADDED, Sweep
+from experiments.jobs.benchmark.measure import Measured, Plan
 from experiments.jobs.benchmark.targets import Target, check_targets
-from experiments.report import figures, html, style
-from experiments.report.formats import significant
-from experiments.report.tables import Table
+from experiments.report import figures
+from experiments.report.formats import UNKNOWN, Format, plain, significant
+from experiments.report.page import Picture, Report
+from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
-if TYPE_CHECKING:
-    from experiments.jobs.benchmark.job import Options
-
-Measured = Mapping[str, tuple[Case, Sequence[Result]]]
-Growth = Sequence[tuple[Sweep, Sequence[Curve]]]
-
-_OURS = {method.name for method in METHODS if method.ours}
-_IN_JAX = {method.name for method in METHODS}
+_KINDS = {method.name: "gujax" if method.ours else "jax" for method in methods.METHODS}
+_KINDS[methods.PLAIN] = "plain"
+_QUARTILES = ("low", "median", "high")
+_Place = tuple[str, Mapping[str, Any]]  # a measure and its keys
 
 
-def write(
-    directory: RunDirectory,
-    options: "Options",
-    effort: Effort,
-    measured: Measured,
-    growth: Growth,
-    wrong: Sequence[str],
-) -> list[Table]:
-    """Writes `summary.json`, figures and `report.html`; returns the tables for the terminal.
-
-    Args:
-        directory: The run directory.
-        options: Options of the job.
-        effort: Limits of time and memory.
-        measured: Cases with their results, by label.
-        growth: Sweeps with their curves.
-        wrong: Where methods disagree, in words.
-    """
-    targets = [] if options.smoke else check_targets(measured)
-    directory.write_json("summary.json", _summary(measured, growth, targets, wrong))
-    tables = costs = cost_tables(measured, effort)
-    sections = [
-        html.section("Do the methods agree?", *_agreement(measured, wrong)),
-        html.section("Time", *_time_figure(directory, measured), *map(html.table, costs)),
-        html.section("Memory", *_memory_figure(directory, measured)),
-    ]
-    if growth:
-        exponents = exponent_tables(growth)
-        tables = [*tables, *exponents]
-        sections.append(
-            html.section(
-                "How cost grows", *_growth_figure(directory, growth), *map(html.table, exponents)
-            )
-        )
-    if targets:
-        tables = [*tables, targets_table(targets)]
-        sections.insert(1, html.section("Targets", html.table(tables[-1])))
-    sections.append(html.section("What was run", html.bullets(_setting(options, effort))))
-    sections.append(html.section("Files of this run", html.bullets(_FILES)))
-    lead = (
-        f"Random data on {_machine()}, float32. All methods of a model run side by side in one "
-        "process; medians, with quartiles."
+def report(plan: Plan, measured: Measured, results: Results, claims: Sequence[Claim]) -> Report:
+    """Tables, figures and their page."""
+    del claims
+    targets = [] if plan.options.smoke else check_targets(measured.cases)
+    wrong = disagreements(results, TOLERANCE)
+    costs = cost_tables(results, plan.effort)
+    exponents = exponent_tables(results, plan.sweeps)
+    tables = {**costs, **exponents, **({"targets": targets_table(targets)} if targets else {})}
+    return Report(
+        Path(__file__).with_name("report.html.jinja"),
+        tables=tables,
+        figures=_figures(results, plan.sweeps),
+        terminal=tuple(tables),
+        remarks=wrong,
+        words={
+            "options": plan.options,
+            "effort": plan.effort,
+            "machine": _machine(),
+            "costs": costs,
+            "exponents": exponents,
+            "wrong": wrong,
+            "largest_error": max(
+                measured.mean
+                for name, measured, _ in results.entries
+                if name in ("update_error", "uniqueness_error")
+            ),
+            "methods": methods,
+        },
     )
-    if options.smoke:
-        lead += " A smoke test: the models are tiny and the times mean nothing."
-    title = "What a privacy-aware training step costs"
-    directory.file("report.html").write_text(html.page(title, lead, sections))
-    return tables
 
 
-def cost_tables(measured: Measured, effort: Effort) -> list[Table]:
+def cost_tables(results: Results, effort: Effort) -> dict[str, Table]:
     """Time and memory of every method, one table per model; the last explains them."""
-    tables = []
-    for index, (label, (_, results)) in enumerate(measured.items(), start=1):
-        note = _cost_note(effort) if index == len(measured) else ""
-        columns = ("method", "ms", "over plain", "quartiles", "samples", "MiB")
-        rows = [_cost_row(result) for result in results]
-        tables.append(Table(f"Cost of one step of {label}", columns, rows, note))
-    return tables
-
-
-def _cost_row(result: Result) -> list[str]:
-    memory = "–" if result.memory_mib is None else significant(result.memory_mib, 4)
-    if result.milliseconds is None or result.relative is None:
-        return [result.method, "–", "–", f"skipped: {result.skipped}", "0", memory]
-    return [
-        result.method,
-        significant(result.milliseconds.median, 4),
-        f"{significant(result.relative.median)}×",
-        f"{significant(result.relative.low)}–{significant(result.relative.high)}",
-        str(result.samples),
-        memory,
-    ]
-
-
-def _cost_note(effort: Effort) -> str:
-    return (
+    note = (
         "Over plain: median of the ratios to the plain step of the same round, and its quartiles; "
         "PyTorch's methods over PyTorch's plain step. Memory is what a step takes beside its "
         "inputs, its outputs included. A method whose step takes longer than "
         f"{effort.seconds:g} s is run once; one that needs more than "
         f"{effort.memory_mib / 1024:.3g} GiB is skipped."
     )
+    quartiles = _both(*(("relative", {"quartile": end}) for end in ("low", "high")))
+    columns = [
+        KeyColumn("method", "method"),
+        Column("ms", "milliseconds", _rounded(4), {"quartile": "median"}),
+        Column("over plain", "relative", _rounded(3, "×"), {"quartile": "median"}),
+        Column("quartiles", lambda row: row.find("needed") or quartiles(row), _spread),
+        Column("samples", "samples", plain(".0f")),
+        Column("MiB", "memory", _rounded(4)),
+    ]
+    cases = [label for (label,), _ in results.groups("case")]
+    return {
+        label: tabulate(
+            f"Cost of one step of {label}",
+            results.where(case=label),
+            columns,
+            note if label == cases[-1] else "",
+        )
+        for label in cases
+    }
 
 
-def exponent_tables(growth: Growth) -> list[Table]:
+def exponent_tables(results: Results, sweeps: Sequence[Sweep]) -> dict[str, Table]:
     """Fitted exponents beside the predicted ones, one table per sweep; the last explains them."""
     note = (
         "Slopes of log cost over log size by least squares. Predicted: of the operation count at "
@@ -128,35 +97,41 @@ def exponent_tables(growth: Growth) -> list[Table]:
         "Gram matrix as what the audit adds. Measured: of the median time, with its t-interval "
         "over the sizes. The solve of the B × B system and memory traffic are not predicted."
     )
-    tables = []
-    for index, (sweep, curves) in enumerate(growth, start=1):
-        title = f"Growth with the {sweep.axis}, {sweep.sizes[0]}–{sweep.sizes[-1]}: {sweep.model}"
-        columns = ("cost of", "ms, first–last", "predicted", "measured", "95 % interval")
-        rows = [_exponent_row(curve) for curve in curves]
-        tables.append(Table(title, columns, rows, note if index == len(growth) else ""))
-    return tables
+    return {
+        f"growth with the {sweep.axis}": tabulate(
+            f"Growth with the {sweep.axis}, {sweep.sizes[0]}–{sweep.sizes[-1]}: {sweep.model}",
+            results.where(sweep=sweep.axis),
+            _growth_columns(sweep),
+            note if sweep is sweeps[-1] else "",
+        )
+        for sweep in sweeps
+    }
 
 
-def _exponent_row(curve: Curve) -> list[str]:
-    first, last = curve.milliseconds[0].median, curve.milliseconds[-1].median
-    exponent = curve.exponent
-    measured, interval = "below the noise", "–"
-    if exponent.measured is not None:
-        measured = f"{exponent.measured:.2f}"
-        interval = f"{exponent.low:.2f} to {exponent.high:.2f}"
-    predicted = f"{exponent.predicted:.2f}"
-    return [curve.name, f"{first:.3g}–{last:.3g}", predicted, measured, interval]
+def _growth_columns(sweep: Sweep) -> list[KeyColumn | Column]:
+    first_last = [
+        ("milliseconds", {"size": size, "quartile": "median"})
+        for size in (sweep.sizes[0], sweep.sizes[-1])
+    ]
+    interval: list[_Place] = [("exponent_low", {}), ("exponent_high", {})]
+    return [
+        KeyColumn("cost of", "cost"),
+        Column("ms, first–last", _both(*first_last), _joined("–", ".3g")),
+        Column("predicted", "exponent_predicted", plain(".2f")),
+        Column("measured", "exponent_measured", _or("below the noise", plain(".2f"))),
+        Column("95 % interval", _both(*interval), _joined(" to ", ".2f")),
+    ]
 
 
 def targets_table(targets: Sequence[Target]) -> Table:
     """Promises, and whether they hold."""
-    verdicts = {True: "met", False: "missed", None: "–"}
+    verdicts = {True: "met", False: "missed", None: UNKNOWN}
     rows = [
         [
             target.quantity,
             target.case,
-            target.limit,
-            "–" if target.measured is None else significant(target.measured),
+            f"≥ {target.limit:g}" if target.at_least else f"≤ {target.limit:.2f}",
+            UNKNOWN if target.measured is None else significant(target.measured),
             verdicts[target.met],
         ]
         for target in targets
@@ -170,179 +145,100 @@ def targets_table(targets: Sequence[Target]) -> Table:
     )
 
 
-def _kind(method: str) -> str:
-    if method not in _IN_JAX:
-        return "torch"
-    return "plain" if method == PLAIN else "gujax" if method in _OURS else "jax"
+def _rounded(digits: int, suffix: str = "") -> Format:
+    return lambda measured: significant(measured.mean, digits) + suffix
 
 
-def _panels(measured: Measured, memory: bool) -> list[figures.CostPanel]:
+def _both(*places: _Place) -> Callable[[Results], Quantity]:
+    """Two quantities of a row, to be shown in one cell."""
+    return lambda row: Quantity(
+        np.concatenate([row.get(measure, **keys).values for measure, keys in places])
+    )
+
+
+def _joined(word: str, spec: str) -> Format:
+    """Both ends of a range."""
+
+    def show(ends: Quantity) -> str:
+        unknown = np.isnan(ends.values).any()
+        return UNKNOWN if unknown else word.join(f"{end:{spec}}" for end in ends.values)
+
+    return show
+
+
+def _or(text: str, show: Format) -> Format:
+    """`text` in place of what is not known."""
+    return lambda measured: text if np.isnan(measured.mean) else show(measured)
+
+
+def _spread(measured: Quantity) -> str:
+    """Quartiles, or the memory for which a method was skipped."""
+    if len(measured.values) == 1:
+        return f"skipped: needs {measured.mean / 1024:.1f} {measured.unit.replace('MiB', 'GiB')}"
+    return "–".join(map(significant, measured.values))
+
+
+def _means(row: Results, measure: str) -> tuple[float, float, float]:
+    low, median, high = (row.get(measure, quartile=name).mean for name in _QUARTILES)
+    return low, median, high
+
+
+def _panels(results: Results, memory: bool) -> list[figures.CostPanel]:
     panels = []
-    for label, (_, results) in measured.items():
-        costs: list[tuple[float, float, float] | None] = []
-        for result in results:
-            if memory:
-                known = not result.skipped and result.memory_mib is not None
-                costs.append((result.memory_mib,) * 3 if known else None)  # type: ignore[arg-type]
+    for (label,), of_case in results.groups("case"):
+        names, kinds, costs, remarks = [], [], [], []
+        for (method,), row in of_case.groups("method"):
+            needed, known = row.find("needed"), row.find("memory")
+            names.append(method)
+            kinds.append(_KINDS.get(method, "torch"))
+            remarks.append(_spread(needed) if needed else "")
+            if needed or (memory and known is None):
+                costs.append(None)
             else:
-                spread = result.relative
-                costs.append(spread and (spread.low, spread.median, spread.high))
-        panels.append(
-            figures.CostPanel(
-                label,
-                [result.method for result in results],
-                [_kind(result.method) for result in results],
-                costs,
-                [f"skipped: {result.skipped}" for result in results],
-            )
-        )
+                costs.append((known.mean,) * 3 if memory and known else _means(row, "relative"))
+        panels.append(figures.CostPanel(label, names, kinds, costs, remarks))
     return panels
 
 
-def _time_figure(directory: RunDirectory, measured: Measured) -> list[str]:
-    drawn = figures.method_costs(
-        _panels(measured, memory=False), "time over that of the plain step (log scale)", 1.0
-    )
-    return _figure(
-        drawn,
-        directory.file("figures/time"),
-        "Time of every method over that of the plain step, one panel per model",
-        "Time of a step over that of the plain step of the same round: median (dot, number) "
-        "and quartiles (line). PyTorch's methods are held against PyTorch's plain step.",
-    )
-
-
-def _memory_figure(directory: RunDirectory, measured: Measured) -> list[str]:
-    return _figure(
-        figures.method_costs(_panels(measured, memory=True), "MiB (log scale)", None),
-        directory.file("figures/memory"),
-        "Memory of every method, one panel per model",
-        "Memory of a step beside its inputs. In JAX: temporary memory and outputs of the "
-        "compiled program, by XLA's own analysis. In PyTorch, which updates the parameters in "
-        "place: the peak of its allocator above what it held before the step.",
-    )
-
-
-def _growth_figure(directory: RunDirectory, growth: Growth) -> list[str]:
-    panels = [
-        figures.GrowthPanel(
-            sweep.model,
-            sweep.axis,
-            sweep.sizes,
-            [
-                (
-                    curve.name,
-                    _kind(curve.name),
-                    [(one.low, one.median, one.high) for one in curve.milliseconds],
-                    curve.operations,
-                )
-                for curve in curves
-                if curve.name != ADDED
-            ],
-        )
-        for sweep, curves in growth
-    ]
-    return _figure(
-        figures.cost_growth(panels, "milliseconds (log scale)"),
-        directory.file("figures/growth"),
-        "Time of the plain and of the audited step over four sizes",
-        "Time of a step: medians (dots) and quartiles (bars). Dashed: operation counts, scaled "
-        "to the same geometric mean, so that only the slope is compared.",
-    )
-
-
-def _figure(drawn: Figure, path: Path, alternative: str, caption: str) -> list[str]:
-    return [html.figure(style.save(drawn, path), alternative, caption)]
-
-
-def _agreement(measured: Measured, wrong: Sequence[str]) -> list[str]:
-    errors = [
-        error
-        for _, results in measured.values()
-        for result in results
-        for error in (result.update_error, result.uniqueness_error)
-        if error is not None
-    ]
-    if wrong:
-        return [html.verdict("No.", "bad"), html.bullets(wrong)]
-    return [
-        html.verdict(f"Yes: the largest relative difference is {max(errors):.1e}.", "good"),
-        html.paragraph(
-            "The program that is timed runs once without noise, and its update is held against "
-            "that of code which is not ours: audited updates against the plain step's, clipped "
-            "sums against jax_privacy's. The uniqueness is held against that by vmap(grad)."
+def _figures(results: Results, sweeps: Sequence[Sweep]) -> dict[str, Picture]:
+    time, memory = (_panels(results, memory) for memory in (False, True))
+    drawn = {
+        "time": Picture(
+            figures.method_costs(time, "time over that of the plain step (log scale)", 1.0),
+            "Time of every method over that of the plain step, one panel per model",
         ),
-    ]
-
-
-def _setting(options: "Options", effort: Effort) -> list[str]:
-    return [
-        "Every method is one compiled step of SGD without momentum, from parameters and batch to "
-        "new parameters. Nothing is donated, and a step has ended when all its results are there.",
-        f"Rounds follow one another in random order; up to {effort.rounds} samples per method, "
-        f"within {effort.seconds:g} s each, but at least 5 where so many are allowed.",
-        f"The audit and the gate measure GNQ under a ridge of {RELATIVE_RIDGE:g} × the mean "
-        f"squared gradient norm; the gate drops what is above the {GATE_QUANTILE:g} quantile.",
-        f"Clipping is to an L2 norm of {L2_NORM_CLIP:g}; gujax dp_sgd, optax and Opacus add noise "
-        "of one clipping norm, jax_privacy's clipped_grad and gujax clip add none.",
-        "The vmap(grad) audit is the gujax audit of dense per-example gradients.",
-        "Opacus is run where it is installed, on the models of which there is a twin in PyTorch: "
-        "the MLP and the CNN.",
-    ]
+        "memory": Picture(
+            figures.method_costs(memory, "MiB (log scale)", None),
+            "Memory of every method, one panel per model",
+        ),
+    }
+    if sweeps:
+        panels = [
+            figures.GrowthPanel(
+                sweep.model,
+                sweep.axis,
+                sweep.sizes,
+                [
+                    (
+                        cost,
+                        _KINDS[cost],
+                        [_means(row, "milliseconds") for _, row in curve.groups("size")],
+                        [row.get("operations").mean for _, row in curve.groups("size")],
+                    )
+                    for (cost,), curve in results.where(sweep=sweep.axis).groups("cost")
+                    if cost != ADDED
+                ],
+            )
+            for sweep in sweeps
+        ]
+        drawn["growth"] = Picture(
+            figures.cost_growth(panels, "milliseconds (log scale)"),
+            "Time of the plain and of the audited step over four sizes",
+        )
+    return drawn
 
 
 def _machine() -> str:
     device = jax.devices()[0]
     cpus = f"{os.cpu_count()} CPU cores"
     return cpus if device.platform == "cpu" else f"{device.device_kind} ({cpus})"
-
-
-def _summary(
-    measured: Measured, growth: Growth, targets: Sequence[Target], wrong: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        "device": jax.devices()[0].device_kind,
-        "cases": {
-            label: {
-                "family": case.family,
-                "batch_size": case.batch_size,
-                "parameters": case.num_parameters,
-                "methods": {
-                    result.method: _plain(result, leave_out="method") for result in results
-                },
-            }
-            for label, (case, results) in measured.items()
-        },
-        "growth": [
-            {
-                "axis": sweep.axis,
-                "model": sweep.model,
-                "sizes": sweep.sizes,
-                "curves": {curve.name: _plain(curve, leave_out="name") for curve in curves},
-            }
-            for sweep, curves in growth
-        ],
-        "targets": [_plain(target) for target in targets],
-        "disagreements": list(wrong),
-    }
-
-
-def _plain(record: Any, leave_out: str = "") -> dict[str, Any]:
-    """A dataclass as a dict for JSON, quartiles by name."""
-    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    return {name: _named(value) for name, value in fields.items() if name != leave_out}
-
-
-def _named(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
-        return value._asdict()
-    if dataclasses.is_dataclass(value):
-        return _plain(value)
-    return [_named(item) for item in value] if isinstance(value, list) else value
-
-
-_FILES = [
-    "summary.json: all numbers of this page.",
-    "figures/: every figure as SVG and PNG.",
-    "config.json: the options, and versions of the libraries.",
-]

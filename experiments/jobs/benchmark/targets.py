@@ -1,10 +1,10 @@
 """What this project promises of its speed and memory, held against a measurement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.jobs.benchmark.cases import Case
-from experiments.jobs.benchmark.measure import Result
+from experiments.jobs.benchmark.costs import Result
 from experiments.jobs.benchmark.methods import AUDIT, CLIP, CLIPPED_GRAD, DENSE_AUDIT, DP_SGD, GATE
 
 # Largest time over that of the plain step: on the MLP with B = 128, and on the CNN and the GPT.
@@ -22,52 +22,50 @@ class Target:
     Attributes:
         quantity: What is promised.
         case: On what.
-        limit: The bound, in words.
+        limit: The bound.
         measured: What was measured; None where a method was skipped.
-        met: Whether it holds; None where a method was skipped.
+        at_least: Whether it is a lower bound; else it is an upper one.
     """
 
     quantity: str
     case: str
-    limit: str
+    limit: float
     measured: float | None
-    met: bool | None
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it holds; None where a method was skipped."""
+        if self.measured is None:
+            return None
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
 
-def check_targets(measured: Mapping[str, tuple[Case, Sequence[Result]]]) -> list[Target]:
+def check_targets(measured: Sequence[tuple[Case, Sequence[Result]]]) -> list[Target]:
     """Every promise that speaks of one of the cases.
 
     Args:
-        measured: Cases with their results, by label.
+        measured: Cases with their results.
     """
     targets = []
-    for label, (case, results) in measured.items():
-        by_name = {result.method: result for result in results}
+    for case, results in measured:
+        by_name, label = {result.method: result for result in results}, case.label
         mlp = case.family == "mlp"
         if case.family in ("cnn", "gpt") or (mlp and case.batch_size == _MLP_BATCH):
             for method, limits in _LARGEST_RELATIVE.items():
-                limit = limits[0] if mlp else limits[1]
-                spread = by_name[method].relative
+                spread, limit = by_name[method].relative, limits[0] if mlp else limits[1]
                 ratio = None if spread is None else spread.median
-                targets.append(_at_most(f"{method} / plain step", label, ratio, limit))
+                targets.append(Target(f"{method} / plain step", label, limit, ratio))
         over_dense = _time_ratio(by_name[AUDIT], by_name[DENSE_AUDIT])
-        targets.append(_at_most("audit / vmap(grad) audit", label, over_dense, _SLOWER_THAN_DENSE))
+        targets.append(Target("audit / vmap(grad) audit", label, _SLOWER_THAN_DENSE, over_dense))
         if mlp:
             speedup = _time_ratio(by_name[CLIPPED_GRAD], by_name[CLIP])
-            met = None if speedup is None else speedup >= _SPEEDUP
-            quantity, limit_text = "clipped_grad / gujax clip", f"≥ {_SPEEDUP:g}"
-            targets.append(Target(quantity, label, limit_text, speedup, met))
+            targets.append(Target("clipped_grad / gujax clip", label, _SPEEDUP, speedup, True))
         if case.family == "gpt":
             ours, dense = by_name[AUDIT].memory_mib, by_name[DENSE_AUDIT].memory_mib
             share = None if ours is None or dense is None else ours / dense
-            quantity = "memory: audit / vmap(grad)"
-            targets.append(_at_most(quantity, label, share, _MEMORY_SHARE))
+            targets.append(Target("memory: audit / vmap(grad)", label, _MEMORY_SHARE, share))
     return targets
-
-
-def _at_most(quantity: str, label: str, value: float | None, limit: float) -> Target:
-    met = None if value is None else value <= limit
-    return Target(quantity, label, f"≤ {limit:.2f}", value, met)
 
 
 def _time_ratio(one: Result, other: Result) -> float | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -10,20 +9,18 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from experiments.jobs.tune.options import Options
 from experiments.jobs.tune.trials import Trial
-from experiments.membership.defenses import account, aggregation
+from experiments.membership.defenses import Place
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import descent
 from experiments.tasks.task import Task, initial_params, logits_of_many
 from experiments.tasks.tuned import tuned_loss, tuned_optimizer, with_tuned
-from gujax import training, transforms
-
-if TYPE_CHECKING:
-    from experiments.jobs.tune.job import Options
+from gujax import training
 
 
 def validation_accuracy(
-    task: Task, trial: Trial, halves: Bool[np.ndarray, "repeats examples"], options: "Options"
+    task: Task, trial: Trial, halves: Bool[np.ndarray, "repeats examples"], options: Options
 ) -> Float[np.ndarray, " recipes"]:
     """Mean accuracy of each recipe on the examples that its models were not trained on.
 
@@ -55,7 +52,7 @@ def validation_accuracy(
         keys=jax.random.split(jax.random.key(1), len(masks)),
         batch_size=first.batch_size,
         epochs=first.epochs,
-        sampling="poisson" if trial.defense.family == "dp_sgd" else "shuffle",
+        sampling=trial.defense.method.sampling,
         randomized=first.augments,
         progress=False,
     )
@@ -77,28 +74,25 @@ def validation_accuracy(
 
 
 def _tuned_optimizer(
-    trial: Trial, masks: Bool[np.ndarray, "models examples"], options: "Options"
+    trial: Trial, masks: Bool[np.ndarray, "models examples"], options: Options
 ) -> Callable[[PRNGKeyArray], optax.GradientTransformationExtraArgs]:
-    family, recipe = trial.defense.family, trial.recipes[0]
-    plan = training.plan_batches(
-        masks, recipe.batch_size, recipe.epochs, "poisson" if family == "dp_sgd" else "shuffle"
-    )
+    defense, recipe = trial.defense, trial.recipes[0]
+    method = defense.method
+    plan = training.plan_batches(masks, recipe.batch_size, recipe.epochs, method.sampling)
     num_steps = plan.steps_per_epoch * recipe.epochs
     average_decay = max(recipe.average_decay for recipe in trial.recipes)
-    noise = 0.0
-    if trial.defense.epsilon is not None:
-        privacy = account(trial.defense.epsilon, options.delta, plan, num_steps, recipe)
-        noise = privacy.noise_multiplier
+    ledger = masks.shape[1] if method.needs_ledger else None
+    privacy = None
+    if method.account is not None:
+        assert defense.epsilon is not None
+        privacy = method.account(defense.epsilon, options.delta, plan, num_steps, recipe)
 
     def chain(tuned: dict[str, Array], key: PRNGKeyArray) -> optax.GradientTransformation:
-        if family == "dp_sgd":
-            first = transforms.dp_sgd(
-                tuned["l2_norm_clip"], noise, plan.batch_size, key, batch_size=plan.physical_size
-            )
-        else:
-            first = aggregation(
-                trial.defense, options.relative_ridge, plan.physical_size, num_examples=None
-            )
+        clipped = privacy and replace(privacy, l2_norm_clip=tuned["l2_norm_clip"])
+        place = Place(
+            options.relative_ridge, plan.physical_size, ledger, plan.batch_size, clipped, key
+        )
+        first = method.start(defense.strength, place)
         follow = descent(recipe.optimizer, tuned["learning_rate"], tuned["final_factor"], num_steps)
         return optax.chain(first, follow, training.average_parameters(average_decay))
 

@@ -4,19 +4,16 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from experiments.jobs.tune.options import Options
 from experiments.jobs.tune.trials import Row
-from experiments.report.tables import Table
 from experiments.tasks.recipe import Recipe, recipe_key
-
-if TYPE_CHECKING:
-    from experiments.jobs.tune.job import Options
 
 
 def search_record(
-    options: "Options", model_name: str, search: Sequence[Row], finals: Sequence[Row]
+    options: Options, model_name: str, search: Sequence[Row], finals: Sequence[Row]
 ) -> dict[str, Any]:
     """The best recipe of each defense, with the whole search and the finals."""
     best: dict[str, Row] = {}
@@ -65,7 +62,7 @@ def _cells(rows: Sequence[Row]) -> list[list[Any]]:
     ]
 
 
-def to_json(record: dict[str, Any]) -> str:
+def to_json(record: Mapping[str, Any]) -> str:
     """JSON with one line per configuration."""
     lists = {name: record[name] for name in ("finals", "search")}
     text = json.dumps({**record, **dict.fromkeys(lists)}, indent=2)
@@ -73,33 +70,3 @@ def to_json(record: dict[str, Any]) -> str:
         lines = ",\n    ".join(json.dumps(row) for row in rows)
         text = text.replace(f'"{name}": null', f'"{name}": [\n    {lines}\n  ]')
     return text + "\n"
-
-
-def table(record: dict[str, Any]) -> Table:
-    """The best configuration of each method."""
-    rows = []
-    for name, recipe in record["recipes"].items():
-        decay = " cosine" if recipe["cosine_decay"] else ""
-        practices = {
-            "copies": recipe["augmentation_multiplicity"],
-            "average": recipe["average_decay"],
-            "standardized": recipe["standardize_weights"],
-        }
-        rows.append(
-            [
-                name,
-                f"{recipe['optimizer']} {recipe['learning_rate']:.4g}{decay}",
-                str(recipe["batch_size"]),
-                str(recipe["epochs"]),
-                str(recipe["l2_norm_clip"] or "–"),
-                ", ".join(f"{word} {value}" for word, value in practices.items() if value) or "–",
-                str(record["tried"][name]),
-                f"{100 * record['accuracy'][name]:.1f}",
-            ]
-        )
-    return Table(
-        "Best configurations",
-        ("method", "optimizer", "batch", "epochs", "clip", "practices", "tried", "accuracy (%)"),
-        rows,
-        "Accuracy on the half of the training split that the models were not trained on.",
-    )

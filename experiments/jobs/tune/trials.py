@@ -3,13 +3,11 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
+from experiments.jobs.tune.options import Options
 from experiments.membership.defenses import Defense
 from experiments.tasks.recipe import OptimizerName, Recipe
-
-if TYPE_CHECKING:
-    from experiments.jobs.tune.job import Options
 
 # What one compilation may vary: numbers that travel with the parameters.
 _NUMBERS: dict[str, Any] = {
@@ -27,6 +25,16 @@ class Trial:
     defense: Defense
     recipes: list[Recipe]
 
+    @property
+    def description(self) -> str:
+        """What its recipes share."""
+        first = self.recipes[0]
+        return (
+            f"{first.optimizer}, batch {first.batch_size}, {first.epochs} epochs"
+            + (f", {first.augmentation_multiplicity} copies" if first.augments else "")
+            + (", standardized weights" if first.standardize_weights else "")
+        )
+
 
 class Row(NamedTuple):
     """One configuration and its mean accuracy."""
@@ -36,65 +44,41 @@ class Row(NamedTuple):
     accuracy: float
 
 
-def all_trials(options: "Options") -> Iterator[Trial]:
+def all_trials(options: Options) -> Iterator[Trial]:
     """The whole search."""
-    plain = [
-        Defense("SGD", "sgd"),
-        Defense("gate", "gate", options.gate_quantile),
-        Defense("clip", "clip", options.clip_cap),
-    ]
     decays = (0.0, options.average_decay) if options.average_decay else (0.0,)
-    shared = itertools.product(
-        plain, get_args(OptimizerName), practices(options, options.multiplicities)
-    )
-    for defense, optimizer, practice in shared:
-        scale = 0.01 if optimizer == "adam" else 1.0
-        yield Trial(
-            defense,
-            [
-                Recipe(
-                    optimizer,
-                    scale * rate,
-                    cosine,
-                    options.batch_size,
-                    options.epochs,
-                    average_decay=decay,
-                    **practice,
-                )
-                for rate, cosine, decay in itertools.product(
-                    options.learning_rates, (False, True), decays
-                )
-            ],
-        )
-    for epsilon, optimizer, practice, batch_size, epochs in itertools.product(
-        options.epsilons,
-        get_args(OptimizerName),
-        practices(options, options.dp_multiplicities),
-        options.dp_batch_sizes,
-        options.dp_epochs,
-    ):
-        yield Trial(
-            Defense(f"DP-SGD ε={epsilon:g}", "dp_sgd", epsilon),
-            [
-                Recipe(
-                    optimizer,
-                    # Adam's steps do not depend on the scale of the gradient.
-                    0.01 * step if optimizer == "adam" else step / clip,
-                    cosine,
-                    batch_size,
-                    epochs,
-                    clip,
-                    average_decay=decay,
-                    **practice,
-                )
-                for step, clip, cosine, decay in itertools.product(
-                    options.dp_learning_rates, options.dp_clips, (False, True), decays
-                )
-            ],
-        )
+    for defense in options.chosen:
+        rates, clips = options.learning_rates, (None,)
+        sizes, epochs, copies = (options.batch_size,), (options.epochs,), options.multiplicities
+        if defense.epsilon is not None:
+            rates, clips = options.dp_learning_rates, options.dp_clips
+            sizes, epochs = options.dp_batch_sizes, options.dp_epochs
+            copies = options.dp_multiplicities
+        for optimizer, practice, size, passes in itertools.product(
+            get_args(OptimizerName), practices(options, copies), sizes, epochs
+        ):
+            yield Trial(
+                defense,
+                [
+                    Recipe(
+                        optimizer,
+                        # Adam's steps do not depend on the scale of the gradient.
+                        0.01 * step if optimizer == "adam" else step / (clip or 1.0),
+                        cosine,
+                        size,
+                        passes,
+                        clip,
+                        average_decay=decay,
+                        **practice,
+                    )
+                    for step, clip, cosine, decay in itertools.product(
+                        rates, clips, (False, True), decays
+                    )
+                ],
+            )
 
 
-def practices(options: "Options", multiplicities: Sequence[int]) -> list[dict[str, Any]]:
+def practices(options: Options, multiplicities: Sequence[int]) -> list[dict[str, Any]]:
     """What a method tries beside numbers: augmentation and standardized weights."""
     copies = {"shift": options.shift, "flip": options.flip}
     augmentations: list[dict[str, Any]] = [
@@ -109,7 +93,7 @@ def practices(options: "Options", multiplicities: Sequence[int]) -> list[dict[st
     ]
 
 
-def final_trials(search: Sequence[Row], options: "Options") -> list[Trial]:
+def final_trials(search: Sequence[Row], options: Options) -> list[Trial]:
     """The most accurate configurations of each defense, those of one compilation together."""
     trials: dict[tuple, Trial] = {}
     for defense in dict.fromkeys(row.defense for row in search):

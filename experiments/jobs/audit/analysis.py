@@ -1,0 +1,87 @@
+"""The numbers of a release card, from what was seen of the run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from experiments.framework.results import Entry, Results, entry, summarized
+from experiments.jobs.audit.measure import Audited, Plan
+from experiments.jobs.audit.policy import MEASURES, Finding, check_policy
+from gujax.uniqueness import predicted_auc, predicted_tpr
+
+VIOLATED = 3
+
+_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+
+
+def limited(totals: pl.DataFrame) -> dict[str, float]:
+    """What a policy may limit."""
+    nats, mu = totals["nats"].to_numpy(), totals["mu"].to_numpy()
+    worst = float(mu.max())
+    values = (
+        nats.max(),
+        np.quantile(nats, 0.99),
+        nats.mean(),
+        worst,
+        predicted_auc(worst),
+        predicted_tpr(worst, 0.01),
+        predicted_tpr(worst, 0.001),
+    )
+    return {name: float(value) for name, value in zip(MEASURES, values, strict=True)}
+
+
+def analyze(plan: Plan, audited: Audited) -> Iterator[Entry]:
+    """Everything that the card shows.
+
+    Keys: quantile over the training examples, label (name of a class), epoch, step (plain or
+    audited), and rule of the policy. Of the whole run: what a policy may limit, and test accuracy.
+    """
+    yield entry("test_accuracy", audited.epochs["test_accuracy"][-1])
+    measured = limited(audited.totals)
+    for name, value in measured.items():
+        yield entry(name, value, "nats" if name.endswith("nats") else "")
+    for finding in dict.fromkeys(check_policy(plan.options.rules, measured)):
+        yield entry("limit", finding.rule.limit, rule=str(finding.rule))
+        yield entry("holds", finding.holds, rule=str(finding.rule))
+    nats, mu = (audited.totals[name].to_numpy() for name in ("nats", "mu"))
+    for quantile in _QUANTILES:
+        at = float(np.quantile(mu, quantile))
+        yield entry("nats", np.quantile(nats, quantile), "nats", quantile=quantile)
+        yield entry("mu", at, quantile=quantile)
+        yield entry("predicted_auc", predicted_auc(at), quantile=quantile)
+        yield entry("predicted_tpr_1pct", predicted_tpr(at, 0.01), quantile=quantile)
+    for label, name in enumerate(plan.task.class_names):
+        of_class = audited.totals["label"].to_numpy() == label
+        if of_class.any():
+            yield entry("examples", of_class.sum(), label=name)
+            for measure, values, unit in (("nats", nats, "nats"), ("mu", mu, "")):
+                yield entry(f"median_{measure}", np.median(values[of_class]), unit, label=name)
+                yield entry(f"max_{measure}", values[of_class].max(), unit, label=name)
+    for row in audited.epochs.iter_rows(named=True):
+        for name, value in row.items():
+            if name != "epoch":
+                yield entry(name, value, epoch=row["epoch"])
+    for step, cost in audited.cost.items():
+        yield entry("milliseconds", cost.milliseconds, "ms", step=step)
+        yield entry("relative", cost.relative, step=step)
+        if cost.memory_mib is not None:
+            yield entry("memory", cost.memory_mib, "MiB", step=step)
+    share = 1 + (audited.cost["audited"].relative - 1) / plan.options.audit_every
+    yield entry("run_over_plain", share)
+
+
+def findings(plan: Plan, results: Results) -> list[Finding]:
+    """Every rule of the policy with what was measured."""
+    return check_policy(plan.options.rules, {name: results.get(name).mean for name in MEASURES})
+
+
+def headline(results: Results) -> dict[str, Any]:
+    """Test accuracy, and what a policy may limit."""
+    return {name: summarized(results.get(name)) for name in ("test_accuracy", *MEASURES)}
+
+
+def exit_code(plan: Plan, results: Results) -> int:
+    """0, or 3 if the policy is violated."""
+    return 0 if all(finding.holds for finding in findings(plan, results)) else VIOLATED

@@ -1,0 +1,61 @@
+"""Options of the job `audit`."""
+
+from pathlib import Path
+
+from experiments.framework.errors import check_option
+from experiments.framework.options import Count, Positive, options
+from experiments.jobs.audit.policy import Rule, parse_policy
+from experiments.membership.defenses import Defense
+from experiments.membership.options import DefenseOptions
+from experiments.tasks.options import TaskOptions
+
+
+@options
+class Options(DefenseOptions, TaskOptions):
+    """Train one model on a whole training set, watch what it discloses, write a release card.
+
+    The exit code is 3 if the policy is violated, so that a pipeline stops before it publishes.
+
+    Attributes:
+        defense: How to train, such as gate:0.9; a name without a strength stands for a usual one.
+        policy: Limits that the release must respect, such as max_nats=0.5 or predicted_auc=0.6;
+            also p99_nats, mean_nats, max_mu, predicted_tpr_1pct, predicted_tpr_01pct.
+        audit_every: Measure every k-th step only ("sgd" and "dp_sgd"); totals are scaled by k.
+        epochs: Passes over the data; default: those of the recipe.
+        seed: Seed of initialization, batches and noise.
+        relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of the batch:
+            the noise that the attacker is assumed to face. DP-SGD uses its own noise.
+        recipes: Hyperparameters written by the `tune` job; default: those that come along.
+    """
+
+    defense: str = "sgd"
+    policy: tuple[str, ...] = ()
+    audit_every: Count = 1
+    epochs: Count | None = None
+    seed: int = 0
+    relative_ridge: Positive = 0.1
+    recipes: Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.rules  # says now what is no policy
+        family = self.trained_under.family
+        check_option(
+            not self.trained_under.removes,
+            f"--defense {family} removes examples by the ledgers of other runs, of which an audit "
+            "has none; choose another",
+        )
+        check_option(
+            self.audit_every == 1 or not self.trained_under.method.measures_anyway,
+            f"--audit-every: the {family} defense measures every step anyway; leave it 1",
+        )
+
+    @property
+    def trained_under(self) -> Defense:
+        """The defense that `defense` names."""
+        return self.chosen[-1]
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What `policy` says."""
+        return parse_policy(self.policy)

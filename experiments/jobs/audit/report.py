@@ -1,0 +1,159 @@
+"""The release card: what a trained model may have disclosed, and whether a policy allows it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.framework.claims import Claim
+from experiments.framework.results import Results
+from experiments.framework.run_directory import RunDirectory
+from experiments.jobs.audit.analysis import findings
+from experiments.jobs.audit.assumptions import assumptions
+from experiments.jobs.audit.measure import Audited, Plan
+from experiments.jobs.audit.policy import MEASURES, Finding, decide
+from experiments.report import figures
+from experiments.report.formats import plain
+from experiments.report.page import Picture, Report
+from experiments.report.tables import Column, KeyColumn, Table, tabulate
+
+
+@dataclass(frozen=True)
+class Card(Report):
+    """A report that is also written for machines.
+
+    Attributes:
+        content: What `card.json` holds.
+    """
+
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, directory: RunDirectory) -> None:
+        """Writes figures, page and `card.json`."""
+        super().write(directory)
+        directory.write_json("card.json", self.content)
+
+
+def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Claim]) -> Card:
+    """Tables, figures, verdict and their page."""
+    del claims
+    found = findings(plan, results)
+    decision, kind = decide(found)
+    assumed = assumptions(plan.options, audited.privacy)
+    return Card(
+        Path(__file__).with_name("report.html.jinja"),
+        tables={
+            "spread": _spread_table(results),
+            "classes": _class_table(results),
+            "cost": _cost_table(results, plan.options.audit_every),
+        },
+        figures=_figures(audited, results, found),
+        terminal=("spread", "classes", "cost"),
+        remarks=list(map(str, found)),
+        file="card.html",
+        name="release card",
+        words={
+            "task": plan.task,
+            "defense": plan.options.trained_under,
+            "num_epochs": len(audited.epochs),
+            "accuracy": results.get("test_accuracy").mean,
+            "decision": decision,
+            "kind": kind,
+            "findings": found,
+            "extremes": audited.extremes,
+            "assumptions": assumed,
+        },
+        content={
+            "verdict": decision,
+            "policy": [
+                {**asdict(finding.rule), "measured": finding.value, "holds": finding.holds}
+                for finding in found
+            ],
+            "measures": {name: results.get(name).mean for name in MEASURES},
+            "test_accuracy": results.get("test_accuracy").mean,
+            "privacy": None if audited.privacy is None else asdict(audited.privacy),
+            "quantiles": {
+                str(quantile): row.get("nats").mean
+                for (quantile,), row in results.groups("quantile")
+            },
+            "assumptions": assumed,
+            "cost": {name: asdict(step) for name, step in audited.cost.items()},
+        },
+    )
+
+
+def _spread_table(results: Results) -> Table:
+    ends = {0.0: "smallest", 1.0: "largest"}
+    return tabulate(
+        "Totals over the run, quantiles over training examples",
+        results,
+        [
+            KeyColumn("quantile", "quantile", lambda q: ends.get(q, f"{100 * q:g} %")),
+            Column("nats", "nats", plain(".4g")),
+            Column("μ", "mu", plain(".4g")),
+            Column("predicted attack AUC", "predicted_auc", plain(".4f")),
+            Column("predicted TPR at 1 % FPR (%)", "predicted_tpr_1pct", plain(".2f", 100)),
+        ],
+        "Nats are the sum of ½ log(1 + GNQ) over steps; the membership bit holds at most "
+        "log 2 = 0.693 nats, which a larger sum means may all be known. μ is composed as the root "
+        "of the sum of squares. The predicted attack sees every update.",
+    )
+
+
+def _class_table(results: Results) -> Table:
+    return tabulate(
+        "Totals by class",
+        results,
+        [
+            KeyColumn("class", "label"),
+            Column("examples", "examples", plain(".0f")),
+            Column("nats, median", "median_nats", plain(".4g")),
+            Column("nats, largest", "max_nats", plain(".4g")),
+            Column("μ, median", "median_mu", plain(".4g")),
+            Column("μ, largest", "max_mu", plain(".4g")),
+        ],
+    )
+
+
+def _cost_table(results: Results, audit_every: int) -> Table:
+    share = results.get("run_over_plain").mean
+    return tabulate(
+        "Cost of one training step",
+        results,
+        [
+            KeyColumn("step", "step"),
+            Column("time (ms)", "milliseconds", plain(".3g")),
+            Column("relative", "relative", plain(".2f", suffix="×")),
+            Column("memory (MiB)", "memory", plain(".2f")),
+        ],
+        f"Measured interleaved on this machine. Auditing every {audit_every} steps, the run costs "
+        f"about {share:.2f}× a plain one."
+        if audit_every > 1
+        else "Measured interleaved on this machine; every step was audited.",
+    )
+
+
+def _figures(audited: Audited, results: Results, found: Sequence[Finding]) -> dict[str, Picture]:
+    epochs = results.values("epoch")
+
+    def curve(measure: str, scale: float = 1.0) -> list[float]:
+        return [scale * results.get(measure, epoch=epoch).mean for epoch in epochs]
+
+    curves = figures.training_curves(
+        epochs,
+        [
+            ("loss (nats)", [("loss", curve("loss"))]),
+            ("accuracy (%)", [(n, curve(f"{n}_accuracy", 100)) for n in ("train", "test")]),
+            (
+                "nats disclosed so far",
+                [(f"{name} nats", curve(f"{name}_nats")) for name in ("max", "p99", "median")],
+            ),
+        ],
+    )
+    limit = next((f.rule.limit for f in found if f.rule.name == "max_nats"), None)
+    nats = audited.totals["nats"].to_numpy()
+    spread = figures.histogram(nats, "nats disclosed over the run, bound per example", limit)
+    return {
+        "distribution": Picture(spread, "Nats over the training examples"),
+        "curves": Picture(curves, "Loss, accuracy and nats by epoch"),
+    }

@@ -1,0 +1,170 @@
+"""Time, memory and results of every method on one case."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from experiments.framework.timing import Quartiles, interleave, summarize_times
+from experiments.jobs.benchmark.cases import Case
+from experiments.jobs.benchmark.methods import (
+    CLIPPED_GRAD,
+    DENSE_AUDIT,
+    LEARNING_RATE,
+    METHODS,
+    PLAIN,
+    Method,
+)
+
+# What the methods of one kind are compared with: code that is not ours.
+_REFERENCES = {"mean": PLAIN, "clipped mean": CLIPPED_GRAD}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to spend on measuring.
+
+    Attributes:
+        seconds: Time for each method and case; one that takes longer is called once.
+        rounds: Largest number of samples.
+        memory_mib: Methods that need more are skipped.
+    """
+
+    seconds: float
+    rounds: int
+    memory_mib: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of one method on one case.
+
+    Attributes:
+        method: Its name.
+        milliseconds: Time of a step; None if it was skipped.
+        relative: Time over that of the plain step of the same round.
+        samples: Number of samples.
+        memory_mib: Memory beside the inputs, outputs included; None where it is not known.
+        skipped: If it was not run for its memory, the unit of `memory_mib`: "MiB", or "MiB or more"
+            where that is a lower bound.
+        update_error: ‖u − v‖ / ‖v‖ of its noiseless update u, v being the reference's; None where
+            there is nothing to compare.
+        uniqueness_error: Largest relative difference of its GNQ from that by `vmap(grad)`.
+    """
+
+    method: str
+    milliseconds: Quartiles | None
+    relative: Quartiles | None
+    samples: int
+    memory_mib: float | None
+    skipped: str = ""
+    update_error: float | None = None
+    uniqueness_error: float | None = None
+
+
+class Call:
+    """A compiled step on a case's data, which returns when it is done.
+
+    The first call adds no noise, and keeps what it computes for comparison.
+    """
+
+    def __init__(self, case: Case, method: Method):
+        state, step = method.make(case)
+        self._case = case
+        self._arguments = (case.params, state, case.batch)
+        self._noise = jnp.zeros(()), jnp.ones(())
+        self._step = jax.jit(step).lower(*self._arguments, self._noise[0]).compile()
+        self._first: tuple[PyTree, Any] | None = None
+
+    def __call__(self) -> None:
+        result = self._step(*self._arguments, self._noise[self._first is not None])
+        jax.block_until_ready(result)
+        if self._first is None:
+            self._first = result
+
+    @property
+    def memory_mib(self) -> float | None:
+        """Temporary memory and outputs of the program, by XLA's own analysis."""
+        analysis = self._step.memory_analysis()
+        if analysis is None:
+            return None
+        return (analysis.temp_size_in_bytes + analysis.output_size_in_bytes) / 2**20
+
+    @property
+    def update(self) -> PyTree:
+        """The update that the first call made."""
+        assert self._first is not None
+        return jax.tree.map(lambda p, n: (p - n) / LEARNING_RATE, self._case.params, self._first[0])
+
+    @property
+    def uniqueness(self) -> Float[Array, " batch"] | None:
+        """GNQ that the first call measured."""
+        assert self._first is not None
+        return getattr(self._first[1], "uniqueness", None)
+
+
+def measure_case(
+    case: Case, effort: Effort, methods: Sequence[Method] = METHODS
+) -> tuple[list[Result], dict[str, PyTree]]:
+    """Runs every method on a case, side by side.
+
+    Args:
+        case: Model and batch.
+        effort: Limits of time and memory.
+        methods: What to run; the plain step first.
+
+    Returns:
+        One result per method, and the noiseless update of each kind's reference.
+    """
+    calls: dict[str, Call] = {}
+    skipped: dict[str, Result] = {}
+    for method in methods:
+        call = Call(case, method)
+        needed = call.memory_mib
+        # The plain step always runs: all the others are compared with it.
+        if method.name != PLAIN and needed is not None and needed > effort.memory_mib:
+            skipped[method.name] = Result(method.name, None, None, 0, needed, "MiB")
+        else:
+            calls[method.name] = call
+    samples = interleave(calls, effort.seconds, effort.rounds)
+    times = summarize_times(samples, PLAIN)
+    references = {kind: calls[name].update for kind, name in _REFERENCES.items() if name in calls}
+    results = []
+    for method in methods:
+        if method.name in skipped:
+            results.append(skipped[method.name])
+            continue
+        call = calls[method.name]
+        reference = references.get(method.released)
+        known = None if DENSE_AUDIT not in calls else calls[DENSE_AUDIT].uniqueness
+        results.append(
+            Result(
+                method.name,
+                *times[method.name],
+                len(samples[method.name]),
+                call.memory_mib,
+                "",
+                None if reference is None else relative_error(call.update, reference),
+                _uniqueness_error(call.uniqueness, known),
+            )
+        )
+    return results, references
+
+
+def relative_error(update: PyTree, reference: PyTree) -> float:
+    """‖u − v‖ / ‖v‖ over all parameters."""
+    squares = lambda tree: sum(  # noqa: E731
+        float(np.sum(np.square(np.asarray(leaf, np.float64)))) for leaf in jax.tree.leaves(tree)
+    )
+    difference = jax.tree.map(lambda u, v: np.asarray(u) - np.asarray(v), update, reference)
+    return float(np.sqrt(squares(difference) / squares(reference)))
+
+
+def _uniqueness_error(gnq: Array | None, known: Array | None) -> float | None:
+    if gnq is None or known is None:
+        return None
+    return float(jnp.max(jnp.abs(gnq - known) / jnp.abs(known)))

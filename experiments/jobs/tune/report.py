@@ -1,0 +1,86 @@
+"""What the search shows: the file that recipes are read from, and a table of the best."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from experiments.framework.claims import Claim
+from experiments.framework.results import Results
+from experiments.framework.run_directory import RunDirectory
+from experiments.jobs.tune.measure import Plan
+from experiments.jobs.tune.record import to_json
+from experiments.report.formats import UNKNOWN, plain
+from experiments.report.tables import Column, Table, to_terminal
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """The record of a search, see `experiments.framework.job.Shown`.
+
+    Attributes:
+        record: What `experiments.jobs.tune.record` made.
+        results: The best recipes.
+        file: Where the record is written.
+        name: What the terminal calls it.
+    """
+
+    record: Mapping[str, Any]
+    results: Results
+    file: str = "recipes.json"
+    name: str = "recipes"
+
+    def write(self, directory: RunDirectory) -> None:
+        """Writes the record."""
+        directory.file(self.file).write_text(to_json(self.record))
+
+    def show(self, console: Console) -> None:
+        """Prints the best configuration of each method."""
+        console.print(to_terminal(self.table()))
+
+    def table(self) -> Table:
+        """The best configuration of each method."""
+        numbers = (
+            Column("batch", "batch_size", plain(".0f")),
+            Column("epochs", "epochs", plain(".0f")),
+            Column("clip", "l2_norm_clip", plain("")),
+        )
+        last = (
+            Column("tried", "tried", plain(".0f")),
+            Column("accuracy (%)", "accuracy", plain(".1f", 100)),
+        )
+        rows = []
+        for (name,), row in self.results.groups("method"):
+            recipe = self.record["recipes"][name]
+            decay = " cosine" if recipe["cosine_decay"] else ""
+            practices = {
+                "copies": recipe["augmentation_multiplicity"],
+                "average": recipe["average_decay"],
+                "standardized": recipe["standardize_weights"],
+            }
+            used = [f"{word} {value}" for word, value in practices.items() if value]
+            rows.append(
+                [
+                    name,
+                    f"{recipe['optimizer']} {recipe['learning_rate']:.4g}{decay}",
+                    *(column.cell(row) for column in numbers),
+                    ", ".join(used) or UNKNOWN,
+                    *(column.cell(row) for column in last),
+                ]
+            )
+        columns = ["method", "optimizer", "batch", "epochs", "clip", "practices", "tried"]
+        return Table(
+            "Best configurations",
+            [*columns, "accuracy (%)"],
+            rows,
+            "Accuracy on the half of the training split that the models were not trained on.",
+        )
+
+
+def report(
+    plan: Plan, record: Mapping[str, Any], results: Results, claims: Sequence[Claim]
+) -> Recipes:
+    """The record, to be written and shown."""
+    del plan, claims
+    return Recipes(record, results)
