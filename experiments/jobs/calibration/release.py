@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 import gujax
 from experiments.jobs.calibration.spectrum import filtered, spectrum, uniqueness_under
@@ -67,14 +67,22 @@ class Trainer:
     num_steps: int
 
 
-def poisson_sgd(recipe: Recipe, num_members: int) -> Trainer:
-    """Plain SGD on Poisson batches of so many members."""
-    plan = training.plan_batches(num_members, recipe.batch_size, recipe.epochs, "poisson")
+def poisson_sgd(
+    recipe: Recipe,
+    members: int | Bool[np.ndarray, "models examples"],
+    physical_size: int | None = None,
+) -> Trainer:
+    """Plain SGD on Poisson batches.
+
+    Args:
+        recipe: How to train.
+        members: How many there are, or those of each model.
+        physical_size: How many gradients are given in each step; those of a batch if None.
+    """
+    plan = training.plan_batches(members, recipe.batch_size, recipe.epochs, "poisson")
     num_steps = plan.steps_per_epoch * recipe.epochs
-    optimizer = optax.chain(
-        transforms.mean(batch_size=num_members),
-        descent_of(recipe, num_steps),
-    )
+    mean = transforms.mean(batch_size=physical_size or plan.physical_size)
+    optimizer = optax.chain(mean, descent_of(recipe, num_steps))
     return Trainer(optimizer, plan.sampling_rate, num_steps)
 
 
