@@ -1,6 +1,7 @@
 """Predicted against achieved attacks, from the runs of one or several data sets."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ from experiments.framework.results import Entry, Key, entry
 from experiments.jobs.calibration.final import FinalRun
 from experiments.jobs.calibration.fitting import Curve, fit_ridge
 from experiments.jobs.calibration.measure import Plan, Runs
-from experiments.jobs.calibration.release import Release, View
+from experiments.jobs.calibration.options import GRID, Options
+from experiments.jobs.calibration.release import Release
 from experiments.membership.analysis import decile_entries, quantile_bins
 from experiments.membership.attacks import auc_per_example, measures
 from gujax.uniqueness import predicted_auc
@@ -25,15 +27,15 @@ def analyze(plan: Plan, runs: Mapping[str, Runs]) -> Iterator[Entry]:
     that was fitted on something else. Fitted ridges are logarithms to base 10, the scale on which
     ridges differ.
     """
-    parts = {name: [halved(plan.view, run) for run in of.finals] for name, of in runs.items()}
-    main, *_ = (_fitted([seed.everything for seed in seeds]) for seeds in parts.values())
-    for name, of_dataset in runs.items():
-        yield from _updates(plan.view, of_dataset.releases, name)
+    parts = {name: [halved(run) for run in done.finals] for name, done in runs.items()}
+    main = _fitted(seed.everything for seed in parts[plan.options.dataset])
+    for name, seeds in parts.items():
+        yield from _updates(plan.options, runs[name].releases, name)
         place: dict[str, Key] = {"attack": "final", "dataset": name}
-        yield from _final(parts[name], of_dataset.finals, place)
-        yield from _carry_over(parts[name], place)
+        yield from _final(seeds, runs[name].finals, place)
+        yield from _carry_over(seeds, place)
         if name != plan.options.dataset:
-            everything = [seed.everything for seed in parts[name]]
+            everything = [seed.everything for seed in seeds]
             yield _gaps(everything, main, carried_to="another data set", **place)
 
 
@@ -69,7 +71,7 @@ class Parts(NamedTuple):
     new_models: Part
 
 
-def halved(view: View, run: FinalRun) -> Parts:
+def halved(run: FinalRun) -> Parts:
     """Splits the models and the examples of a seed into halves.
 
     Models come in pairs of complementary training sets, which stay together, so that every example
@@ -79,38 +81,36 @@ def halved(view: View, run: FinalRun) -> Parts:
     pairs = num_models // 2
     few = np.arange(num_models) % pairs < (pairs + 1) // 2
     chosen = np.arange(num_examples) % 2 == 0
-    first, second = _part(view, run, few), _part(view, run, ~few)
-    everything = _part(view, run, np.ones(num_models, bool))
+    first, second = _part(run, few), _part(run, ~few)
+    everything = _part(run, np.ones(num_models, bool))
     return Parts(everything, first.only(chosen), first.only(~chosen), second.only(chosen))
 
 
-def _part(view: View, run: FinalRun, models: Bool[np.ndarray, " models"]) -> Part:
+def _part(run: FinalRun, models: Bool[np.ndarray, " models"]) -> Part:
     """Mean μ² over the models that were trained on an example, and what the loss gives away."""
     members = run.members[models]
     # Zero for the others, so that the sum is over members.
     mu_squared = run.mu_squared[:, models].sum(axis=1) / members.sum(axis=0)
     loss = run.outputs.scores["loss"][models]
-    return Part(Curve(np.asarray(view.grid), mu_squared), auc_per_example(loss, members))
+    return Part(Curve(np.asarray(GRID), mu_squared), auc_per_example(loss, members))
 
 
-def _fitted(parts: Sequence[Part]) -> list[float]:
+def _fitted(parts: Iterable[Part]) -> list[float]:
     return [fit_ridge(*part) for part in parts]
 
 
-def _updates(view: View, releases: Sequence[Release], dataset: str) -> Iterator[Entry]:
+def _updates(options: Options, releases: Sequence[Release], dataset: str) -> Iterator[Entry]:
     """The attacker of every k-th update, for each ridge and k."""
-    for r, ridge in enumerate(view.ridges):
-        for k, every in enumerate(view.every):
-            place: dict[str, Key] = {"attack": "updates", "dataset": dataset}
-            place |= {"ridge": ridge, "every": every}
-            predicted = [
-                np.asarray(predicted_auc(np.sqrt(run.mu_squared[r, k]))) for run in releases
-            ]
-            yield from _agreement(predicted, [run.auc[r, k] for run in releases], place)
-            curves = [Curve(np.asarray(view.grid), run.curve) for run in releases]
-            fitted = _fitted([Part(c, run.auc[r, k]) for c, run in zip(curves, releases)])
-            yield _log10("fitted_ridge", fitted, place)
-            yield _log10("fitted_over_true", np.array(fitted) / ridge, place)
+    curves = [Curve(np.asarray(GRID), run.curve) for run in releases]
+    for (r, ridge), (k, every) in product(enumerate(options.ridges), enumerate(options.every)):
+        place: dict[str, Key] = {"attack": "updates", "dataset": dataset}
+        place |= {"ridge": ridge, "every": every}
+        mu = [np.sqrt(run.mu_squared[r, k]) for run in releases]
+        achieved = [run.auc[r, k] for run in releases]
+        yield from _agreement([np.asarray(predicted_auc(m)) for m in mu], achieved, place)
+        fitted = _fitted(map(Part, curves, achieved))
+        yield _log10("fitted_ridge", fitted, place)
+        yield _log10("fitted_over_true", np.array(fitted) / ridge, place)
 
 
 def _final(
@@ -132,7 +132,7 @@ def _final(
 
 def _carry_over(seeds: Sequence[Parts], place: Mapping[str, Key]) -> Iterator[Entry]:
     """Predicted minus achieved mean AUC where the ridge was fitted on something else."""
-    ridges = _fitted([seed.fitted_on for seed in seeds])
+    ridges = _fitted(seed.fitted_on for seed in seeds)
     previous = [*ridges[-1:], *ridges[:-1]] if len(ridges) > 1 else [np.nan]
     yield _log10("ridge_of_half", ridges, place)
     for where, parts, used in (

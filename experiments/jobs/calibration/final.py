@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 import gujax
+from experiments.jobs.calibration.options import GRID, Options
 from experiments.jobs.calibration.release import Trainer
 from experiments.jobs.calibration.spectrum import spectrum, uniqueness_under
 from experiments.membership.attacks import Outputs, query
@@ -35,13 +36,7 @@ class FinalRun(NamedTuple):
 
 
 def attack_models(
-    task: Task,
-    recipe: Recipe,
-    trainer: Trainer,
-    num_models: int,
-    checkpoints: int,
-    grid: tuple[float, ...],
-    seed: int,
+    task: Task, recipe: Recipe, trainer: Trainer, options: Options, seed: int
 ) -> FinalRun:
     """Trains the models of one seed, predicts for every ridge of the grid, and attacks them.
 
@@ -52,33 +47,27 @@ def attack_models(
         task: Data and model.
         recipe: How to train.
         trainer: What `poisson_sgd` returned for the halves of the data.
-        num_models: M, even.
-        checkpoints: How many times to measure.
-        grid: Relative ridges.
+        options: How many models, and how many times to measure.
         seed: Halves of the data, initial parameters and batches follow from it.
     """
-    members = halves(task, num_models, seed)
-    rate = trainer.sampling_rate
+    members = halves(task, options.shadow_models, seed)
+    rate, checkpoints = trainer.sampling_rate, options.checkpoints
     steps_held = rate * trainer.num_steps
     weight = steps_held / len(checkpoint_epochs(recipe.epochs, checkpoints)) / (rate * (1 - rate))
-    mu_squared = np.zeros((len(grid), *members.shape))
+    mu_squared = np.zeros((len(GRID), *members.shape))
 
     def measure(model: int, params: PyTree, examples: tuple[Array, Array]) -> None:
-        measured = _measure(task.loss_fn, grid, params, examples)
-        mu_squared[:, model, members[model]] += weight * measured
-
-    def optimizer(key):
-        return trainer.optimizer  # plain SGD draws no noise
+        mu_squared[:, model, members[model]] += weight * _measure(task.loss_fn, params, examples)
 
     trained = train_observed(
-        task, recipe, optimizer, members, seed, checkpoints, measure, "poisson"
+        task, recipe, trainer.make_optimizer, members, seed, checkpoints, measure, "poisson"
     )
     return FinalRun(members, mu_squared, query(task, trained.params, members))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=0)
 def _measure(
-    loss_fn: Callable, grid: tuple[float, ...], params: PyTree, examples: tuple[Array, Array]
+    loss_fn: Callable, params: PyTree, examples: tuple[Array, Array]
 ) -> Float[Array, "grid n"]:
     grads = gujax.per_example_grads(loss_fn)(params, examples)
-    return uniqueness_under(spectrum(gujax.gram(grads)), jnp.array(grid))
+    return uniqueness_under(spectrum(gujax.gram(grads)), jnp.array(GRID))

@@ -13,7 +13,7 @@ from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
 from experiments.jobs.calibration.final import FinalRun, attack_models
 from experiments.jobs.calibration.options import GRID, Options
-from experiments.jobs.calibration.release import Release, View, attack_updates, poisson_sgd
+from experiments.jobs.calibration.release import Release, attack_updates, poisson_sgd
 from experiments.membership.frames import by_model, stacked
 from experiments.membership.runs import halves
 from experiments.tasks.recipe import Recipe, check_plain, fit, load_recipes
@@ -28,13 +28,11 @@ class Plan:
 
     Attributes:
         options: Of the job.
-        view: What the attackers of updates see.
         tasks: Data and model by data set; the main one first.
         recipes: How the models of each data set are trained.
     """
 
     options: Options
-    view: View
     tasks: Mapping[str, Task]
     recipes: Mapping[str, Recipe]
 
@@ -68,8 +66,7 @@ def prepare(options: Options) -> Plan:
         check_plain(found, name)
         # A batch is at most a quarter of the members: at rate 1 there is nothing to find out.
         recipes[name] = fit(found, members // 4, options.epochs)
-    view = View(options.ridges, options.every, options.draws, GRID)
-    return Plan(options, view, tasks, recipes)
+    return Plan(options, tasks, recipes)
 
 
 def _at_most(task: Task, train_size: int) -> Task:
@@ -103,10 +100,9 @@ def _attack(plan: Plan, name: str, steps: Steps) -> Runs:
         key = jax.random.fold_in(jax.random.key(seed), 2)
         given = np.asarray(jax.random.permutation(key, len(task.dataset.train))[:members])
         with steps.step(f"{name}: attack on updates, seed {seed}"):
-            releases.append(attack_updates(task, release_by, plan.view, given, key))
+            releases.append(attack_updates(task, release_by, options, given, key))
         with steps.step(f"{name}: attack on final models, seed {seed}"):
-            size = options.shadow_models, options.checkpoints
-            finals.append(attack_models(task, recipe, train_by, *size, plan.view.grid, seed))
+            finals.append(attack_models(task, recipe, train_by, options, seed))
     return Runs(releases, finals)
 
 
@@ -116,23 +112,22 @@ def frames(plan: Plan, runs: Mapping[str, Runs]) -> dict[str, pl.DataFrame]:
     for name, of_dataset in runs.items():
         ids = plan.tasks[name].dataset.train.ids
         for seed, (release, run) in enumerate(zip(of_dataset.releases, of_dataset.finals)):
-            updates.append(((name, seed), _release(plan.view, release)))
-            final.append(((name, seed), _final(plan.view, ids, run)))
+            updates.append(((name, seed), _release(plan.options, release)))
+            final.append(((name, seed), _final(ids, run)))
     about = ("dataset", "seed")
     return {"updates": stacked(about, updates), "final": stacked(about, final)}
 
 
-def _release(view: View, run: Release) -> pl.DataFrame:
+def _release(options: Options, run: Release) -> pl.DataFrame:
     """One row per ridge, k and member."""
-    member = np.arange(run.auc.shape[-1])
-    ridge, every, member = np.meshgrid(view.ridges, view.every, member, indexing="ij")
-    columns = {"ridge": ridge, "every": every, "member": member}
+    axes = options.ridges, options.every, np.arange(run.auc.shape[-1])
+    columns = dict(zip(("ridge", "every", "member"), np.meshgrid(*axes, indexing="ij")))
     columns |= {"mu": np.sqrt(run.mu_squared), "achieved_auc": run.auc}
     return pl.DataFrame({name: values.ravel() for name, values in columns.items()})
 
 
-def _final(view: View, ids: np.ndarray, run: FinalRun) -> pl.DataFrame:
+def _final(ids: np.ndarray, run: FinalRun) -> pl.DataFrame:
     """One row per model and example."""
     scores = {name: run.outputs.scores[name] for name in ("lira", "loss")}
-    mu = {f"mu, ridge {ridge:g}": np.sqrt(m) for ridge, m in zip(view.grid, run.mu_squared)}
+    mu = {f"mu, ridge {ridge:g}": np.sqrt(m) for ridge, m in zip(GRID, run.mu_squared)}
     return by_model(ids, member=run.members, **scores, **mu)

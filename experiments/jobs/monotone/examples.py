@@ -1,13 +1,12 @@
-"""What the models of a seed say about every example."""
+"""The models of a seed, and what they say about every example."""
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from experiments.jobs.monotone.estimators import Estimator
-from experiments.jobs.monotone.runs import SeedRun
-from experiments.membership.attacks import auc_per_example
+from experiments.membership.attacks import Outputs, auc_per_example
 from gujax.attacks.membership import evaluate_attack
 
 SUCCESS = {
@@ -26,6 +25,22 @@ VARIABLES = {
     "member_loss": "loss under models trained on it",
     "held_out_loss": "loss under models not trained on it",
 }
+
+
+class SeedRun(NamedTuple):
+    """M models of one seed.
+
+    Attributes:
+        members: examples that each model was trained on, [M, N].
+        measured: for each estimator, its total for each model and member, [M, N]; 0 elsewhere.
+        appearances: in how many batches each example was, [M, N].
+        outputs: what the models answer, and the attacks' scores.
+    """
+
+    members: Bool[np.ndarray, "models examples"]
+    measured: dict[Estimator, Float[np.ndarray, "models examples"]]
+    appearances: Int[np.ndarray, "models examples"]
+    outputs: Outputs
 
 
 class Examples(NamedTuple):
