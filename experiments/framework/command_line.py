@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 
 from experiments.framework.errors import UserError
+from experiments.framework.options import without_retired
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -40,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     name, *rest = arguments
     try:
         job = load_job(name)
-        options = tyro.cli(job.Options, args=rest, prog=f"python -m experiments {name}")
+        shown = without_retired(job.Options) if {"-h", "--help"} & set(rest) else job.Options
+        options = tyro.cli(shown, args=rest, prog=f"python -m experiments {name}")
         return job.run(options)
     except UserError as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)

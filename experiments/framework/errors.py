@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.console import Console
+
 
 class UserError(Exception):
     """What is wrong with the request, and what to do about it."""
@@ -21,3 +23,8 @@ def check_option(condition: bool, message: str) -> None:
     """Raises `UserError(message)` unless `condition` holds."""
     if not condition:
         raise UserError(message)
+
+
+def warn(message: str) -> None:
+    """Tells the user, on standard error, what still works but soon will not."""
+    Console(stderr=True).print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)

@@ -17,8 +17,9 @@ What concerns several options is checked in `__post_init__`.
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 
+import tyro
 from annotated_types import Ge, Gt, Len
 from pydantic import AfterValidator, AllowInfNan, ValidationError
 from pydantic.dataclasses import dataclass
@@ -61,6 +62,14 @@ Several = Annotated[tuple[T, ...], Len(1)]
 """One or more values; `Several[Count]`."""
 
 
+class _Retired:
+    """Marks an option of earlier versions."""
+
+
+Retired = Annotated[T | None, _Retired()]
+"""An option of earlier versions, which help does not list; `Retired[float] = None`."""
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def options(cls: type[T]) -> type[T]:
     """Makes a class of options: a frozen dataclass with keywords only, whose values are checked.
@@ -98,6 +107,17 @@ class RunOptions:
 
     out: Path | None = None
     overwrite: bool = False
+
+
+def without_retired(cls: type[T]) -> type[T]:
+    """The same options with those of earlier versions left out, to be shown as help."""
+    hidden = {
+        name: tyro.conf.Suppress[hint]  # type: ignore[misc]
+        for name, hint in get_type_hints(cls, include_extras=True).items()
+        if any(isinstance(mark, _Retired) for mark in getattr(hint, "__metadata__", ()))
+    }
+    place = {"__annotations__": hidden, "__doc__": cls.__doc__, "__module__": cls.__module__}
+    return type(cls.__name__, (cls,), place) if hidden else cls
 
 
 def flag(name: str) -> str:

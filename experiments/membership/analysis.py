@@ -1,6 +1,6 @@
-"""The numbers of the comparison, from its runs."""
+"""The numbers of trained and attacked models, from their runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,94 +8,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import optimize, stats
 
-from experiments.framework.results import Entry, Key, entry
+from experiments.framework.results import Entry, Key, Results, entry, summarized
 from experiments.framework.seeds import over_seeds
 from experiments.membership.attacks import ATTACKS, auc_per_example, measures
-from experiments.membership.cost import StepCost
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.task import Task
 from gujax.uniqueness import predicted_auc, predicted_tpr
 
 NUM_BINS = 10
-
-
-def summarize(
-    task: Task,
-    results: Sequence[DefenseRun],
-    ridges: Mapping[float, SeedRun],
-    costs: Mapping[str, Mapping[str, StepCost]],
-) -> dict[str, Any]:
-    """Everything that the report shows, as JSON types.
-
-    Args:
-        task: Data and model.
-        results: All defenses; plain SGD first.
-        ridges: One seed of plain SGD by relative ridge.
-        costs: Costs of steps by model and step, see `experiments.membership.cost`.
-    """
-    plain = results[0]
-    bins = [quantile_bins(nats_per_example(run)) for run in plain.seeds]
-    return {
-        "defenses": {
-            result.defense.label: _summarize_defense(task, result, plain, bins)
-            for result in results
-        },
-        "bins": {
-            "by": "nats accumulated in plain SGD, per seed, mean over the models given the example",
-            "mean_nats": mean_over_bins([nats_per_example(run) for run in plain.seeds], bins),
-        },
-        "ridges": [
-            {
-                "relative_ridge": ridge,
-                "median_nats": float(np.median(nats_per_example(run))),
-                "max_nats": float(np.max(nats_per_example(run))),
-                "prediction": predict_attack([run]),
-            }
-            for ridge, run in sorted(ridges.items())
-        ],
-        "cost": {
-            model: {step: asdict(cost) for step, cost in steps.items()}
-            for model, steps in costs.items()
-        },
-    }
-
-
-def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers by which comparisons are compared: accuracy and attack of each defense."""
-    return {
-        f"{label}, {name}": {end: of_defense[end] for end in ("mean", "low", "high")}
-        for label, entry in summary["defenses"].items()
-        for name, of_defense in (
-            ("test accuracy", entry["test_accuracy"]),
-            ("LiRA TPR at 1 % FPR", entry["attacks"]["lira"]["tpr_at_1pct"]),
-        )
-    }
-
-
-def _summarize_defense(
-    task: Task, result: DefenseRun, plain: DefenseRun, bins: Sequence[np.ndarray]
-) -> dict[str, Any]:
-    by_class = np.stack([class_accuracy(task, run) for run in result.seeds])
-    accuracy = [run.outputs.test_correct.mean() for run in result.seeds]
-    summary: dict[str, Any] = {
-        "family": result.defense.family,
-        "strength": result.defense.strength,
-        "recipe": asdict(result.recipe),
-        "privacy": asdict(result.privacy) if result.privacy else None,
-        "overflow": int(sum(run.steps.overflow.sum() for run in result.seeds)),
-        "test_accuracy": over_seeds(accuracy),
-        "class_accuracy": [over_seeds(by_class[:, c]) for c in range(by_class.shape[1])],
-        "worst_class_accuracy": over_seeds(by_class.min(axis=1)),
-        "attacks": {attack: measures_over_seeds(result.seeds, attack) for attack in ATTACKS},
-        "auc_by_bin": mean_over_bins([_auc(run) for run in result.seeds], bins),
-        "prediction": predict_attack(result.seeds),
-    }
-    if result.defense.family == "censor":
-        kept = [~run.removed for run in result.seeds]
-        summary["kept"] = measures_over_seeds(result.seeds, "lira", kept)
-        # The same points under the plain attack: the difference is what censoring did to them.
-        summary["kept_in_plain_sgd"] = measures_over_seeds(plain.seeds, "lira", kept)
-    return summary
+BEST_OF = {"lira": "LiRA", "rmia": "RMIA"}
+RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
 
 
 def class_accuracy(task: Task, run: SeedRun) -> Float[np.ndarray, " classes"]:
@@ -130,26 +52,26 @@ def mean_over_bins(
     return [over_seeds(column) for column in np.array(means).T]
 
 
-def predict_attack(seeds: Sequence[SeedRun]) -> dict[str, Any]:
+def prediction_entries(seeds: Sequence[SeedRun], /, **keys: Key) -> Iterator[Entry]:
     """The attack that composed μ predicts, beside the attack that was measured.
 
     μ of an example is the root mean square over models and seeds, its measured AUC is over all of
     them. `scale` is the factor on μ with which the mean predicted AUC equals the mean measured
     AUC: how much weaker the attacker on the final model is than the one of the prediction, who
-    sees every update through the noise that the ridge stands for.
+    sees every update through the noise that the ridge stands for. It is unknown where the attack
+    does not beat guessing.
     """
     mu, measured = pooled_mu(seeds), pooled_auc(seeds)
     ranked = np.ptp(mu) > 0 and np.ptp(measured) > 0
-    correlation = stats.spearmanr(mu, measured).statistic if ranked else float("nan")
-    scale = _matching_scale(mu, float(measured.mean()))
-    return {
-        "median_mu": float(np.median(mu)),
-        "predicted_auc": float(np.mean(predicted_auc(mu))),
-        "measured_auc": float(measured.mean()),
-        "predicted_tpr_at_1pct": float(np.mean(predicted_tpr(mu, 0.01))),
-        "spearman": float(correlation),
-        "scale": scale,
-    }
+    for name, value in {
+        "median_mu": np.median(mu),
+        "predicted_auc": np.mean(predicted_auc(mu)),
+        "measured_auc": measured.mean(),
+        "predicted_tpr_at_1pct": np.mean(predicted_tpr(mu, 0.01)),
+        "spearman": stats.spearmanr(mu, measured).statistic if ranked else np.nan,
+        "scale": _matching_scale(mu, float(measured.mean())),
+    }.items():
+        yield entry(name, value, **keys)
 
 
 def pooled_mu(seeds: Sequence[SeedRun]) -> Float[np.ndarray, " examples"]:
@@ -164,17 +86,13 @@ def pooled_auc(seeds: Sequence[SeedRun]) -> Float[np.ndarray, " examples"]:
     return auc_per_example(scores, np.concatenate([run.members for run in seeds]))
 
 
-def _auc(run: SeedRun) -> Float[np.ndarray, " examples"]:
-    return auc_per_example(run.outputs.scores["lira"], run.members)
-
-
-def _matching_scale(mu: Float[np.ndarray, " examples"], auc: float) -> float | None:
+def _matching_scale(mu: Float[np.ndarray, " examples"], auc: float) -> float:
     def excess(log_scale: float) -> float:
         return float(np.mean(stats.norm.cdf(np.exp(log_scale) * mu / np.sqrt(2)))) - auc
 
     ends = (-12.0, 4.0)
     if not excess(ends[0]) < 0 < excess(ends[1]):
-        return None  # the attack does not beat guessing
+        return float("nan")  # the attack does not beat guessing
     return float(np.exp(optimize.brentq(excess, *ends)))
 
 
@@ -218,6 +136,82 @@ def attack_entries(
     ]
     for name in per_seed[0]:
         yield entry(name, [of_seed[name] for of_seed in per_seed], **keys)
+
+
+def attacks_entries(
+    seeds: Sequence[SeedRun],
+    include: Sequence[Bool[np.ndarray, "*models examples"] | None] | None = None,
+    /,
+    **keys: Key,
+) -> Iterator[Entry]:
+    """What each attack reaches, under the key "attack".
+
+    "best" is, for each rate of `RATES`, the larger of the true-positive rates of LiRA and RMIA in
+    each seed.
+
+    Args:
+        seeds: Runs of one defense.
+        include: For each seed the examples to count, [N], or per model, [M, N]; all if None.
+        **keys: Further keys.
+    """
+    found = {
+        attack: list(attack_entries(seeds, attack, include, **keys, attack=attack))
+        for attack in ATTACKS
+    }
+    for entries in found.values():
+        yield from entries
+    for rate in RATES:
+        both = [e.measured.values for a in BEST_OF for e in found[a] if e.measure == rate]
+        yield entry(rate, np.max(both, axis=0), **keys, attack="best")
+
+
+def kept_entries(
+    removing: DefenseRun, others: Sequence[DefenseRun], /, **keys: Key
+) -> Iterator[Entry]:
+    """The attacks where what one defense removed is left out, under the key "defense".
+
+    The key "kept" says whose models are attacked on the pairs of model and example that stay:
+    "own", or those of another defense by its label. Only so do they decide about the same pairs.
+
+    Args:
+        removing: A defense that removes examples.
+        others: Defenses whose models are attacked too.
+        **keys: Further keys.
+    """
+    kept = [~run.removed for run in removing.seeds]
+    label = removing.defense.label
+    for run in (removing, *others):
+        whose = "own" if run is removing else run.defense.label
+        yield from attacks_entries(run.seeds, kept, **keys, defense=label, kept=whose)
+
+
+def defense_entries(run: DefenseRun, /, **keys: Key) -> Iterator[Entry]:
+    """Accuracy, attacks and guarantee of one defense, under the key "defense".
+
+    `overflow` is the number of examples that were cut from Poisson batches, in all seeds.
+    """
+    keys = {**keys, "defense": run.defense.label}
+    yield accuracy_entry(run.seeds, **keys)
+    yield from attacks_entries(run.seeds, **keys)
+    if run.privacy is not None:
+        for name, value in asdict(run.privacy).items():
+            yield entry(name, value, **keys)
+        overflow = sum(of_seed.steps.overflow.sum() for of_seed in run.seeds)
+        yield entry("overflow", overflow, **keys)
+
+
+def headline(
+    results: Results, attack: str = "best", name: str = "TPR at 1 % FPR"
+) -> dict[str, Any]:
+    """The numbers by which runs are compared: accuracy and one attack of each defense."""
+    return {
+        f"{label}, {what}": summarized(measured)
+        for (label,), row in results.groups("defense")
+        for what, measured in (
+            ("test accuracy", row.get("test_accuracy")),
+            (name, row.get("tpr_at_1pct", attack=attack)),
+        )
+    }
 
 
 def accuracy_entry(seeds: Sequence[SeedRun], /, **keys: Key) -> Entry:

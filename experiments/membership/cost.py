@@ -127,7 +127,8 @@ def reference_costs(
                 aggregation(defense, relative_ridge, size, size), follow
             )
             for defense in (defenses if model is task.model else defenses[:1])
-            if defense.family not in ("censor", "dp_sgd")
+            # Steps of their own: not plain ones on fewer examples, and without accounted noise.
+            if defense.method.removes is None and defense.method.account is None
         }
         params = model.init(jax.random.key(0))
         loss_fn = cross_entropy_loss(model)
@@ -136,4 +137,4 @@ def reference_costs(
 
 
 def _step_name(defense: Defense) -> str:
-    return "SGD, audited" if defense.family == "sgd" else defense.label
+    return defense.label if defense.method.measures_anyway else f"{defense.label}, audited"

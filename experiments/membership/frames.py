@@ -78,15 +78,15 @@ def write(
         table.write_parquet(directory.file(f"{folder}/{name}.parquet"))
 
 
-def write_ridges(directory: RunDirectory, task: Task, ridges: Mapping[float, SeedRun]) -> None:
-    """Writes what plain SGD disclosed under several ridges."""
-    of_ridges = [
+def of_ridges(task: Task, ridges: Mapping[float, SeedRun]) -> pl.DataFrame:
+    """What plain SGD disclosed under several ridges, per model and training example."""
+    tables = [
         _scores(task, run)
         .select("model", "id", "member", "nats", "mu")
         .insert_column(0, pl.lit(ridge).alias("relative_ridge"))
         for ridge, run in ridges.items()
     ]
-    pl.concat(of_ridges).write_parquet(directory.file("ridges.parquet"))
+    return pl.concat(tables)
 
 
 def _scores(task: Task, run: SeedRun) -> pl.DataFrame:

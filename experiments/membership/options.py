@@ -1,8 +1,20 @@
 """Options of jobs that train many models and attack them."""
 
 from pathlib import Path
+from typing import Any
 
-from experiments.framework.options import Count, Models, Positive, options
+from experiments.framework.errors import UserError, warn
+from experiments.framework.options import (
+    Count,
+    Fraction,
+    Models,
+    Positive,
+    Retired,
+    RunOptions,
+    flag,
+    options,
+)
+from experiments.membership.defenses import Defense, methods, parse_defenses
 from experiments.tasks.options import TaskOptions
 
 
@@ -24,3 +36,92 @@ class MembershipOptions(TaskOptions):
     epochs: Count | None = None
     relative_ridge: Positive = 0.1
     recipes: Path | None = None
+
+
+_RETIRED = {
+    "gate_quantile": "gate",
+    "gate_quantiles": "gate",
+    "clip_cap": "clip",
+    "clip_caps": "clip",
+    "budget_nats": "budget",
+    "budgets_nats": "budget",
+    "censor_fraction": "censor",
+    "censor_fractions": "censor",
+    "fractions": "censor",
+    "epsilon": "dp_sgd",
+    "epsilons": "dp_sgd",
+}
+Strengths = Retired[tuple[float, ...]]
+
+
+@options
+class DefenseOptions(RunOptions):
+    """Options of jobs with an option `defenses`, or `defense` for a single one.
+
+    Its names may carry strengths, as "gate:0.9". Earlier versions were told strengths apart; these
+    options replace those of a family that is named without one, and those of the default.
+
+    Attributes:
+        delta: δ of DP-SGD.
+        gate_quantile: Now gate:VALUE, as are the following in their ways.
+    """
+
+    delta: Fraction = 1e-5
+    gate_quantile: Strengths = None
+    gate_quantiles: Strengths = None
+    clip_cap: Strengths = None
+    clip_caps: Strengths = None
+    budget_nats: Strengths = None
+    budgets_nats: Strengths = None
+    censor_fraction: Strengths = None
+    censor_fractions: Strengths = None
+    epsilon: Strengths = None
+    epsilons: Strengths = None
+
+    def __post_init__(self) -> None:
+        field = flag(_field(self))
+        for retired, strengths in _given(self).items():
+            family = _RETIRED[retired]
+            instead = " ".join(f"{family}:{value:g}" for value in strengths)
+            warn(
+                f"{flag(retired)} will go in the next release; "
+                + (f"write {field} {instead}" if instead else f"leave {family} out of {field}")
+            )
+        _ = self.chosen
+
+    @property
+    def named(self) -> list[str]:
+        """Names of defenses, with the strengths that options of earlier versions gave."""
+        value, default = (getattr(place, _field(self)) for place in (self, type(self)))
+        given = {_RETIRED[retired]: values for retired, values in _given(self).items()}
+        names: list[str] = []
+        for name in [value] if isinstance(value, str) else value:
+            family = name.partition(":")[0]
+            replaced = family in given and (name == family or value == default)
+            names += [f"{family}:{number}" for number in given[family]] if replaced else [name]
+        return list(dict.fromkeys(names))
+
+    @property
+    def chosen(self) -> list[Defense]:
+        """What the names stand for, each once."""
+        return parse_defenses(self.named, self.delta)
+
+
+def _field(options: Any) -> str:
+    return "defenses" if hasattr(options, "defenses") else "defense"
+
+
+def _given(options: Any) -> dict[str, tuple[float, ...]]:
+    """Options of earlier versions that were given, with their values.
+
+    Raises:
+        UserError: A strength is out of range.
+    """
+    found = {name: getattr(options, name, None) for name in _RETIRED}
+    given = {name: values for name, values in found.items() if values is not None}
+    for name, values in given.items():
+        strength = methods()[_RETIRED[name]].strength
+        for value in values:
+            if strength is not None and not strength.allowed(value):
+                raise UserError(f"{flag(name)} {value} must be {strength.must}")
+    return given

@@ -10,14 +10,7 @@ from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
 from experiments.framework.progress import Steps
 from experiments.membership.attacks import Outputs, query
-from experiments.membership.defenses import (
-    Defense,
-    Family,
-    Privacy,
-    Training,
-    most_disclosed,
-    prepare,
-)
+from experiments.membership.defenses import Defense, Privacy, Training, prepare
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import Recipe, RecipeBook, fit
 from experiments.tasks.task import Task, initial_params
@@ -32,18 +25,16 @@ class Settings:
         seeds: independent repeats.
         models: models per defense and seed.
         epochs: passes over the data, instead of those of the recipes.
-        delta: δ of DP-SGD.
         relative_ridge: ridge of GNQ over the mean squared gradient norm of a batch.
         measured: families whose runs keep ledgers, None for all; censoring needs those of plain
-            SGD, and the budget always keeps its own.
+            SGD, and some defenses always keep their own.
     """
 
     seeds: int
     models: int
     epochs: int | None
-    delta: float
     relative_ridge: float
-    measured: tuple[Family, ...] | None = None
+    measured: tuple[str, ...] | None = None
 
 
 class SeedRun(NamedTuple):
@@ -111,7 +102,7 @@ def with_ridges(
     first = plain.seeds[0]
     runs = {}
     for ridge in ridges:
-        ready = prepare(plain.defense, plain.recipe, first.members, ridge, settings.delta)
+        ready = prepare(plain.defense, plain.recipe, first.members, ridge)
         fitted = adapted(task, plain.recipe)
         trained = _train(fitted, plain.recipe, ready, first.members, jax.random.key(0))
         nats, mu, _ = _disclosed(trained, first.members.shape)
@@ -129,10 +120,10 @@ def _train_defense(
 ) -> DefenseRun:
     members = [halves(task, settings.models, seed) for seed in range(settings.seeds)]
     removed = [np.zeros_like(given) for given in members]
-    if defense.family == "censor":
+    if (removes := defense.method.removes) is not None:
         assert plain is not None
         assert defense.strength is not None
-        removed = [most_disclosed(run.nats, run.members, defense.strength) for run in plain]
+        removed = [removes(run.nats, run.members, defense.strength) for run in plain]
     kept = [given & ~taken for given, taken in zip(members, removed)]
     recipe = fit(recipe, int(np.sum(kept, axis=-1).min()), settings.epochs)
     ready = prepare(
@@ -140,7 +131,6 @@ def _train_defense(
         recipe,
         kept[0],
         settings.relative_ridge,
-        settings.delta,
         measure=settings.measured is None or defense.family in settings.measured,
     )
     seeds = []

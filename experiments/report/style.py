@@ -10,19 +10,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: told apart with every common colour-vision deficiency.
-COLORS = {
-    "sgd": "#222222",
-    "gate": "#0072B2",
-    "clip": "#56B4E9",
-    "budget": "#CC79A7",
-    "censor": "#D55E00",
-    "dp_sgd": "#009E73",
-    "chance": "#0072B2",  # removal at random
-    # Measures of uniqueness.
-    "exact": "#0072B2",
-    "dataset": "#009E73",
-    "diagonal": "#D55E00",
-    "norm": "#222222",
+BLACK, BLUE, SKY, GREEN, VERMILION, PINK = (
+    "#222222",
+    "#0072B2",
+    "#56B4E9",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+)
+COLORS = {  # measures of uniqueness
+    "exact": BLUE,
+    "dataset": GREEN,
+    "diagonal": VERMILION,
+    "norm": BLACK,
 }
 _MARKERS = "osD^vP"
 
@@ -39,20 +39,14 @@ _RC: dict[Any, Any] = {
 }
 
 
-def color(family: str) -> str:
-    """Colour of a family of defenses or measures; grey for one the palette does not know."""
-    return COLORS.get(family, "#7a828c")
+def color(name: str) -> str:
+    """The colour of a measure; what is a colour stays one, and what is unknown is grey."""
+    return name if name.startswith("#") else COLORS.get(name, "#7a828c")
 
 
-def markers(families: Sequence[str]) -> list[str]:
-    """One marker per entry: members of one family share a colour and differ in marker."""
-    seen: dict[str, int] = {}
-    chosen = []
-    for family in families:
-        index = seen.get(family, 0)
-        seen[family] = index + 1
-        chosen.append(_MARKERS[index % len(_MARKERS)])
-    return chosen
+def markers(colors: Sequence[str]) -> list[str]:
+    """One marker per entry: those that share a colour differ in marker."""
+    return [_MARKERS[colors[:index].count(c) % len(_MARKERS)] for index, c in enumerate(colors)]
 
 
 def new_figure(width: float = 7.2, height: float = 4.4, rows: int = 1, columns: int = 1, **options):
@@ -78,6 +72,38 @@ def new_figure(width: float = 7.2, height: float = 4.4, rows: int = 1, columns: 
 def legend_beside(axes: Axes) -> None:
     """A legend to the right of the axes, where it covers nothing."""
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def grid(width: float, height: float, panels: Sequence[Sequence[Any]], **options):
+    """A figure with one axes object per panel of a grid, see `new_figure`.
+
+    Args:
+        width: Inches.
+        height: Inches.
+        panels: Rows of panels.
+        **options: Further arguments of `Figure.subplots`.
+
+    Returns:
+        The figure; its axes, [rows, columns]; and pairs of axes and panel.
+    """
+    rows, columns = len(panels), len(panels[0])
+    drawn, axes = new_figure(width, height, rows, columns, squeeze=False, **options)
+    pairs = [pair for row in zip(axes, panels) for pair in zip(*row)]
+    return drawn, axes, pairs
+
+
+def shared_legend(drawn: Figure, axes: Axes, place: str = "upper", **options: Any) -> None:
+    """One legend for all panels above or below them, with the entries of one of them.
+
+    Args:
+        drawn: The figure.
+        axes: The panel whose entries are shown.
+        place: "upper" or "lower".
+        **options: Further arguments of `Figure.legend`.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    where = f"outside {place} center"
+    drawn.legend(handles, labels, loc=where, ncols=len(labels), frameon=False, **options)
 
 
 def save(drawn: Figure, path: Path) -> Path:

@@ -42,7 +42,7 @@ def test_the_average_is_attacked_and_copies_are_trained_on():
     members = halves(TASK, 4, seed=0)
 
     def run(recipe):
-        ready = prepare(Defense("SGD", "sgd"), recipe, members, 0.1, 0.5, measure=False)
+        ready = prepare(Defense("SGD", "sgd"), recipe, members, 0.1, measure=False)
         key = jax.random.key(0)
         return run_seed(TASK, recipe, ready, members, np.zeros_like(members), key)
 

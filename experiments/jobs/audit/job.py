@@ -95,7 +95,6 @@ def run(options: Options) -> int:
             recipe,
             np.ones(len(task.dataset.train), bool),
             options.relative_ridge,
-            options.delta,
             options.audit_every,
         )
         history = History(directory.checkpoints / "history.jsonl")
@@ -175,7 +174,9 @@ def _ledger(result: training.TrainResult) -> Ledger:
 def _defense(options: Options) -> Defense:
     match options.defense:
         case "dp_sgd":
-            return Defense(f"DP-SGD ε={options.epsilon:g}", "dp_sgd", options.epsilon)
+            return Defense(
+                f"DP-SGD ε={options.epsilon:g}", "dp_sgd", options.epsilon, options.delta
+            )
         case "gate":
             return Defense(f"gate q={options.gate_quantile:g}", "gate", options.gate_quantile)
         case "clip":

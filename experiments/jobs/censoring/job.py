@@ -88,7 +88,10 @@ def run(options: Options) -> int:
     defenses = [
         Defense("SGD", "sgd"),
         *(Defense(f"censor {100 * share:g} %", "censor", share) for share in options.fractions),
-        *(Defense(f"DP-SGD ε={epsilon:g}", "dp_sgd", epsilon) for epsilon in options.epsilons),
+        *(
+            Defense(f"DP-SGD ε={epsilon:g}", "dp_sgd", epsilon, options.delta)
+            for epsilon in options.epsilons
+        ),
     ]
     with run_directory("censoring", options) as directory:
         summary = {}
@@ -99,7 +102,6 @@ def run(options: Options) -> int:
                     options.seeds,
                     case.sizes.shadow_models,
                     case.sizes.epochs,
-                    options.delta,
                     options.relative_ridge,
                     measured=("sgd",),
                 )

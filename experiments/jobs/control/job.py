@@ -20,8 +20,6 @@ from experiments.report.tables import to_terminal
 from experiments.tasks.recipe import load_recipes
 from experiments.tasks.task import ModelName, load_task
 
-_NO_DELTA = 0.5  # nothing here has a δ
-
 
 @dataclass(frozen=True)
 class Options:
@@ -83,7 +81,6 @@ def run(options: Options) -> int:
         options.seeds,
         options.shadow_models,
         options.epochs,
-        _NO_DELTA,
         options.relative_ridge,
         measured=("sgd",),
     )

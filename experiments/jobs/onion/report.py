@@ -16,9 +16,9 @@ from experiments.report.tables import Column, Columns, KeyColumn, Table, tabulat
 
 _FROM = {"model": "each training set", "data": "the pool"}
 _ARMS = {
-    "nothing": ("nothing removed", "sgd"),
-    "nats": ("most disclosed removed", "censor"),
-    "chance": ("as many removed at random", "chance"),
+    "nothing": ("nothing removed", style.BLACK),
+    "nats": ("most disclosed removed", style.VERMILION),
+    "chance": ("as many removed at random", style.BLUE),
 }
 _LIRA: tuple[tuple[str, str, Format], ...] = (
     ("auc", "AUC", number(3)),
@@ -184,10 +184,10 @@ def _figures(results: Results) -> dict[str, Picture]:
         bars = [
             figures.Bars(
                 label,
-                style.color(family),
+                tint,
                 [last.get("top_share", arm=arm, decile=d).interval for d in deciles],
             )
-            for arm, (label, family) in _ARMS.items()
+            for arm, (label, tint) in _ARMS.items()
         ]
         origins.append(figures.BarPanel(title, "share of those with most nats now", bars, True))
     names = [str(decile) for decile in deciles]

@@ -24,7 +24,6 @@ Masks = Sequence[Bool[np.ndarray, "models examples"]]
 # their initial parameters and batches, attacked as "before", chance would count as protection.
 _FRESH = 2
 _PLAIN = Defense("nothing removed", "sgd")
-_NO_DELTA = 0.5  # plain SGD has no δ
 
 
 class Arm(NamedTuple):
@@ -122,7 +121,7 @@ def peel(
         masks = members[0] & ~removed[0]
         sizes = tuple(masks.sum(axis=1).tolist())
         if sizes not in known:
-            known[sizes] = prepare(_PLAIN, fitted, masks, settings.relative_ridge, _NO_DELTA)
+            known[sizes] = prepare(_PLAIN, fitted, masks, settings.relative_ridge)
         runs = []
         for seed, (given, gone) in enumerate(zip(members, removed)):
             with steps.step(f"{label}, seed {seed}"):

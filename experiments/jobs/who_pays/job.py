@@ -99,7 +99,6 @@ def run(options: Options) -> int:
             options.seeds,
             options.shadow_models,
             options.epochs,
-            options.delta,
             options.relative_ridge,
             measured=("sgd", "gate"),
         )
@@ -131,7 +130,7 @@ def _defenses(options: Options) -> list[Defense]:
     }
     chosen = dict.fromkeys(options.defenses)
     return [Defense("SGD", "sgd")] + [
-        Defense(label, family, strength)
+        Defense(label, family, strength, options.delta)
         for family in chosen
         for label, strength in [mechanisms[family]]
     ]

@@ -5,7 +5,6 @@ from experiments.report.figures.auditing import histogram, training_curves
 from experiments.report.figures.bars import BarPanel, Bars, bar_panels
 from experiments.report.figures.bounds import BoundSeries, epsilon_bounds
 from experiments.report.figures.comparison import (
-    Series,
     attack_by_uniqueness,
     class_accuracy,
     predicted_against_measured,
@@ -29,6 +28,7 @@ from experiments.report.figures.reconstructions import (
     quality_by_uniqueness,
     reconstruction_grid,
 )
+from experiments.report.figures.series import Named, Series
 from experiments.report.figures.strata import StrataPanel, curves_by_stratum
 from experiments.report.figures.sweeps import Line, facets
 from experiments.report.figures.tradeoffs import FrontierLine, TradeoffPanel, frontiers, tradeoffs
@@ -43,6 +43,7 @@ __all__ = [
     "GrowthPanel",
     "LayerPanel",
     "Line",
+    "Named",
     "OnionPanel",
     "PictureRow",
     "QualityPanel",

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from experiments.report.style import new_figure
+from experiments.report.style import grid, shared_legend
 from gujax.statistics import Interval
 
 
@@ -53,29 +53,26 @@ def bar_panels(
         x_label: What the categories are.
         share_y: Whether the panels of a row have one scale.
     """
-    rows, columns = len(panels), len(panels[0])
+    columns = len(panels[0])
     # Names stay upright where the panel need not grow too wide for it.
     longest = 0.1 * max(map(len, categories))
     upright = len(categories) * longest < 6
     wide = max(3.7, len(categories) * max(0.42, longest if upright else 0))
     legend = 1.6 * max(len(panel_row[0].bars) for panel_row in panels)
-    figure, grid = new_figure(
+    figure, all_axes, pairs = grid(
         max(wide * columns, legend),
-        2.7 * rows + 0.7,
-        rows,
-        columns,
+        2.7 * len(panels) + 0.7,
+        panels,
         sharex=True,
         sharey="row" if share_y else False,
-        squeeze=False,
     )
-    for axes_row, panel_row in zip(grid, panels):
-        for axes, panel in zip(axes_row, panel_row):
-            _draw(axes, panel)
-            axes.set_title(panel.title, fontsize=10.5)
-            axes.set_xticks(range(len(categories)), categories, rotation=0 if upright else 90)
-        axes_row[0].set_ylabel(panel_row[0].y_label)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    for axes, panel in pairs:
+        _draw(axes, panel)
+        axes.set_title(panel.title, fontsize=10.5)
+        axes.set_xticks(range(len(categories)), categories, rotation=0 if upright else 90)
+    for axes, panel_row in zip(all_axes[:, 0], panels):
+        axes.set_ylabel(panel_row[0].y_label)
+    shared_legend(figure, all_axes[0, 0])
     figure.supxlabel(x_label, fontsize=10)
     return figure
 

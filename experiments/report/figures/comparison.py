@@ -1,7 +1,6 @@
 """Figures of the comparison of defenses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -9,26 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import Bbox
 
+from experiments.report.figures.series import Named, Series
 from experiments.report.labels import label_points
 from experiments.report.style import color, legend_beside, markers, new_figure
 from gujax.statistics import Interval
 
 
-@dataclass(frozen=True)
-class Series:
-    """A line with its 95 % band: `mean`, `low`, `high` at the positions `x`, all `[points]`."""
-
-    label: str
-    family: str
-    x: Sequence[float]
-    mean: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-
-
 def privacy_utility(
-    labels: Sequence[str],
-    families: Sequence[str],
+    defenses: Sequence[Named],
     accuracy: Sequence[Interval],
     true_positive_rate: Sequence[Interval],
     false_positive_rate: float,
@@ -37,24 +24,22 @@ def privacy_utility(
     """Accuracy against attack success, one labelled point per defense.
 
     Args:
-        labels: Names of the defenses.
-        families: Family of each, which fixes its colour.
+        defenses: Their names and colours.
         accuracy: Test accuracy in [0, 1].
         true_positive_rate: The attack's TPR in [0, 1] at `false_positive_rate`.
         false_positive_rate: Where the TPR was read; also what guessing would reach.
         attack: Name of the attack.
     """
     figure, axes = new_figure(7.4, 4.8)
-    for interval, tpr, family, marker in zip(
-        accuracy, true_positive_rate, families, markers(families)
-    ):
+    colors = [defense.color for defense in defenses]
+    for interval, tpr, tint, marker in zip(accuracy, true_positive_rate, colors, markers(colors)):
         axes.errorbar(
             tpr.mean,
             interval.mean,
             xerr=_error(tpr),
             yerr=_error(interval),
             fmt=marker,
-            color=color(family),
+            color=tint,
             markersize=7,
             elinewidth=1,
             capsize=2.5,
@@ -82,7 +67,7 @@ def privacy_utility(
     bars = [
         box for tpr, acc in zip(true_positive_rate, accuracy) for box in _bar_boxes(axes, tpr, acc)
     ]
-    label_points(axes, x, y, labels, [color(family) for family in families], bars)
+    label_points(axes, x, y, [defense.label for defense in defenses], colors, bars)
     return figure
 
 
@@ -110,10 +95,8 @@ def attack_by_uniqueness(series: Sequence[Series], chance: float, x_label: str) 
         axes.axhline(chance, color="#7a828c", linestyle=":", linewidth=1)
         if line is not first:
             axes.plot(first.x, first.mean, color="#b4bac2", linewidth=1.2)
-        tint = color(line.family)
-        axes.fill_between(line.x, line.low, line.high, color=tint, alpha=0.2, linewidth=0)
-        axes.plot(line.x, line.mean, "-o", color=tint, linewidth=1.6, markersize=3.5)
-        axes.set_title(line.label, color=tint, fontsize=10.5)
+        line.draw(axes)
+        axes.set_title(line.label, color=color(line.color), fontsize=10.5)
         axes.set_xticks(list(line.x)[:: max(1, len(line.x) // 5)])
     for axes in grid.flat[len(series) :]:
         axes.set_visible(False)
@@ -144,7 +127,7 @@ def predicted_against_measured(
         mean,
         yerr=[mean - np.asarray(bins.low), np.asarray(bins.high) - mean],
         fmt="o",
-        color=color(bins.family),
+        color=color(bins.color),
         markersize=5.5,
         label=bins.label,
         zorder=4,
@@ -161,19 +144,22 @@ def predicted_against_measured(
 
 
 def roc_curves(
-    labels: Sequence[str],
-    families: Sequence[str],
-    false_positive_rates: Sequence[Float[np.ndarray, " points"]],
-    true_positive_rates: Sequence[Float[np.ndarray, " points"]],
+    defenses: Sequence[Named],
+    curves: Sequence[tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]],
     lowest: float = 1e-3,
 ) -> Figure:
-    """ROC curves with logarithmic axes, where the low false positive rates show."""
+    """ROC curves with logarithmic axes, where the low false positive rates show.
+
+    Args:
+        defenses: Their names and colours.
+        curves: False and true positive rates of each.
+        lowest: Where the axes begin.
+    """
     figure, axes = new_figure(6.6, 4.6)
-    seen: dict[str, int] = {}
-    for label, family, fpr, tpr in zip(labels, families, false_positive_rates, true_positive_rates):
-        style = ("-", "--", ":")[seen.get(family, 0) % 3]
-        seen[family] = seen.get(family, 0) + 1
-        axes.plot(fpr, tpr, style, color=color(family), linewidth=1.5, label=label)
+    colors = [defense.color for defense in defenses]
+    for index, (defense, (fpr, tpr)) in enumerate(zip(defenses, curves)):
+        style = ("-", "--", ":")[colors[:index].count(defense.color) % 3]
+        axes.plot(fpr, tpr, style, color=defense.color, linewidth=1.5, label=defense.label)
     diagonal = np.array([lowest, 1.0])
     axes.plot(diagonal, diagonal, color="#b4bac2", linewidth=1, label="guessing")
     axes.set(xscale="log", yscale="log", xlim=(lowest, 1), ylim=(lowest, 1))
@@ -185,30 +171,29 @@ def roc_curves(
 
 def class_accuracy(
     class_names: Sequence[str],
-    labels: Sequence[str],
-    families: Sequence[str],
+    defenses: Sequence[Named],
     accuracy: Sequence[Sequence[Interval]],
 ) -> Figure:
     """Test accuracy of every class under every defense.
 
     Args:
         class_names: Names of the classes.
-        labels: Names of the defenses.
-        families: Family of each defense.
+        defenses: Their names and colours.
         accuracy: `accuracy[defense][class]`.
     """
     figure, axes = new_figure(8.2, 4.2)
-    width = 0.8 / len(labels)
-    for index, (label, family, marker) in enumerate(zip(labels, families, markers(families))):
-        shift = (index - (len(labels) - 1) / 2) * width
+    width = 0.8 / len(defenses)
+    shapes = markers([defense.color for defense in defenses])
+    for index, (defense, marker) in enumerate(zip(defenses, shapes)):
+        shift = (index - (len(defenses) - 1) / 2) * width
         intervals = accuracy[index]
         axes.errorbar(
             np.arange(len(class_names)) + shift,
             [interval.mean for interval in intervals],
             yerr=np.array([_error(interval) for interval in intervals])[:, :, 0].T,
             fmt=marker,
-            color=color(family),
-            label=label,
+            color=defense.color,
+            label=defense.label,
             markersize=4.5,
             elinewidth=0.8,
         )

@@ -1,0 +1,117 @@
+"""What the file of a training-time defense says about it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import optax
+from jaxtyping import Bool, Float, PRNGKeyArray
+
+from experiments.tasks.recipe import Recipe
+from gujax.training import BatchPlan
+
+Pairs = Bool[np.ndarray, "models examples"]
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What DP-SGD guarantees in a run, and by what means.
+
+    Attributes:
+        epsilon: ε spent, by the accountant of `gujax.transforms`.
+        delta: δ.
+        sampling_rate: Probability that an example is in a batch (Poisson).
+        steps: Number of steps.
+        l2_norm_clip: Clipping norm.
+        noise_multiplier: Standard deviation of the noise on the sum over the clipping norm.
+    """
+
+    epsilon: float
+    delta: float
+    sampling_rate: float
+    steps: int
+    l2_norm_clip: float
+    noise_multiplier: float
+
+
+class Place(NamedTuple):
+    """Where a transformation is put: what it must know of the run.
+
+    Attributes:
+        relative_ridge: Ridge of every GNQ, over the mean squared gradient norm of a batch.
+        batch_size: Largest number of examples in a batch.
+        num_examples: Size of the data set, over which a ledger is kept; None for no ledger.
+        expected_batch_size: By which sums with noise are divided.
+        privacy: What the family's `account` gave; None without one.
+        key: PRNG key of the noise.
+    """
+
+    relative_ridge: float
+    batch_size: int
+    num_examples: int | None
+    expected_batch_size: int | None = None
+    privacy: Privacy | None = None
+    key: PRNGKeyArray | None = None
+
+    @property
+    def measuring(self) -> dict[str, Any]:
+        """Arguments of the transformations of `gujax.transforms` that measure under a ridge."""
+        return {
+            "relative_ridge": self.relative_ridge,
+            "batch_size": self.batch_size,
+            "num_examples": self.num_examples,
+        }
+
+
+@dataclass(frozen=True)
+class Strength:
+    """The number behind a family's name, as in "gate:0.9".
+
+    Attributes:
+        meaning: What it is, in words.
+        defaults: What the family's name alone stands for.
+        allowed: Whether it may have a value.
+        must: What `allowed` asks for, in words: "it must be `must`".
+    """
+
+    meaning: str
+    defaults: tuple[float, ...]
+    allowed: Callable[[float], bool]
+    must: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """A family of training-time defenses; its file's name is the family's name.
+
+    Attributes:
+        label: Name in tables and figures, from the strength.
+        color: In figures.
+        start: The transformation that its optax chain starts with, from the strength.
+        strength: What its strength is; None for a family without one.
+        sampling: How its batches are drawn.
+        measures_anyway: Whether its updates depend on uniqueness: every step then measures it, with
+            a ledger or without.
+        needs_ledger: Whether it cannot do without a ledger.
+        drops: Whether it leaves examples out of single batches: a ledger says how often each took
+            part.
+        removes: The examples that it takes away before training, [M, N], from the nats [M, N] of a
+            plain run, that run's members [M, N] and the strength; None where it removes nothing
+            and needs no plain run.
+        account: Its guarantee, from strength, δ, batches, number of steps and recipe; None without
+            one.
+        delta: δ of the guarantee where a run names no other.
+    """
+
+    label: Callable[[Any], str]
+    color: str
+    start: Callable[[Any, Place], optax.GradientTransformationExtraArgs]
+    strength: Strength | None = None
+    sampling: Literal["shuffle", "poisson"] = "shuffle"
+    measures_anyway: bool = False
+    needs_ledger: bool = False
+    drops: bool = False
+    removes: Callable[[Float[np.ndarray, "models examples"], Pairs, float], Pairs] | None = None
+    account: Callable[[float, float, BatchPlan, int, Recipe], Privacy] | None = None
+    delta: float | None = None

@@ -1,0 +1,113 @@
+"""The defenses by name, and what a name such as "gate:0.9" stands for."""
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from experiments.framework.errors import UserError
+from experiments.membership.defenses._method import Method
+
+
+@cache
+def methods() -> Mapping[str, Method]:
+    """Every family: the files of this package, each of which gives a `METHOD`."""
+    package = importlib.import_module(__name__.rpartition(".")[0])
+    files = (file.name for file in pkgutil.iter_modules(package.__path__))
+    return {
+        name: importlib.import_module(f"{package.__name__}.{name}").METHOD
+        for name in files
+        if not name.startswith("_")
+    }
+
+
+@dataclass(frozen=True)
+class Defense:
+    """A way to train: one row of a comparison.
+
+    Attributes:
+        label: Its name in tables and figures.
+        family: Which method it is; a name of `methods`.
+        strength: The method's own setting; None for a family without one.
+        delta: δ of its guarantee; None for that of the family, if it has one.
+    """
+
+    label: str
+    family: str
+    strength: float | None = None
+    delta: float | None = None
+
+    @property
+    def method(self) -> Method:
+        """What the family's file says."""
+        return methods()[self.family]
+
+    @property
+    def color(self) -> str:
+        """Its colour in figures."""
+        return self.method.color
+
+    @property
+    def removes(self) -> bool:
+        """Whether examples are taken away before training, by the ledgers of a plain run."""
+        return self.method.removes is not None
+
+    @property
+    def epsilon(self) -> float | None:
+        """ε of a defense with a guarantee, which is then its strength; else None."""
+        return self.strength if self.method.account is not None else None
+
+
+def parse_defenses(names: Sequence[str], delta: float | None = None) -> list[Defense]:
+    """Defenses by name, each once.
+
+    Args:
+        names: Such as ``"gate:0.9"``, or ``"gate"`` for the family's default strengths.
+        delta: δ of those that come with a guarantee; None for their default.
+
+    Raises:
+        UserError: A name is unknown, or a strength is out of range.
+    """
+    return list(dict.fromkeys(found for name in names for found in _parse(name, delta)))
+
+
+def parse_defense(name: str, delta: float | None = None) -> Defense:
+    """One defense by name; a family alone stands for the last of its default strengths.
+
+    Args:
+        name: Such as ``"gate:0.9"`` or ``"gate"``.
+        delta: δ, if it comes with a guarantee; None for the default.
+
+    Raises:
+        UserError: The name is unknown, or the strength is out of range.
+    """
+    return _parse(name, delta)[-1]
+
+
+def _parse(name: str, delta: float | None) -> list[Defense]:
+    family, _, given = name.partition(":")
+    if family not in methods():
+        raise UserError(f"unknown defense '{family}'; choose from {', '.join(methods())}")
+    method = methods()[family]
+    if method.strength is None:
+        if given:
+            raise UserError(f"the defense '{name}' takes no strength; write '{family}'")
+        return [Defense(method.label(None), family)]
+    try:
+        strengths = (float(given),) if given else method.strength.defaults
+        if not all(map(math.isfinite, strengths)):
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            f"the strength of the defense '{name}' is not a finite number; it is the "
+            f"{method.strength.meaning}"
+        ) from None
+    if not all(map(method.strength.allowed, strengths)):
+        raise UserError(
+            f"the strength of the defense '{name}' must be {method.strength.must}; it is the "
+            f"{method.strength.meaning}"
+        )
+    own = None if method.account is None else delta
+    return [Defense(method.label(s), family, s, own) for s in strengths]

@@ -1,0 +1,87 @@
+"""Tables that reports of several jobs show of their runs."""
+
+from collections.abc import Sequence
+
+from experiments.framework.results import Results
+from experiments.membership.runs import DefenseRun
+from experiments.report.formats import UNKNOWN, plain
+from experiments.report.tables import Column, KeyColumn, Table, tabulate
+
+
+def privacy_table(results: Results, title: str = "") -> Table:
+    """The accounting of DP-SGD.
+
+    Args:
+        results: With entries of `experiments.membership.analysis.defense_entries`.
+        title: What precedes the title, such as a data set.
+    """
+    return tabulate(
+        f"{title}DP-SGD: the guarantee for adding or removing one example",
+        results,
+        [
+            KeyColumn("defense", "defense"),
+            Column("ε spent", "epsilon", plain(".3f")),
+            Column("δ", "delta", plain("g")),
+            Column("sampling rate", "sampling_rate", plain(".4f")),
+            Column("steps", "steps", plain(".0f")),
+            Column("L2 clip", "l2_norm_clip", plain("g")),
+            Column("noise multiplier", "noise_multiplier", plain(".3f")),
+            Column("examples cut from batches", "overflow", plain(".0f")),
+        ],
+        "Poisson sampling, noise on the sum, division by the expected batch size; ε by the "
+        "privacy-loss distribution of the composed subsampled Gaussian mechanism. The guarantee "
+        "does not cover the search of hyperparameters. A batch that outgrew its physical size "
+        "would be cut; the last column counts the examples cut in all runs.",
+    )
+
+
+def recipes_table(runs: Sequence[DefenseRun], title: str = "") -> Table:
+    """Hyperparameters of every defense.
+
+    Args:
+        runs: The defenses.
+        title: What precedes the title, such as a data set.
+    """
+    rows = [
+        [
+            run.defense.label,
+            run.recipe.optimizer,
+            f"{run.recipe.learning_rate:g}",
+            "cosine" if run.recipe.cosine_decay else "constant",
+            str(run.recipe.batch_size),
+            str(run.recipe.epochs),
+            _or_dash(run.recipe.l2_norm_clip),
+            _or_dash(run.recipe.augmentation_multiplicity),
+            _or_dash(run.recipe.average_decay),
+            "yes" if run.recipe.standardize_weights else UNKNOWN,
+        ]
+        for run in runs
+    ]
+    return Table(
+        f"{title}Hyperparameters",
+        (
+            "defense",
+            "optimizer",
+            "learning rate",
+            "schedule",
+            "batch size",
+            "epochs",
+            "L2 clip",
+            "copies",
+            "averaging",
+            "standardized weights",
+        ),
+        rows,
+        "Copies: shifted and flipped ones whose mean loss is one example's. Averaging: decay of "
+        "the moving average of the parameters that is evaluated.",
+    )
+
+
+def of_removing(results: Results) -> Results:
+    """The entries of defenses that remove examples: those with entries of `kept_entries`."""
+    labels = {entry.keys["defense"] for entry in results.entries if "kept" in entry.keys}
+    return Results(e for e in results.entries if e.keys.get("defense") in labels)
+
+
+def _or_dash(value: float | None) -> str:
+    return f"{value:g}" if value else UNKNOWN
