@@ -114,7 +114,7 @@ def test_verdicts_are_about_what_is_allowed_in_every_seed(gap, verdict):
     results = Results(
         [
             entry("gap", gap, attack="updates", dataset="digits", ridge=1.0, every=1),
-            *(of_final(carried_to=f"new {what}") for what in ("examples", "models", "seeds")),
+            *(of_final(carried_to=f"new_{what}") for what in ("examples", "models", "seeds")),
             entry("bin_gap", np.abs(gap) + 0.03, attack="final", dataset="digits"),
             entry("fitted_ridge", [1, 2, 3], attack="final", dataset="digits"),
         ]

@@ -36,7 +36,7 @@ def analyze(plan: Plan, runs: Mapping[str, Runs]) -> Iterator[Entry]:
         yield from _carry_over(seeds, place)
         if name != plan.options.dataset:
             everything = [seed.everything for seed in seeds]
-            yield _gaps(everything, main, carried_to="another data set", **place)
+            yield _gaps(everything, main, carried_to="another_dataset", **place)
 
 
 class Part(NamedTuple):
@@ -135,12 +135,12 @@ def _carry_over(seeds: Sequence[Parts], place: Mapping[str, Key]) -> Iterator[En
     ridges = _fitted(seed.fitted_on for seed in seeds)
     previous = [*ridges[-1:], *ridges[:-1]] if len(ridges) > 1 else [np.nan]
     yield _log10("ridge_of_half", ridges, place)
-    for where, parts, used in (
-        ("new examples", [seed.new_examples for seed in seeds], ridges),
-        ("new models", [seed.new_models for seed in seeds], ridges),
-        ("new seeds", [seed.everything for seed in seeds], previous),
+    for where, part, used in (
+        ("new_examples", "new_examples", ridges),
+        ("new_models", "new_models", ridges),
+        ("new_seeds", "everything", previous),
     ):
-        yield _gaps(parts, used, carried_to=where, **place)
+        yield _gaps([getattr(seed, part) for seed in seeds], used, carried_to=where, **place)
 
 
 def _gaps(parts: Sequence[Part], ridges: Sequence[float], /, **keys: Key) -> Entry:

@@ -15,6 +15,11 @@ BIN_TOLERANCE = 0.05  # of the AUC of a decile, on average over deciles
 
 _SOURCE = "this project: prediction AUC = Φ(μ/√2) with μ² = Σ GNQ/(p(1−p))"
 _QUESTION = "this project's question"
+_CARRIED = {
+    "new_examples": "new examples",
+    "new_models": "new shadow models",
+    "new_seeds": "new seeds",
+}
 
 
 def claims(plan: Plan, results: Results) -> list[Claim]:
@@ -46,14 +51,15 @@ def claims(plan: Plan, results: Results) -> list[Claim]:
             f"deciles {number(3)(bin_gap)} (allowed {BIN_TOLERANCE})",
             [_within(bin_gap, BIN_TOLERANCE)],
         ),
-        _carries("to_new_examples", "new examples", final.get("gap", carried_to="new examples")),
-        _carries("to_new_models", "new shadow models", final.get("gap", carried_to="new models")),
-        _carries("to_new_seeds", "new seeds", final.get("gap", carried_to="new seeds")),
+        *(
+            _carries(f"to_{where}", what, final.get("gap", carried_to=where))
+            for where, what in _CARRIED.items()
+        ),
         *(
             _carries(
                 f"to_{name}",
                 f"another data set, from {main} to {name}",
-                results.get("gap", attack="final", dataset=name, carried_to="another data set"),
+                results.get("gap", attack="final", dataset=name, carried_to="another_dataset"),
             )
             for name in others
         ),

@@ -84,10 +84,10 @@ def final_table(final: Results) -> Table:
 def carry_over_table(final: Results, main: str) -> Table:
     """What a fitted ridge predicts where it was not fitted."""
     headings = {
-        "new examples": "same models, other examples",
-        "new models": "other models, same examples",
-        "new seeds": "next seed",
-        "another data set": f"with the ridge of {main}",
+        "new_examples": "same models, other examples",
+        "new_models": "other models, same examples",
+        "new_seeds": "next seed",
+        "another_dataset": f"with the ridge of {main}",
     }
     return tabulate(
         "Predicted − achieved mean AUC, final model",

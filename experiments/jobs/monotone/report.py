@@ -30,16 +30,14 @@ def report(plan: Plan, study: Study, results: Results, claims: Sequence[Claim]) 
     # The measures that are looked at closely.
     profiled = [plan.first("exact"), plan.first("diagonal")]
     lira = results.where(success="lira_auc")
-    profiles = {f"profile {label}": profile_table(results, label) for label in profiled}
-    tables = {
-        "main": main_table(lira),
-        "arms": arms_table(results),
-        "strata": strata_table(lira),
-        **profiles,
-    }
     return Report(
         Path(__file__).with_name("report.html.jinja"),
-        tables=tables,
+        tables={
+            "main": main_table(lira),
+            "arms": arms_table(results),
+            "strata": strata_table(lira),
+            **{f"profile {label}": profile_table(results, label) for label in profiled},
+        },
         figures={
             "attack_by_uniqueness": _by_uniqueness(plan, lira),
             "attack_within_strata": _within_strata(profiled, lira),
@@ -51,7 +49,6 @@ def report(plan: Plan, study: Study, results: Results, claims: Sequence[Claim]) 
             "task": plan.task,
             "recipe": plan.recipe,
             "results": results,
-            "profiles": list(profiles),
             **causes(results),
         },
     )
