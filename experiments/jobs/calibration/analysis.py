@@ -27,16 +27,15 @@ def analyze(plan: Plan, runs: Mapping[str, Runs]) -> Iterator[Entry]:
     that was fitted on something else. Fitted ridges are logarithms to base 10, the scale on which
     ridges differ.
     """
-    parts = {name: [halved(run) for run in done.finals] for name, done in runs.items()}
-    main = _fitted(seed.everything for seed in parts[plan.options.dataset])
-    for name, seeds in parts.items():
+    parts = {name: parts_of(done.finals) for name, done in runs.items()}
+    main = _fitted(parts[plan.options.dataset]["everything"])
+    for name, of_dataset in parts.items():
         yield from _updates(plan.options, runs[name].releases, name)
         place: dict[str, Key] = {"attack": "final", "dataset": name}
-        yield from _final(seeds, runs[name].finals, place)
-        yield from _carry_over(seeds, place)
+        yield from _final(of_dataset["everything"], runs[name].finals, place)
+        yield from _carry_over(of_dataset, place)
         if name != plan.options.dataset:
-            everything = [seed.everything for seed in seeds]
-            yield _gaps(everything, main, carried_to="another_dataset", **place)
+            yield _gaps(of_dataset["everything"], main, carried_to="another_dataset", **place)
 
 
 class Part(NamedTuple):
@@ -55,35 +54,28 @@ class Part(NamedTuple):
         return Part(self.curve.only(chosen), self.achieved[chosen])
 
 
-class Parts(NamedTuple):
-    """Parts of one seed's final models.
-
-    Attributes:
-        everything: all models, all examples.
-        fitted_on: half of the models, half of the examples.
-        new_examples: the same models, the other examples.
-        new_models: the other models, the same examples.
-    """
-
-    everything: Part
-    fitted_on: Part
-    new_examples: Part
-    new_models: Part
-
-
-def halved(run: FinalRun) -> Parts:
-    """Splits the models and the examples of a seed into halves.
+def parts_of(finals: Sequence[FinalRun]) -> dict[str, list[Part]]:
+    """Splits the models and the examples of every seed into halves.
 
     Models come in pairs of complementary training sets, which stay together, so that every example
     has as many models with it as without it.
+
+    Returns:
+        For each seed, "everything": all models, all examples; "fitted_on": half of the models, half
+        of the examples; "new_examples": the same models, the other examples; "new_models": the
+        other models, the same examples.
     """
-    num_models, num_examples = run.members.shape
+    num_models, num_examples = finals[0].members.shape
     pairs = num_models // 2
     few = np.arange(num_models) % pairs < (pairs + 1) // 2
     chosen = np.arange(num_examples) % 2 == 0
-    first, second = _part(run, few), _part(run, ~few)
-    everything = _part(run, np.ones(num_models, bool))
-    return Parts(everything, first.only(chosen), first.only(~chosen), second.only(chosen))
+    first, second = ([_part(run, models) for run in finals] for models in (few, ~few))
+    return {
+        "everything": [_part(run, np.ones(num_models, bool)) for run in finals],
+        "fitted_on": [part.only(chosen) for part in first],
+        "new_examples": [part.only(~chosen) for part in first],
+        "new_models": [part.only(chosen) for part in second],
+    }
 
 
 def _part(run: FinalRun, models: Bool[np.ndarray, " models"]) -> Part:
@@ -114,10 +106,9 @@ def _updates(options: Options, releases: Sequence[Release], dataset: str) -> Ite
 
 
 def _final(
-    seeds: Sequence[Parts], runs: Sequence[FinalRun], place: Mapping[str, Key]
+    everything: Sequence[Part], runs: Sequence[FinalRun], place: Mapping[str, Key]
 ) -> Iterator[Entry]:
     """The attacker of the final model, with the ridge that was fitted on the other seeds."""
-    everything = [seed.everything for seed in seeds]
     fitted = _fitted(everything)
     predicted = [p.curve.auc(others) for p, others in zip(everything, _of_the_others(fitted))]
     yield _log10("fitted_ridge", fitted, place)
@@ -130,17 +121,14 @@ def _final(
         yield entry("predicted_under", under, **place, ridge=ridge)
 
 
-def _carry_over(seeds: Sequence[Parts], place: Mapping[str, Key]) -> Iterator[Entry]:
+def _carry_over(parts: Mapping[str, Sequence[Part]], place: Mapping[str, Key]) -> Iterator[Entry]:
     """Predicted minus achieved mean AUC where the ridge was fitted on something else."""
-    ridges = _fitted(seed.fitted_on for seed in seeds)
+    ridges = _fitted(parts["fitted_on"])
     previous = [*ridges[-1:], *ridges[:-1]] if len(ridges) > 1 else [np.nan]
     yield _log10("ridge_of_half", ridges, place)
-    for where, part, used in (
-        ("new_examples", "new_examples", ridges),
-        ("new_models", "new_models", ridges),
-        ("new_seeds", "everything", previous),
-    ):
-        yield _gaps([getattr(seed, part) for seed in seeds], used, carried_to=where, **place)
+    yield _gaps(parts["new_examples"], ridges, carried_to="new_examples", **place)
+    yield _gaps(parts["new_models"], ridges, carried_to="new_models", **place)
+    yield _gaps(parts["everything"], previous, carried_to="new_seeds", **place)
 
 
 def _gaps(parts: Sequence[Part], ridges: Sequence[float], /, **keys: Key) -> Entry:
@@ -163,19 +151,16 @@ def _agreement(
     predicted: Sequence[np.ndarray], achieved: Sequence[np.ndarray], place: Mapping[str, Key]
 ) -> Iterator[Entry]:
     """Means, their difference, and both by decile of the prediction."""
-    columns = {"predicted": predicted, "achieved": achieved}
     bins = [quantile_bins(of_seed) for of_seed in predicted]
-    by_bin = {
-        name: [*decile_entries(name, column, bins, **place)] for name, column in columns.items()
-    }
-    for name, column in columns.items():
+    by_bin = []  # of each, [deciles, seeds]
+    for name, column in (("predicted", predicted), ("achieved", achieved)):
         yield entry(name, [of_seed.mean() for of_seed in column], **place)
-        yield from by_bin[name]
+        deciles = [*decile_entries(name, column, bins, **place)]
+        yield from deciles
+        by_bin.append(np.array([decile.measured.values for decile in deciles]))
     gaps = [one.mean() - other.mean() for one, other in zip(predicted, achieved)]
     yield entry("gap", gaps, **place)
-    first, second = (
-        np.array([of_bin.measured.values for of_bin in column]) for column in by_bin.values()
-    )
+    first, second = by_bin
     yield entry("bin_gap", np.abs(first - second).mean(axis=0), **place)
 
 

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from scipy import stats
 
 from experiments.framework.results import Entry, Key, Results, entry
-from experiments.jobs.monotone.estimators import Estimator
 from experiments.jobs.monotone.examples import PER_EXAMPLE, SUCCESS, VARIABLES, Examples
 from experiments.jobs.monotone.measure import Plan, Study
 from experiments.jobs.monotone.shape import Shape, shape
@@ -29,23 +28,21 @@ def analyze(plan: Plan, study: Study) -> Iterator[Entry]:
     seeds = study.examples
     yield entry("test_accuracy", [run.outputs.test_correct.mean() for run in study.runs])
     for name in SUCCESS:
-        yield entry("mean_success", [s.success[name].mean() for s in seeds], success=name)
-    yield entry("fewest_appearances", min(s.appearances.min() for s in seeds), "batches")
-    yield entry("most_appearances", max(s.appearances.max() for s in seeds), "batches")
+        yield entry("mean_success", [s[name].mean() for s in seeds], success=name)
+    yield entry("fewest_appearances", min(s["appearances"].min() for s in seeds), "batches")
+    yield entry("most_appearances", max(s["appearances"].max() for s in seeds), "batches")
     for estimator in plan.estimators:
-        yield from _of_estimator(seeds, estimator)
+        yield from _of_estimator(seeds, estimator.label)
 
 
-def _of_estimator(seeds: Sequence[Examples], estimator: Estimator) -> Iterator[Entry]:
-    label = estimator.label
-    values = [s.uniqueness[estimator] for s in seeds]
+def _of_estimator(seeds: Sequence[Examples], label: str) -> Iterator[Entry]:
+    values = [s[label] for s in seeds]
     bins = [quantile_bins(of_seed) for of_seed in values]
-    variables = {name: [s.variables[name] for s in seeds] for name in VARIABLES}
-    profile = {"uniqueness": values, **variables, "doubted": [s.doubted for s in seeds]}
-    for name, column in profile.items():
-        yield from decile_entries(name, column, bins, estimator=label)
+    yield from decile_entries("uniqueness", values, bins, estimator=label)
+    for name in (*VARIABLES, "doubted"):
+        yield from decile_entries(name, [s[name] for s in seeds], bins, estimator=label)
     for name in SUCCESS:
-        success = [s.success[name] for s in seeds]
+        success = [s[name] for s in seeds]
         reached = _reached(values, success, estimator=label, success=name)
         yield from reached
         yield entry(
@@ -57,9 +54,9 @@ def _of_estimator(seeds: Sequence[Examples], estimator: Estimator) -> Iterator[E
         correlation = _spearman(values, success)
         yield from _shape(_curves(reached), correlation, estimator=label, success=name)
         if name in PER_EXAMPLE:
-            for variable, column in variables.items():
+            for variable in VARIABLES:
                 place: dict[str, Key] = {"estimator": label, "success": name, "within": variable}
-                yield from _within_strata(values, success, column, place)
+                yield from _within_strata(values, success, [s[variable] for s in seeds], place)
 
 
 def _within_strata(

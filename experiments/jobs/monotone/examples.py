@@ -43,56 +43,40 @@ class SeedRun(NamedTuple):
     outputs: Outputs
 
 
-class Examples(NamedTuple):
-    """One seed's training examples; every entry is [N].
-
-    Attributes:
-        uniqueness: for each estimator, the mean total over the models trained on the example.
-        success: for each name of `SUCCESS`, what the attack reaches on the example.
-        variables: for each name of `VARIABLES`, a mean over models.
-        doubted: share of models not trained on the example that give its label less than 1/2:
-            mislabelled or atypical examples have a large one.
-        appearances: mean number of batches that held the example, over the models trained on it.
-    """
-
-    uniqueness: dict[Estimator, Float[np.ndarray, " examples"]]
-    success: dict[str, Float[np.ndarray, " examples"]]
-    variables: dict[str, Float[np.ndarray, " examples"]]
-    doubted: Float[np.ndarray, " examples"]
-    appearances: Float[np.ndarray, " examples"]
-
-    def columns(self) -> dict[str, Float[np.ndarray, " examples"]]:
-        """All of them by name."""
-        measured = {estimator.label: values for estimator, values in self.uniqueness.items()}
-        others = {"doubted": self.doubted, "appearances": self.appearances}
-        return self.success | self.variables | others | measured
+Examples = dict[str, Float[np.ndarray, " examples"]]
+"""What is known of every example, by name."""
 
 
 def per_example(run: SeedRun) -> Examples:
-    """What one seed says about every example."""
+    """What one seed says about every example.
+
+    Returns:
+        Each [N], by name. For each name of `SUCCESS` what the attack reaches on the example, for
+        each of `VARIABLES` a mean over models, and by the label of each estimator its mean total
+        over the models trained on the example. "doubted": share of models not trained on the
+        example that give its label less than 1/2; mislabelled or atypical examples have a large
+        one. "appearances": mean number of batches that held the example, over the models trained on
+        it.
+    """
     members = run.members
     lira, loss = run.outputs.scores["lira"], run.outputs.scores["loss"]
     threshold = evaluate_attack(loss, members, num_resamples=0)
     uniqueness = {e: _mean_where(members, total) for e, total in run.measured.items()}
-    return Examples(
-        uniqueness,
-        {
-            "lira_auc": auc_per_example(lira, members),
-            # LiRA leaves a target out of its own shadow models, which unbalances them: with few of
-            # them its AUC is biased downwards. The rank of the bare loss has no such bias.
-            "loss_auc": auc_per_example(loss, members),
-            "lira_success": evaluate_attack(lira, members, num_resamples=0).success,
-            "loss_success": threshold.success,
-            "loss_found": _mean_where(members, loss >= threshold.threshold),
-        },
-        {
-            "gradient_norm": next(v for e, v in uniqueness.items() if e.kind == "norm"),
-            "member_loss": _mean_where(members, -loss),
-            "held_out_loss": _mean_where(~members, -loss),
-        },
-        _mean_where(~members, loss < np.log(0.5)),
-        _mean_where(members, run.appearances),
-    )
+    return {
+        "lira_auc": auc_per_example(lira, members),
+        # LiRA leaves a target out of its own shadow models, which unbalances them: with few of
+        # them its AUC is biased downwards. The rank of the bare loss has no such bias.
+        "loss_auc": auc_per_example(loss, members),
+        "lira_success": evaluate_attack(lira, members, num_resamples=0).success,
+        "loss_success": threshold.success,
+        "loss_found": _mean_where(members, loss >= threshold.threshold),
+        "gradient_norm": next(v for e, v in uniqueness.items() if e.kind == "norm"),
+        "member_loss": _mean_where(members, -loss),
+        "held_out_loss": _mean_where(~members, -loss),
+        "doubted": _mean_where(~members, loss < np.log(0.5)),
+        "appearances": _mean_where(members, run.appearances),
+        **{estimator.label: values for estimator, values in uniqueness.items()},
+    }
 
 
 def _mean_where(

@@ -147,8 +147,7 @@ def frames(plan: Plan, study: Study) -> dict[str, pl.DataFrame]:
         for run in study.runs
     ]
     known = [
-        pl.DataFrame({"id": train.ids, "label": train.y, **examples.columns()})
-        for examples in study.examples
+        pl.DataFrame({"id": train.ids, "label": train.y, **examples}) for examples in study.examples
     ]
     return {
         name: stacked(("seed",), (((seed,), table) for seed, table in enumerate(tables)))

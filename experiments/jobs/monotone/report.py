@@ -1,6 +1,6 @@
 """What the study shows: tables and figures; their words are in `report.html.jinja`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def report(plan: Plan, study: Study, results: Results, claims: Sequence[Claim]) 
             "task": plan.task,
             "recipe": plan.recipe,
             "results": results,
-            **causes(results),
+            "curves": curves(results),
         },
     )
 
@@ -137,33 +137,21 @@ def _short(measured: Measured) -> str:
     return significant(measured.mean)
 
 
-def causes(results: Results) -> Mapping[str, Any]:
-    """Where a U-curve appears, and which variables remove it, for the template."""
-    curves = [
-        (name, label, curve)
+def curves(results: Results) -> list[dict[str, Any]]:
+    """Every curve of success over uniqueness, for the template: is it a U, and what removes it?"""
+    return [
+        {
+            "name": name,
+            "success": SUCCESS[name],
+            "per_example": name in PER_EXAMPLE,
+            "estimator": label,
+            "is_u": has_arms(curve),
+            "left_arm": curve.get("left_arm").interval,
+            "removed_by": [VARIABLES[v] for (v,), part in curve.groups("within") if explains(part)],
+        }
         for name in SUCCESS
         for (label,), curve in results.where(success=name).groups("estimator")
     ]
-    found = [(name, label, curve) for name, label, curve in curves if has_arms(curve)]
-    return {
-        "num_curves": sum(name in PER_EXAMPLE for name, _, _ in curves),
-        "u_in_lira": any(name == "lira_auc" for name, _, _ in found),
-        "u_curves": [
-            {
-                "success": SUCCESS[name],
-                "estimator": label,
-                "left_arm": curve.get("left_arm").interval,
-                "removed_by": [
-                    VARIABLES[other] for (other,), c in curve.groups("within") if explains(c)
-                ],
-            }
-            for name, label, curve in found
-            if name in PER_EXAMPLE
-        ],
-        "u_by_threshold": list(
-            dict.fromkeys(SUCCESS[name] for name, _, _ in found if name not in PER_EXAMPLE)
-        ),
-    }
 
 
 def _by_uniqueness(plan: Plan, lira: Results) -> Picture:
