@@ -1,10 +1,12 @@
 """The tables of a run, as Parquet: every number of the report follows from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
+from jaxtyping import Int
 
+from experiments.framework.results import Key
 from experiments.framework.run_directory import RunDirectory
 from experiments.membership.attacks import ATTACKS, auc_per_example
 from experiments.membership.runs import DefenseRun, SeedRun
@@ -25,18 +27,47 @@ def tables(task: Task, results: Sequence[DefenseRun]) -> dict[str, pl.DataFrame]
         "steps": _steps,
     }
     return {
-        name: pl.concat(
-            [
-                table(task, run)
-                .insert_column(0, pl.lit(seed).alias("seed"))
-                .insert_column(0, pl.lit(result.defense.label).alias("defense"))
+        name: stacked(
+            ("defense", "seed"),
+            (
+                ((result.defense.label, seed), table(task, run))
                 for result in results
                 for seed, run in enumerate(result.seeds)
-            ],
-            how="diagonal",
+            ),
         )
         for name, table in made.items()
     }
+
+
+def stacked(
+    names: Sequence[str], parts: Iterable[tuple[Sequence[Key], pl.DataFrame]]
+) -> pl.DataFrame:
+    """Tables one below the other.
+
+    Args:
+        names: Headings of the columns that are put first and say what a row is about.
+        parts: Every table, with its values in these columns.
+    """
+    tables = []
+    for values, table in parts:
+        about = [pl.lit(value).alias(name) for name, value in zip(names, values)]
+        tables.append(table.select(*about, pl.all()))
+    return pl.concat(tables, how="diagonal")
+
+
+def by_model(ids: Int[np.ndarray, " examples"], **columns: np.ndarray) -> pl.DataFrame:
+    """One row per model and training example.
+
+    Args:
+        ids: Of the examples.
+        **columns: Values for each model and example, [M, N], by heading.
+    """
+    num_models = len(next(iter(columns.values())))
+    place = {
+        "model": np.repeat(np.arange(num_models, dtype=np.int32), len(ids)),
+        "id": np.tile(ids, num_models),
+    }
+    return pl.DataFrame({**place, **{name: values.ravel() for name, values in columns.items()}})
 
 
 def write(
@@ -60,17 +91,14 @@ def of_ridges(task: Task, ridges: Mapping[float, SeedRun]) -> pl.DataFrame:
 
 def _scores(task: Task, run: SeedRun) -> pl.DataFrame:
     """One row per model and training example."""
-    num_models, num_examples = run.members.shape
-    columns = {
-        "model": np.repeat(np.arange(num_models, dtype=np.int32), num_examples),
-        "id": np.tile(task.dataset.train.ids, num_models),
-        "member": run.members.ravel(),
-        "removed": run.removed.ravel(),
-        "nats": run.nats.ravel(),
-        "mu": run.mu.ravel(),
-    }
-    columns |= {attack: run.outputs.scores[attack].ravel() for attack in ATTACKS}
-    return pl.DataFrame(columns)
+    return by_model(
+        task.dataset.train.ids,
+        member=run.members,
+        removed=run.removed,
+        nats=run.nats,
+        mu=run.mu,
+        **{attack: run.outputs.scores[attack] for attack in ATTACKS},
+    )
 
 
 def _per_example(task: Task, run: SeedRun) -> pl.DataFrame:

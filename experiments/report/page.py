@@ -30,6 +30,11 @@ from experiments.report.formats import format_interval
 from experiments.report.tables import Table, claims_table, to_markdown, to_terminal
 
 TABLES_FILE = "tables.md"
+VERDICTS = (
+    "Verdicts follow from 95 % t-intervals over seeds of the contrasts that a claim is judged by: "
+    "reproduced if all lie on the claim's side of 0, partly if some do, contradicted if one lies "
+    "on the other side, not told apart if all include 0."
+)
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -76,7 +81,7 @@ class Report:
     terminal: Sequence[str] = ()
     claims: Sequence[Claim] = ()
     words: Mapping[str, Any] = field(default_factory=dict)
-    claims_note: str = ""
+    claims_note: str = VERDICTS
     file: str = "report.html"
     name: str = "report"
     remarks: Sequence[str] = ()

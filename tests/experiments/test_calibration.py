@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,10 @@ from scipy import stats
 
 import gujax
 from experiments.framework.errors import UserError
+from experiments.framework.results import Results, entry
 from experiments.framework.run_directory import is_complete
-from experiments.jobs.calibration import job as calibration
+from experiments.jobs import calibration
+from experiments.jobs.calibration.claims import claims
 from experiments.jobs.calibration.fitting import Curve, fit_ridge
 from experiments.jobs.calibration.spectrum import filtered, spectrum, uniqueness_under
 
@@ -48,6 +51,7 @@ def test_the_run_is_complete_and_has_every_file(run):
         "status.json",
         "summary.json",
         "claims.json",
+        "results.parquet",
         "report.html",
         "updates.parquet",
         "final.parquet",
@@ -57,20 +61,26 @@ def test_the_run_is_complete_and_has_every_file(run):
     assert (out / "report.html").read_text().count("<img") == 1
 
 
-def test_summary_follows_from_the_tables(run):
+def test_results_follow_from_the_tables(run):
     out, _ = run
-    summary = json.loads((out / "summary.json").read_text())
+    results = Results.read(out / "results.parquet")
     updates = pl.read_parquet(out / "updates.parquet")
     assert len(updates) == SEEDS * 2 * EXAMPLES / 2
-    for entry in summary["updates"]["digits"]:
-        rows = updates.filter((pl.col("every") == entry["every"]) & (pl.col("seed") == 1))
+    of_updates = results.where(attack="updates", dataset="digits", ridge=1.0)
+    for (every,), found in of_updates.groups("every"):
+        rows = updates.filter((pl.col("every") == every) & (pl.col("seed") == 1))
         expected = stats.norm.cdf(rows["mu"].to_numpy() / np.sqrt(2)).mean()
-        assert entry["predicted"]["per_seed"][1] == pytest.approx(expected, abs=1e-6)
-        assert entry["achieved"]["per_seed"][1] == pytest.approx(rows["achieved_auc"].mean())
+        assert found.get("predicted").values[1] == pytest.approx(expected, abs=1e-6)
+        assert found.get("achieved").values[1] == pytest.approx(rows["achieved_auc"].mean())
+        gap = found.get("predicted") - found.get("achieved")
+        np.testing.assert_allclose(found.get("gap").values, gap.values, atol=1e-12)
     # Who sees more achieves more.
-    every, some = summary["updates"]["digits"]
-    assert every["predicted"]["mean"] > some["predicted"]["mean"]
-    assert every["achieved"]["mean"] > some["achieved"]["mean"]
+    every, some = (of_updates.where(every=k) for k in (1, 2))
+    assert every.get("predicted").mean > some.get("predicted").mean
+    assert every.get("achieved").mean > some.get("achieved").mean
+    summary = json.loads((out / "summary.json").read_text())
+    shown = summary["updates"]["digits"]["1.0"]["1"]["predicted"]
+    assert shown["per_seed"] == every.get("predicted").values.tolist()
     final = pl.read_parquet(out / "final.parquet")
     assert (final.filter("member")["mu, ridge 1"] > final.filter("member")["mu, ridge 10"]).all()
     assert (final.filter(~pl.col("member"))["mu, ridge 1"] == 0).all()
@@ -86,6 +96,36 @@ def test_claims_are_about_every_attacker(run):
         "fitted_ridge_carries_over_to_new_models",
         "fitted_ridge_carries_over_to_new_seeds",
     ]
+
+
+@pytest.mark.parametrize(
+    ("gap", "verdict"),
+    [
+        ([0.0, 0.001, -0.001], "reproduced"),
+        ([0.04, -0.04, 0.041], "contradicted"),
+        ([0.0, 0.03, 0.015], "not told apart"),
+        ([0.0, 0.001, np.nan], "not tested at this scale"),
+    ],
+)
+def test_verdicts_are_about_what_is_allowed_in_every_seed(gap, verdict):
+    def of_final(**keys):
+        return entry("gap", gap, attack="final", dataset="digits", **keys)
+
+    results = Results(
+        [
+            entry("gap", gap, attack="updates", dataset="digits", ridge=1.0, every=1),
+            *(of_final(carried_to=f"new_{what}") for what in ("examples", "models", "seeds")),
+            entry("bin_gap", np.abs(gap) + 0.03, attack="final", dataset="digits"),
+            entry("fitted_ridge", [1, 2, 3], attack="final", dataset="digits"),
+        ]
+    )
+    found = {c.key: c for c in claims(SimpleNamespace(tasks={"digits": None}), results)}
+    tested = found["calibrated_when_every_update_is_seen"]
+    assert tested.verdict == found["one_ridge_calibrates_the_final_model"].verdict == verdict
+    assert found["fitted_ridge_carries_over_to_new_seeds"].verdict == verdict
+    some = found["calibrated_when_some_updates_are_seen"]
+    assert some.verdict == "not tested at this scale"
+    assert found["one_ridge_calibrates_the_final_model"].measured.startswith("ridge 100 [")
 
 
 def gradients(n=30, parameters=50, seed=0):

@@ -11,9 +11,12 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from experiments.framework.errors import UserError
+from experiments.framework.results import Results, entry
 from experiments.framework.run_directory import is_complete
-from experiments.jobs.monotone import job as monotone
-from experiments.jobs.monotone.runs import checkpoint_epochs
+from experiments.jobs import monotone
+from experiments.jobs.monotone.claims import claims
+from experiments.jobs.monotone.estimators import chosen
+from experiments.jobs.monotone.measure import Plan
 from experiments.jobs.monotone.shape import shape
 from experiments.membership.attacks import auc_per_example
 
@@ -46,6 +49,7 @@ def test_the_run_is_complete_and_has_every_file(run):
         "status.json",
         "summary.json",
         "claims.json",
+        "results.parquet",
         "report.html",
         "scores.parquet",
         "per_example.parquet",
@@ -57,7 +61,7 @@ def test_the_run_is_complete_and_has_every_file(run):
 
 def test_success_and_measures_follow_from_the_score_table(run):
     out, _ = run
-    summary = json.loads((out / "summary.json").read_text())
+    curve = Results.read(out / "results.parquet").where(estimator=MAIN, success="lira_auc")
     scores = pl.read_parquet(out / "scores.parquet")
     assert len(scores) == SEEDS * MODELS * EXAMPLES
     members = scores.filter(pl.col("seed") == 1).sort("model", "id")
@@ -68,9 +72,12 @@ def test_success_and_measures_follow_from_the_score_table(run):
     assert (gnq[held] > 0).all()
     order = np.argsort(np.where(held, gnq, 0).sum(0), kind="stable")
     auc = auc_per_example(lira, held)[order]
-    bins = summary["estimators"][MAIN]["success"]["lira_auc"]["by_bin"]
     expected = auc.reshape(10, EXAMPLES // 10).mean(axis=1)
-    np.testing.assert_allclose([of_bin["per_seed"][1] for of_bin in bins], expected, atol=1e-12)
+    found = [curve.get("reached", decile=decile).values[1] for decile in range(1, 11)]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    summary = json.loads((out / "summary.json").read_text())
+    first = summary[MAIN]["lira_auc"]["1"]["reached"]
+    assert first["per_seed"] == curve.get("reached", decile=1).values.tolist()
     # Every epoch holds each member once.
     assert set(members.filter("member")["appearances"]) == {2}
 
@@ -114,10 +121,30 @@ def test_isotonic_share_is_that_of_scikit_learn():
     np.testing.assert_allclose(shape(curve[None]).isotonic, share)
 
 
-def test_checkpoints_are_spread_and_include_the_last_epoch():
-    assert checkpoint_epochs(30, 3) == {9, 19, 29}
-    assert checkpoint_epochs(2, 5) == {0, 1}
-    assert checkpoint_epochs(4, 1) == {3}
+@pytest.mark.parametrize(
+    ("left_arm", "u_curve"),
+    [(0.1, "reproduced"), (0.0, "not told apart"), (-0.1, "contradicted")],
+)
+def test_a_u_curve_has_two_arms_and_a_rise_two_effects(left_arm, u_curve):
+    noise = np.array([-0.001, 0.0, 0.001])
+    estimators = chosen(0.1, (), (0.1,))
+    results = Results(
+        entry(name, value + noise, estimator=estimator.label, success="lira_auc")
+        for estimator in estimators
+        for name, value in (
+            ("spearman", 0.5 if estimator.kind == "exact" else 0.4),
+            ("rise", 0.0),
+            ("left_arm", left_arm),
+            ("right_arm", 0.2),
+            ("isotonic", 0.9),
+        )
+    )
+    found = {
+        claim.key: claim.verdict for claim in claims(Plan(None, None, None, estimators), results)
+    }
+    assert found["u_curve_over_gnq"] == u_curve
+    assert found["attack_rises_with_gnq"] == "partly"
+    assert found["gnq_ranks_better_than_gradient_norm"] == "reproduced"
 
 
 @pytest.mark.parametrize(

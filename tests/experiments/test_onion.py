@@ -5,7 +5,8 @@ import os
 import re
 import subprocess
 import sys
-from html import escape
+from html import unescape
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -17,8 +18,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from experiments.framework.command_line import main
+from experiments.framework.results import Results, entry
 from experiments.framework.run_directory import is_complete
-from experiments.framework.seeds import over_seeds
 from experiments.jobs.onion.analysis import new_in_top, survivors, top_origin
 from experiments.jobs.onion.claims import claims
 from experiments.jobs.onion.rounds import Arm, halves_of_pool, next_layer
@@ -124,35 +125,37 @@ def test_the_new_top_is_found_where_it_was_put():
 @pytest.mark.parametrize(
     ("rise", "against_chance", "onion", "protects"),
     [
-        (0.1, 0.05, "reproduced", "not reproduced"),
-        (-0.1, -0.05, "not reproduced", "reproduced"),
-        (0.1, 0.0, "partly reproduced", "not reproduced"),
-        (0.1, -0.05, "not reproduced", "not reproduced"),
+        (0.1, 0.05, "reproduced", "contradicted"),
+        (-0.1, -0.05, "contradicted", "reproduced"),
+        (0.1, 0.0, "partly", "contradicted"),
+        (0.1, -0.05, "contradicted", "contradicted"),
+        (0.0, 0.0, "not told apart", "not told apart"),
     ],
 )
 def test_verdicts_follow_the_stated_rule(rise, against_chance, onion, protects):
     noise = np.array([-0.001, 0.0, 0.001])
+    place = {"scope": "data", "round": 2}
 
-    def measured(value):
-        return {name: over_seeds(value + noise) for name in ("auc", "tpr_at_1pct")}
+    def of_arm(arm, exposure, new, nats):
+        for measure in ("auc", "tpr_at_1pct"):
+            yield entry(measure, exposure, **place, pairs="survivors", arm=arm)
+        yield entry("new_in_top", new, **place, arm=arm)
+        yield entry("mean_nats", nats, "nats", **place, arm=arm)
 
-    last = {
-        "removed_share": over_seeds([0.1] * 3),
-        "survivors": {
-            "after_nats": measured(0.6),
-            "rise": measured(rise),
-            "against_chance": measured(against_chance),
-        },
-        "uniqueness": {
-            name: {"new_in_top": over_seeds(share + noise), "mean_nats": over_seeds(noise)}
-            for name, share in (("nats", 0.5), ("nothing", 0.3), ("chance", 0.6))
-        },
-    }
-    found = {claim.key: claim for claim in claims({"scopes": {"data": [last]}})}
+    results = Results(
+        [
+            entry("removed_share", [0.1] * 3, **place),
+            *of_arm("nats", 0.6 + noise, 0.5 + noise, noise),
+            *of_arm("nothing", [0.6 - rise] * 3, [0.3] * 3, noise),
+            *of_arm("chance", [0.6 - against_chance] * 3, [0.6] * 3, noise),
+        ]
+    )
+    plan = SimpleNamespace(scopes=("data",), options=SimpleNamespace(rounds=2))
+    found = {claim.key: claim for claim in claims(plan, results)}
     assert found["onion_data"].verdict == onion
     assert found["protects_data"].verdict == protects
     # More are new than with nothing removed, fewer than after random removal.
-    assert found["new_layer_data"].verdict == "not reproduced"
+    assert found["new_layer_data"].verdict == "contradicted"
     assert "+0.100 ± 0.002 against before" in found["onion_data"].measured or rise != 0.1
 
 
@@ -203,8 +206,9 @@ def test_the_study_removes_what_was_disclosed_most_and_trains_the_rest_again(stu
 
 def test_the_numbers_follow_from_the_table_of_scores(study):
     scores = pl.read_parquet(study[0] / "scores.parquet")
-    (last,) = json.loads((study[0] / "summary.json").read_text())["scopes"]["model"]
-    stayed_attack = last["survivors"]
+    results = Results.read(study[0] / "results.parquet")
+    last = results.where(scope="model", round=1)
+    auc_of = last.where(pairs="survivors")
     for seed in range(SEEDS):
         members = _matrix(scores, BY_NATS, seed, "member")
         stayed = np.ones_like(members)
@@ -215,25 +219,27 @@ def test_the_numbers_follow_from_the_table_of_scores(study):
             label: roc_auc_score(members[stayed], _matrix(scores, label, seed, "lira")[stayed])
             for label in ("audited first", "trained again", BY_NATS, BY_CHANCE)
         }
-        for name, label in (
-            ("before", "trained again"),
-            ("before_in_audited_models", "audited first"),
-            ("after_nats", BY_NATS),
-            ("after_chance", BY_CHANCE),
+        for arm, label in (
+            ("nothing", "trained again"),
+            ("audited", "audited first"),
+            ("nats", BY_NATS),
+            ("chance", BY_CHANCE),
         ):
-            assert stayed_attack[name]["auc"]["per_seed"][seed] == pytest.approx(auc[label])
-        rise = auc[BY_NATS] - auc["trained again"]
-        assert stayed_attack["rise"]["auc"]["per_seed"][seed] == pytest.approx(rise)
+            assert auc_of.get("auc", arm=arm).values[seed] == pytest.approx(auc[label])
+        risen = auc_of.get("auc", arm="nats") - auc_of.get("auc", arm="nothing")
+        assert risen.values[seed] == pytest.approx(auc[BY_NATS] - auc["trained again"])
         first, now = (_matrix(scores, label, seed, "nats") for label in ("audited first", BY_NATS))
         rows = members & stayed
         spearman = [stats.spearmanr(a[r], b[r]).statistic for a, b, r in zip(first, now, rows)]
-        shown = last["uniqueness"]["nats"]["spearman"]["per_seed"][seed]
+        shown = last.get("spearman", arm="nats").values[seed]
         assert shown == pytest.approx(np.mean(spearman))
         total = roc_auc_score(members.ravel(), _matrix(scores, BY_NATS, seed, "lira").ravel())
-        assert last["counted_as_members"]["nats"]["auc"]["per_seed"][seed] == pytest.approx(total)
-    assert stayed_attack["rise"]["auc"]["mean"] == pytest.approx(
-        np.mean(stayed_attack["rise"]["auc"]["per_seed"])
-    )
+        counted = last.get("auc", pairs="all", arm="nats").values[seed]
+        assert counted == pytest.approx(total)
+    summary = json.loads((study[0] / "summary.json").read_text())
+    shown = summary["model"]["1"]["survivors"]["nats"]["auc"]
+    assert shown["per_seed"] == auc_of.get("auc", arm="nats").values.tolist()
+    assert shown["mean"] == pytest.approx(np.mean(shown["per_seed"]))
 
 
 def test_the_run_is_complete_and_says_what_it_found(study):
@@ -245,7 +251,7 @@ def test_the_run_is_complete_and_says_what_it_found(study):
     found = json.loads((out / "claims.json").read_text())
     assert [claim["key"] for claim in found] == ["onion_model", "new_layer_model", "protects_model"]
     for claim in found:
-        assert escape(claim["statement"]) in page
+        assert claim["statement"] in unescape(page)
     assert f"report: {out / 'report.html'}" in text
 
 

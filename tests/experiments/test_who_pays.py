@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from html import unescape
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -16,12 +18,18 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
+from experiments.framework.results import Results, entry
 from experiments.framework.run_directory import is_complete
-from experiments.framework.seeds import over_seeds
-from experiments.jobs.who_pays.analysis import over_representation, taken_away
+from experiments.jobs.who_pays import Options
+from experiments.jobs.who_pays.analysis import (
+    over_representation,
+    rarity,
+    taken_away,
+    takes_away,
+)
 from experiments.jobs.who_pays.claims import claims
 from experiments.jobs.who_pays.groups import groups_of, made_rare
-from experiments.membership.defenses import Defense
+from experiments.membership.defenses import parse_defense, parse_defenses
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.recipe import Recipe
 from experiments.tasks.task import load_task
@@ -99,51 +107,52 @@ def test_what_is_taken_away_by_hand():
     first = np.array([True, False, False, False])
 
     def of(family):
-        return taken_away(DefenseRun(Defense(family, family), recipe, None, [run]), run)
+        return taken_away(DefenseRun(parse_defense(family), recipe, None, [run]), run)
 
-    assert of("sgd") is None
-    assert of("dp_sgd") is None
+    assert not any(takes_away(parse_defense(family)) for family in ("sgd", "clip", "dp_sgd"))
+    assert all(takes_away(parse_defense(family)) for family in ("censor", "gate", "budget"))
     # All that is removed is the first example, which is 2 of 6 members.
     assert over_representation(of("censor"), members, first) == pytest.approx(1 / (2 / 6))
     # It was dropped from 3/4 and 1/2 of the epochs, another one from 1/4.
     np.testing.assert_array_equal(of("gate"), [[0.75, 0, 0.25, 0], [0.5, 0, 0, 0]])
+    np.testing.assert_array_equal(of("budget"), of("gate"))
     assert over_representation(of("gate"), members, first) == pytest.approx(1.25 / 1.5 / (2 / 6))
+    assert np.isnan(over_representation(np.zeros(members.shape), members, first))
 
 
 @pytest.mark.parametrize(
     ("over_common", "by_rarity", "expected"),
     [
         (0.1, 0.1, "reproduced"),
-        (0.1, 0.0, "partly reproduced"),
-        (0.1, -0.1, "not reproduced"),
-        (-0.1, 0.1, "not reproduced"),
+        (0.1, 0.0, "partly"),
+        (0.1, -0.1, "contradicted"),
+        (-0.1, 0.1, "contradicted"),
+        (0.0, 0.0, "not told apart"),
     ],
 )
-def test_verdicts_need_both_contrasts(over_common, by_rarity, expected):
+@pytest.mark.parametrize("strengths", [["0.1"], ["0.1", "0.2"]])
+def test_verdicts_need_both_contrasts(over_common, by_rarity, expected, strengths):
+    plain, *others = parse_defenses(["sgd", *(f"censor:{share}" for share in strengths)])
     noise = np.array([-0.001, 0.0, 0.001])
 
-    def effect(base):
-        parts = {
-            "rare": base,
-            "common": base - over_common,
-            "rare_as_it_is": base - by_rarity,
-            "over_common": over_common,
-            "by_rarity": by_rarity,
-        }
-        return {name: over_seeds(value + noise) for name, value in parts.items()}
+    def effect(measure, defense, base):
+        for data, group, value in (
+            ("imbalanced", "rare", base + noise),
+            ("imbalanced", "common", [base - over_common] * 3),
+            ("as it is", "rare", [base - by_rarity] * 3),
+        ):
+            yield entry(measure, value, data=data, defense=defense.label, group=group)
 
-    summary = {
-        "variants": {
-            "imbalanced": {"defenses": {"SGD": {"family": "sgd"}, "C": {"family": "censor"}}}
-        },
-        "effects": {
-            "cost": {"C": effect(0.2)},
-            "exposure": {"SGD": {"auc": effect(0.6), "tpr_at_1pct": effect(0.05)}},
-            "over_representation": {"C": effect(1 + over_common)},
-        },
-    }
-    found = {claim.key: claim.verdict for claim in claims(summary)}
-    assert found == dict.fromkeys(("pays_censor", "exposed", "taken_censor"), expected)
+    entries = [*effect("auc", plain, 0.6), *effect("tpr_at_1pct", plain, 0.05)]
+    for defense in others:
+        entries += effect("accuracy_lost", defense, 0.2)
+        entries += effect("over_representation", defense, 1 + over_common)
+    plan = SimpleNamespace(options=SimpleNamespace(chosen=[plain, *others]))
+    found = {claim.key: claim.verdict for claim in claims(plan, Results(entries))}
+    # A family that was run with several strengths has a claim for each.
+    names = ["censor"] if len(others) == 1 else ["censor_0.1", "censor_0.2"]
+    keys = [*(f"pays_{n}" for n in names), "exposed", *(f"taken_{n}" for n in names)]
+    assert found == dict.fromkeys(keys, expected)
 
 
 @pytest.fixture(scope="module")
@@ -164,22 +173,23 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def summary(study):
-    return json.loads((study[0] / "summary.json").read_text())
+def results(study):
+    return Results.read(study[0] / "results.parquet")
 
 
-def test_groups_have_the_sizes_that_were_asked_for(summary, digits):
+def test_groups_have_the_sizes_that_were_asked_for(results, digits):
     labels = digits.dataset.train.y[:EXAMPLES]
-    whole, imbalanced = (summary["variants"][name]["sizes"] for name in ("as it is", "imbalanced"))
+    whole, imbalanced = (results.where(data=name) for name in ("as it is", "imbalanced"))
     for digit in range(10):
         count = int(np.sum(labels == digit))
-        assert whole[str(digit)]["train"] == count
+        assert whole.get("training_examples", group=str(digit)).values == [count]
         kept = int(np.ceil(KEEP * count)) if digit == 3 else count
-        assert imbalanced[str(digit)]["train"] == kept
-        assert imbalanced[str(digit)]["test"] == int(np.sum(digits.dataset.test.y == digit))
+        assert imbalanced.get("training_examples", group=str(digit)).values == [kept]
+        tested = imbalanced.get("test_examples", group=str(digit)).values
+        assert tested == [np.sum(digits.dataset.test.y == digit)]
 
 
-def test_the_numbers_follow_from_the_tables(study, summary):
+def test_the_numbers_follow_from_the_tables(study, results):
     for variant, folder in (("as it is", "as_it_is"), ("imbalanced", "imbalanced")):
         labels = pl.read_parquet(study[0] / folder / "per_example.parquet")
         scores = pl.read_parquet(study[0] / folder / "scores.parquet").join(
@@ -187,43 +197,49 @@ def test_the_numbers_follow_from_the_tables(study, summary):
         )
         accuracy = pl.read_parquet(study[0] / folder / "test_accuracy.parquet")
         for (label, seed), frame in scores.group_by("defense", "seed"):
-            entry = summary["variants"][variant]["defenses"][label]
+            found = results.where(data=variant, defense=label)
             by_class = {}
             for digit in range(10):
-                group = entry["groups"][str(digit)]
+                group = found.where(group=str(digit))
                 of_group = frame.filter(pl.col("label") == digit)
                 auc = roc_auc_score(of_group["member"], of_group["lira"])
-                assert group["auc"]["per_seed"][seed] == pytest.approx(auc)
+                assert group.get("auc").values[seed] == pytest.approx(auc)
                 of_class = accuracy.filter(
                     (pl.col("defense") == label)
                     & (pl.col("seed") == seed)
                     & (pl.col("class") == digit)
                 )
                 by_class[digit] = of_class["correct"].sum() / of_class["examples"].sum()
-                assert group["accuracy"]["per_seed"][seed] == pytest.approx(by_class[digit])
+                assert group.get("accuracy").values[seed] == pytest.approx(by_class[digit])
                 if label != "SGD":
                     members = frame.filter("member")
                     share = (members["label"] == digit).mean()
                     taken = (members.filter("removed")["label"] == digit).mean()
-                    ratio = group["over_representation"]["per_seed"][seed]
+                    ratio = group.get("over_representation").values[seed]
                     assert ratio == pytest.approx(taken / share)
-            worst = entry["worst"]["accuracy"]["per_seed"][seed]
+            worst = found.get("worst_accuracy").values[seed]
             assert worst == pytest.approx(min(by_class.values()))
-            assert entry["groups"]["rare"]["auc"] == entry["groups"]["3"]["auc"]
+            for measure in ("auc", "accuracy"):
+                rare, third = (found.get(measure, group=name).values for name in ("rare", "3"))
+                np.testing.assert_array_equal(rare, third)
+    summary = json.loads((study[0] / "summary.json").read_text())
+    shown = summary["imbalanced"]["SGD"]["3"]["auc"]["per_seed"]
+    plain = results.where(data="imbalanced", defense="SGD")
+    assert shown == plain.get("auc", group="3").values.tolist()
 
 
-def test_costs_are_paired_differences_from_plain_sgd(summary):
-    effect = summary["effects"]["cost"]["censor 20 %"]
-    of_variant = summary["variants"]["imbalanced"]["defenses"]
+def test_costs_are_paired_differences_from_plain_sgd(results):
+    lost = rarity(results, "accuracy_lost", "censor 20 %")
     plain, censored = (
-        of_variant[label]["groups"]["rare"]["accuracy"]["per_seed"]
+        results.get("accuracy", data="imbalanced", defense=label, group="rare").values
         for label in ("SGD", "censor 20 %")
     )
-    np.testing.assert_allclose(effect["rare"]["per_seed"], np.subtract(plain, censored))
-    np.testing.assert_allclose(
-        effect["over_common"]["per_seed"],
-        np.subtract(effect["rare"]["per_seed"], effect["common"]["per_seed"]),
-    )
+    np.testing.assert_allclose(lost.rare.values, plain - censored)
+    over_common, by_rarity = lost.contrasts
+    np.testing.assert_allclose(over_common.values, lost.rare.values - lost.common.values)
+    before = results.where(data="as it is", group="rare")
+    cost = before.get("accuracy", defense="SGD") - before.get("accuracy", defense="censor 20 %")
+    np.testing.assert_allclose(by_rarity.values, (lost.rare - cost).values)
 
 
 def test_the_run_is_complete_and_says_what_it_found(study):
@@ -235,8 +251,20 @@ def test_the_run_is_complete_and_says_what_it_found(study):
     found = json.loads((out / "claims.json").read_text())
     assert [claim["key"] for claim in found] == ["pays_censor", "exposed", "taken_censor"]
     for claim in found:
-        assert claim["statement"] in page
+        assert claim["statement"] in unescape(page)
     assert f"report: {out / 'report.html'}" in text
+
+
+def test_defenses_are_named_with_their_strengths_and_earlier_options_still_count(capsys):
+    def labels(**given):
+        return [defense.label for defense in Options(**given).chosen]
+
+    assert labels() == ["SGD", "gate q=0.9", "censor 10 %", "DP-SGD ε=8"]
+    assert labels(defenses=("gate:0.5", "sgd", "gate")) == ["SGD", "gate q=0.5", "gate q=0.9"]
+    assert capsys.readouterr().err == ""
+    earlier = {"gate_quantile": (0.7,), "censor_fraction": (0.2,), "epsilon": (2.0,)}
+    assert labels(**earlier) == ["SGD", "gate q=0.7", "censor 20 %", "DP-SGD ε=2"]
+    assert "--epsilon will go in the next release" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -248,7 +276,10 @@ def test_the_run_is_complete_and_says_what_it_found(study):
         ("--group-by subgroup", "no subgroup labels"),
         ("--seeds 0", "--seeds 0 must be at least 1"),
         ("--shadow-models 3", "--shadow-models 3 must be even and at least 4"),
-        ("--gate-quantile 1", "--gate-quantile 1.0 must be between 0 and 1"),
+        ("--gate-quantile 1.5", "--gate-quantile 1.5 must be above 0 and at most 1"),
+        ("--rare", "--rare is empty; name at least one"),
+        ("--defenses gte", "unknown defense 'gte'; choose from"),
+        ("--defenses dp_sgd:-1", "the strength of the defense 'dp_sgd:-1' must be positive"),
         ("--epsilon -1", "--epsilon -1.0 must be positive"),
     ],
 )

@@ -1,98 +1,107 @@
 """What the run says about the calibration of predicted attacks."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from experiments.framework.claim import Claim, verdict
-from experiments.framework.seeds import number, of_every_seed, over_seeds
+from experiments.framework.claims import Claim, test
+from experiments.framework.results import Measured, Results
+from experiments.jobs.calibration.measure import Plan
+from experiments.report.formats import UNKNOWN, number
+from gujax.statistics import Interval
 
 TOLERANCE = 0.02  # of a mean AUC: what a prediction may be off and still be called right
 BIN_TOLERANCE = 0.05  # of the AUC of a decile, on average over deciles
 
 _SOURCE = "this project: prediction AUC = Φ(μ/√2) with μ² = Σ GNQ/(p(1−p))"
 _QUESTION = "this project's question"
+_CARRIED = {
+    "new_examples": "new examples",
+    "new_models": "new shadow models",
+    "new_seeds": "new seeds",
+}
 
 
-def claims(summary: Mapping[str, Any]) -> list[Claim]:
-    """The claims with their verdicts, see `experiments.framework.claim`.
-
-    Args:
-        summary: What `analysis.summarize` returned.
-    """
-    main, *others = summary["final"]
-    updates = summary["updates"][main]
-    final = summary["final"][main]
-    carried = final["carry_over"]
-    tested = [
+def claims(plan: Plan, results: Results) -> list[Claim]:
+    """The claims with their verdicts; those about attackers are about the main data set."""
+    main, *others = plan.tasks
+    updates = results.where(attack="updates", dataset=main)
+    final = results.where(attack="final", dataset=main)
+    bin_gap = final.get("bin_gap")
+    return [
         _updates(
             "calibrated_when_every_update_is_seen",
             "An attacker who sees every update through the noise that the ridge stands for "
             "achieves what GNQ predicts.",
-            [entry for entry in updates if entry["every"] == 1],
+            updates,
+            lambda every: every == 1,
         ),
         _updates(
             "calibrated_when_some_updates_are_seen",
             "An attacker who sees every k-th update achieves what GNQ predicts, composed over the "
             "updates that are seen.",
-            [entry for entry in updates if entry["every"] > 1],
+            updates,
+            lambda every: every > 1,
         ),
-        Claim(
+        test(
             "one_ridge_calibrates_the_final_model",
             "With one fitted ridge, GNQ predicts the attack on the final model decile by decile.",
             _QUESTION,
-            f"ridge {ridge_text(final['fitted_ridge'])}; mean |predicted − achieved| over deciles "
-            f"{number(final['bin_gap'], 3)} (allowed {BIN_TOLERANCE})",
-            verdict([of_every_seed(_within(final["bin_gap"], BIN_TOLERANCE))]),
+            f"ridge {ridge_text(final.get('fitted_ridge'))}; mean |predicted − achieved| over "
+            f"deciles {number(3)(bin_gap)} (allowed {BIN_TOLERANCE})",
+            [_within(bin_gap, BIN_TOLERANCE)],
         ),
-        _carries("to_new_examples", "new examples", carried["new_examples"]),
-        _carries("to_new_models", "new shadow models", carried["new_models"]),
-        _carries("to_new_seeds", "new seeds", carried["new_seeds"]),
+        *(
+            _carries(f"to_{where}", what, final.get("gap", carried_to=where))
+            for where, what in _CARRIED.items()
+        ),
+        *(
+            _carries(
+                f"to_{name}",
+                f"another data set, from {main} to {name}",
+                results.get("gap", attack="final", dataset=name, carried_to="another_dataset"),
+            )
+            for name in others
+        ),
     ]
-    tested += [
-        _carries(
-            f"to_{name}",
-            f"another data set, from {main} to {name}",
-            summary["final"][name]["carry_over"]["from_main_dataset"],
-        )
-        for name in others
-    ]
-    return tested
 
 
-def ridge_text(entry: Mapping[str, Any]) -> str:
+def ridge_text(log_ridge: Measured) -> str:
     """A ridge whose logarithm was averaged over seeds: geometric mean and interval."""
-    mean, low, high = (10.0 ** entry[end] for end in ("mean", "low", "high"))
+    mean, low, high = (10.0**end for end in log_ridge.interval)
     if np.isnan(mean):
-        return "–"
+        return UNKNOWN
     # Three digits, never an exponent.
     shown = [f"{float(f'{value:.3g}'):,.12g}" for value in (mean, low, high)]
     return shown[0] if np.isnan(low) else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
-def _updates(key: str, statement: str, entries: Sequence[Mapping[str, Any]]) -> Claim:
-    gaps = [
-        f"ridge {entry['ridge']:g}"
-        + (f", k={entry['every']}" if entry["every"] > 1 else "")
-        + f": {number(entry['gap'], 4)}"
-        for entry in entries
-    ]
-    effects = [of_every_seed(_within(entry["gap"], TOLERANCE)) for entry in entries]
-    measured = f"predicted − achieved mean AUC (allowed {TOLERANCE}): " + "; ".join(gaps)
-    return Claim(key, statement, _SOURCE, measured, verdict(effects))
-
-
-def _carries(key: str, what: str, gap: Mapping[str, Any]) -> Claim:
-    return Claim(
-        f"fitted_ridge_carries_over_{key}",
-        f"A ridge fitted to the attack on some final models carries over to {what}.",
-        _QUESTION,
-        f"predicted − achieved mean AUC {number(gap, 3)} (allowed {TOLERANCE})",
-        verdict([of_every_seed(_within(gap, TOLERANCE))]),
+def _updates(key: str, statement: str, updates: Results, counts: Callable[[int], bool]) -> Claim:
+    gaps = {
+        f"ridge {ridge:g}" + (f", k={every}" if every > 1 else ""): row.get("gap")
+        for (ridge, every), row in updates.groups("ridge", "every")
+        if counts(every)
+    }
+    measured = "; ".join(f"{name}: {number(4)(gap)}" for name, gap in gaps.items())
+    return test(
+        key,
+        statement,
+        _SOURCE,
+        f"predicted − achieved mean AUC (allowed {TOLERANCE}): {measured}",
+        [_within(gap, TOLERANCE) for gap in gaps.values()],
     )
 
 
-def _within(gap: Mapping[str, Any], tolerance: float) -> dict[str, Any]:
+def _carries(key: str, what: str, gap: Measured) -> Claim:
+    return test(
+        f"fitted_ridge_carries_over_{key}",
+        f"A ridge fitted to the attack on some final models carries over to {what}.",
+        _QUESTION,
+        f"predicted − achieved mean AUC {number(3)(gap)} (allowed {TOLERANCE})",
+        [_within(gap, TOLERANCE)],
+    )
+
+
+def _within(gap: Measured, tolerance: float) -> Interval:
     """How far the gap of each seed stays within the tolerance: positive where it does."""
-    return over_seeds(tolerance - np.abs(np.asarray(gap["per_seed"], float)))
+    return Measured(tolerance - np.abs(gap.values)).of_every_seed

@@ -9,31 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 import gujax
-from experiments.jobs.calibration.spectrum import filtered, spectrum, uniqueness_under
+from experiments.jobs.calibration.options import GRID, Options
+from experiments.jobs.calibration.spectrum import Spectrum, filtered, spectrum, uniqueness_under
 from experiments.membership.attacks import auc_per_example
 from experiments.tasks.recipe import Recipe, descent_of
 from experiments.tasks.task import Task
 from gujax import training, transforms
-
-
-@dataclass(frozen=True)
-class View:
-    """What is attacked, and by whom.
-
-    Attributes:
-        ridges: relative ridges whose noise is added to what the attacker sees.
-        every: the attacker sees every k-th update only, for each k.
-        draws: releases with a target, and as many without, per step.
-        grid: relative ridges to predict for.
-    """
-
-    ridges: tuple[float, ...]
-    every: tuple[int, ...]
-    draws: int
-    grid: tuple[float, ...]
 
 
 class Release(NamedTuple):
@@ -66,20 +50,33 @@ class Trainer:
     sampling_rate: float
     num_steps: int
 
+    def make_optimizer(self, key: PRNGKeyArray) -> optax.GradientTransformationExtraArgs:
+        """As `gujax.training` takes it; plain SGD draws no noise."""
+        del key
+        return self.optimizer
 
-def poisson_sgd(recipe: Recipe, num_members: int) -> Trainer:
-    """Plain SGD on Poisson batches of so many members."""
-    plan = training.plan_batches(num_members, recipe.batch_size, recipe.epochs, "poisson")
+
+def poisson_sgd(
+    recipe: Recipe,
+    members: int | Bool[np.ndarray, "models examples"],
+    physical_size: int | None = None,
+) -> Trainer:
+    """Plain SGD on Poisson batches.
+
+    Args:
+        recipe: How to train.
+        members: How many there are, or those of each model.
+        physical_size: How many gradients are given in each step; those of a batch if None.
+    """
+    plan = training.plan_batches(members, recipe.batch_size, recipe.epochs, "poisson")
     num_steps = plan.steps_per_epoch * recipe.epochs
-    optimizer = optax.chain(
-        transforms.mean(batch_size=num_members),
-        descent_of(recipe, num_steps),
-    )
+    mean = transforms.mean(batch_size=physical_size or plan.physical_size)
+    optimizer = optax.chain(mean, descent_of(recipe, num_steps))
     return Trainer(optimizer, plan.sampling_rate, num_steps)
 
 
 def attack_updates(
-    task: Task, trainer: Trainer, view: View, given: Int[np.ndarray, "n"], key: PRNGKeyArray
+    task: Task, trainer: Trainer, options: Options, given: Int[np.ndarray, "n"], key: PRNGKeyArray
 ) -> Release:
     """Trains one model with Poisson batches and attacks the sums that it releases.
 
@@ -93,7 +90,7 @@ def attack_updates(
     Args:
         task: Data and model.
         trainer: What `poisson_sgd` returned for as many members.
-        view: What the attacker sees.
+        options: What the attacker sees: ridges of the noise, and every k-th update.
         given: Positions of the members in the training split.
         key: Initial parameters, batches and noise follow from it.
     """
@@ -102,13 +99,13 @@ def attack_updates(
     totals = _run(
         task.loss_fn,
         trainer,
-        view,
+        options,
         task.model.init(init_key),
         (jnp.asarray(split.x[given]), jnp.asarray(split.y[given])),
         run_key,
     )
     present, absent = np.asarray(totals.present), np.asarray(totals.absent)
-    held = np.repeat([True, False], view.draws)[:, None].repeat(len(given), axis=1)
+    held = np.repeat([True, False], options.draws)[:, None].repeat(len(given), axis=1)
     scores = np.moveaxis(np.concatenate([present, absent], axis=-1), -1, 2)
     auc = [[auc_per_example(of_every, held) for of_every in of_ridge] for of_ridge in scores]
     return Release(np.asarray(totals.mu_squared), np.array(auc), np.asarray(totals.curve))
@@ -118,14 +115,14 @@ def attack_updates(
 def _run(
     loss_fn: Callable,
     trainer: Trainer,
-    view: View,
+    options: Options,
     params: PyTree,
     examples: tuple[Array, Array],
     key: PRNGKeyArray,
 ) -> _Totals:
     n, rate, optimizer = len(examples[1]), trainer.sampling_rate, trainer.optimizer
-    every = jnp.array(view.every)
-    shape = (len(view.ridges), len(view.every), n)
+    every = jnp.array(options.every)
+    shape = (len(options.ridges), len(options.every), n)
 
     def step(carry: tuple[PyTree, PyTree, _Totals], number: Int[Array, ""]):
         params, opt_state, totals = carry
@@ -137,11 +134,11 @@ def _run(
         decomposed = spectrum(gujax.gram(grads))
         rows = [leaf.reshape(n, -1) for leaf in jax.tree.leaves(gujax.materialize(grads))]
         G = jnp.concatenate(rows, axis=1)
-        draws = 2 * view.draws
+        draws = 2 * options.draws
         others = jax.random.bernoulli(others_key, rate, (n, draws)).astype(G.dtype)
         noise = G @ jax.random.normal(noise_key, (G.shape[1], draws))
         absent, mu_squared = jax.vmap(filtered, (None, 0, None, None, None))(
-            decomposed, jnp.array(view.ridges), others, noise, rate
+            decomposed, jnp.array(options.ridges), others, noise, rate
         )
         half = mu_squared[..., None] / 2
         seen = in_batch * (number % every == 0)[:, None]  # [every, n]
@@ -152,22 +149,22 @@ def _run(
 
         totals = _Totals(
             add(totals.mu_squared, mu_squared),
-            add(totals.present, absent[..., : view.draws] + half),
-            add(totals.absent, absent[..., view.draws :] - half),
-            totals.curve + in_batch * _mu_squared(decomposed, view.grid, rate),
+            add(totals.present, absent[..., : options.draws] + half),
+            add(totals.absent, absent[..., options.draws :] - half),
+            totals.curve + in_batch * _mu_squared(decomposed, rate),
         )
         return (optax.apply_updates(params, updates), opt_state, totals), None
 
     empty = _Totals(
         jnp.zeros(shape),
-        jnp.zeros((*shape, view.draws)),
-        jnp.zeros((*shape, view.draws)),
-        jnp.zeros((len(view.grid), n)),
+        jnp.zeros((*shape, options.draws)),
+        jnp.zeros((*shape, options.draws)),
+        jnp.zeros((len(GRID), n)),
     )
     start = (params, optimizer.init(params), empty)
     (_, _, totals), _ = jax.lax.scan(step, start, jnp.arange(trainer.num_steps))
     return totals
 
 
-def _mu_squared(decomposed, grid, rate):
-    return uniqueness_under(decomposed, jnp.array(grid)) / (rate * (1 - rate))
+def _mu_squared(decomposed: Spectrum, rate: float) -> Float[Array, "grid n"]:
+    return uniqueness_under(decomposed, jnp.array(GRID)) / (rate * (1 - rate))

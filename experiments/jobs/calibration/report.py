@@ -1,101 +1,59 @@
-"""The report of the study: tables, a figure and one HTML page."""
+"""What the study shows: tables and a figure; their words are in `report.html.jinja`."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
 
-from experiments.framework.claim import Claim
-from experiments.framework.run_directory import RunDirectory
-from experiments.framework.seeds import interval, number, percent
+from experiments.framework.claims import Claim
+from experiments.framework.results import Results
 from experiments.jobs.calibration.claims import BIN_TOLERANCE, TOLERANCE, ridge_text
-from experiments.report import figures, html, style
-from experiments.report.tables import Table, claims_table
-from experiments.tasks.recipe import Recipe
+from experiments.jobs.calibration.measure import Plan, Runs
+from experiments.membership.analysis import NUM_BINS
+from experiments.report import figures
+from experiments.report.formats import number, percent
+from experiments.report.page import Picture, Report
+from experiments.report.tables import Column, KeyColumn, Table, matrix, tabulate
 
-if TYPE_CHECKING:
-    from experiments.jobs.calibration.job import Options
+_DATA = KeyColumn("data", "dataset")
 
 
-def write(
-    directory: RunDirectory,
-    options: "Options",
-    recipes: Mapping[str, Recipe],
-    descriptions: Sequence[str],
-    summary: Mapping[str, Any],
-    tested: Sequence[Claim],
-) -> list[Table]:
-    """Writes the figure and `report.html`; returns the tables that the terminal shows.
-
-    Args:
-        directory: The run directory.
-        options: Options of the job.
-        recipes: How the models of each data set were trained.
-        descriptions: Each data set and its model, in words.
-        summary: What `analysis.summarize` returned.
-        tested: Claims and verdicts.
-    """
-    updates, final = updates_table(summary["updates"]), final_table(summary["final"])
-    carried, verdicts = carry_over_table(summary["final"], options.dataset), claims_table(tested)
-    sections = [
-        html.section("Claims", html.table(verdicts)),
-        html.section(
-            "Predicted against achieved",
-            _draw(directory, options, summary),
-            html.table(updates),
-            html.table(final),
-        ),
-        html.section(
-            "Does a fitted ridge carry over?",
-            html.paragraph(
-                "For each seed a ridge is fitted to half of the final models and half of the "
-                "examples, so that the mean predicted AUC is the mean achieved one, and then used "
-                "where nothing was fitted."
-            ),
-            html.table(carried),
-            html.table(ridges_table(summary["final"])),
-        ),
-        html.section("Threat model", html.bullets(_threat_model(options))),
-        html.section("How it is measured", *map(html.paragraph, _method(options, recipes))),
-        html.section("Files of this run", html.bullets(_FILES)),
-    ]
-    lead = (
-        "; ".join(descriptions) + f". {options.seeds} seeds, {options.shadow_models} final models "
-        "each. ± and brackets are 95 % t-intervals over seeds."
+def report(
+    plan: Plan, runs: Mapping[str, Runs], results: Results, claims: Sequence[Claim]
+) -> Report:
+    """Tables, the figure and their page."""
+    del runs
+    updates, final = (results.where(attack=attack) for attack in ("updates", "final"))
+    return Report(
+        Path(__file__).with_name("report.html.jinja"),
+        tables={
+            "updates": updates_table(updates),
+            "final": final_table(final),
+            "carried": carry_over_table(final, plan.options.dataset),
+            "ridges": ridges_table(final),
+        },
+        figures={"predicted_against_achieved": _figure(plan, updates, final)},
+        terminal=("updates", "final", "carried", "claims"),
+        claims=claims,
+        claims_note=_RULE,
+        words={"options": plan.options, "tasks": plan.tasks, "recipes": plan.recipes},
     )
-    title = f"Is the predicted attack the achieved one on {options.dataset}?"
-    directory.file("report.html").write_text(html.page(title, lead, sections))
-    return [updates, final, carried, verdicts]
 
 
-def updates_table(updates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+def updates_table(updates: Results) -> Table:
     """The attackers of updates."""
-    rows = []
-    for name, entries in updates.items():
-        for entry in entries:
-            rows.append(
-                [
-                    name,
-                    f"{entry['ridge']:g}",
-                    _seen(entry["every"]),
-                    number(entry["predicted"], 3),
-                    number(entry["achieved"], 3),
-                    number(entry["gap"], 4),
-                    number(entry["bin_gap"], 3),
-                    ridge_text(entry["fitted_ridge"]),
-                ]
-            )
-    return Table(
+    return tabulate(
         "Attack on released sums: mean AUC per example",
-        (
-            "data",
-            "ridge of the added noise",
-            "updates seen",
-            "predicted",
-            "achieved",
-            "difference",
-            "mean |difference| of deciles",
-            "ridge that fits if all updates are composed",
-        ),
-        rows,
+        updates,
+        [
+            _DATA,
+            KeyColumn("ridge of the added noise", "ridge", "{:g}".format),
+            KeyColumn("updates seen", "every", _seen),
+            Column("predicted", "predicted", number(3)),
+            Column("achieved", "achieved", number(3)),
+            Column("difference", "gap", number(4)),
+            Column("mean |difference| of deciles", "bin_gap", number(3)),
+            Column("ridge that fits if all updates are composed", "fitted_ridge", ridge_text),
+        ],
         "Ridges are relative to the mean squared gradient norm of the members at each step. "
         "Predicted: μ composed over the updates that are seen and would hold the example. The last "
         "column composes over all updates instead: the ridge then has to stand for unseen updates "
@@ -103,106 +61,79 @@ def updates_table(updates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
     )
 
 
-def final_table(final: Mapping[str, Mapping[str, Any]]) -> Table:
+def final_table(final: Results) -> Table:
     """The attacker of the final model."""
-    rows = [
-        [
-            name,
-            percent(entry["test_accuracy"]),
-            number(entry["lira_auc_pooled"], 3),
-            number(entry["achieved"], 3),
-            ridge_text(entry["fitted_ridge"]),
-            number(entry["gap"], 3),
-            number(entry["bin_gap"], 3),
-        ]
-        for name, entry in final.items()
-    ]
-    return Table(
+    return tabulate(
         "Attack on the final model",
-        (
-            "data",
-            "test accuracy (%)",
-            "LiRA: pooled AUC",
-            "achieved: AUC per example",
-            "ridge that fits",
-            "difference with the other seeds' ridge",
-            "mean |difference| of deciles",
-        ),
-        rows,
+        final,
+        [
+            _DATA,
+            Column("test accuracy (%)", "test_accuracy", percent()),
+            Column("LiRA: pooled AUC", "lira_auc_pooled", number(3)),
+            Column("achieved: AUC per example", "achieved", number(3)),
+            Column("ridge that fits", "fitted_ridge", ridge_text),
+            Column("difference with the other seeds' ridge", "gap", number(3)),
+            Column("mean |difference| of deciles", "bin_gap", number(3)),
+        ],
         "Achieved: LiRA's signal, the scaled confidence, of members against non-members of the "
         "same example, mean over examples; it has not the bias that LiRA's own score has with few "
         f"shadow models. Allowed: {TOLERANCE} for means, {BIN_TOLERANCE} for deciles.",
     )
 
 
-def carry_over_table(final: Mapping[str, Mapping[str, Any]], main: str) -> Table:
+def carry_over_table(final: Results, main: str) -> Table:
     """What a fitted ridge predicts where it was not fitted."""
-    rows = []
-    for name, entry in final.items():
-        carried = entry["carry_over"]
-        other = carried.get("from_main_dataset")
-        rows.append(
-            [
-                name,
-                ridge_text(carried["ridge"]),
-                *(number(carried[k], 3) for k in ("new_examples", "new_models", "new_seeds")),
-                "–" if other is None else number(other, 3),
-            ]
-        )
-    return Table(
+    headings = {
+        "new_examples": "same models, other examples",
+        "new_models": "other models, same examples",
+        "new_seeds": "next seed",
+        "another_dataset": f"with the ridge of {main}",
+    }
+    return tabulate(
         "Predicted − achieved mean AUC, final model",
-        (
-            "data",
-            "ridge fitted on half of the models and examples",
-            "same models, other examples",
-            "other models, same examples",
-            "next seed",
-            f"with the ridge of {main}",
-        ),
-        rows,
+        final,
+        [
+            _DATA,
+            Column("ridge fitted on half of the models and examples", "ridge_of_half", ridge_text),
+            *(
+                Column(words, "gap", number(3), {"carried_to": to})
+                for to, words in headings.items()
+            ),
+        ],
     )
 
 
-def ridges_table(final: Mapping[str, Mapping[str, Any]]) -> Table:
+def ridges_table(final: Results) -> Table:
     """What other ridges would predict for the final model."""
-    names = list(final)
-    grid = [entry["ridge"] for entry in final[names[0]]["predicted_by_ridge"]]
-    rows = [
-        [f"{ridge:g}", *(number(final[name]["predicted_by_ridge"][i], 3) for name in names)]
-        for i, ridge in enumerate(grid)
-    ]
-    rows.append(["achieved", *(number(final[name]["achieved"], 3) for name in names)])
-    return Table(
+    table = matrix(
         "Mean AUC per example that a ridge predicts, composed over all updates",
-        ("relative ridge", *names),
-        rows,
+        final,
+        KeyColumn("relative ridge", "ridge", "{:g}".format),
+        "dataset",
+        "predicted_under",
+        number(3),
     )
+    achieved = [number(3)(of_data.get("achieved")) for _, of_data in final.groups("dataset")]
+    return replace(table, rows=[*table.rows, ["achieved", *achieved]])
 
 
-def _draw(directory: RunDirectory, options: "Options", summary: Mapping[str, Any]) -> str:
-    updates = summary["updates"][options.dataset]
-    middle = options.ridges[len(options.ridges) // 2]
-    seen = [_points(f"ridge {entry['ridge']:g}", entry) for entry in updates if entry["every"] == 1]
-    some = [_points(_seen(entry["every"]), entry) for entry in updates if entry["ridge"] == middle]
+def _figure(plan: Plan, updates: Results, final: Results) -> Picture:
+    main, ridges = updates.where(dataset=plan.options.dataset), plan.options.ridges
+    middle = ridges[len(ridges) // 2]
+    seen = [_points(f"ridge {r:g}", main.where(ridge=r, every=1)) for r in ridges]
+    some = [_points(_seen(k), main.where(ridge=middle, every=k)) for k in plan.options.every]
     last = [
-        _points(f"{name}, ridge {ridge_text(entry['fitted_ridge']).split(' ')[0]}", entry)
-        for name, entry in summary["final"].items()
+        _points(f"{name}, ridge {ridge_text(row.get('fitted_ridge')).split(' ')[0]}", row)
+        for (name,), row in final.groups("dataset")
     ]
     panels = [
         ("sees every update", seen),
         (f"sees some updates (ridge {middle:g})", some),
         ("sees the final model (fitted ridge)", last),
     ]
-    figure = figures.agreement(panels, "predicted AUC, mean of decile", "achieved AUC")
-    path = style.save(figure, directory.file("figures/predicted_against_achieved"))
-    return html.figure(
-        path,
+    return Picture(
+        figures.agreement(panels, "predicted AUC, mean of decile", "achieved AUC"),
         "Achieved against predicted AUC for three attackers, with the identity",
-        "Each point is a decile of examples by predicted AUC; bars are 95 % t-intervals over "
-        "seeds. Dotted: prediction and achievement agree. Left and middle: the matched filter on "
-        "released sums, with the noise of the ridge added. Right: final models; the ridge is "
-        "fitted on the other seeds, so that only the mean of the examples is right by "
-        "construction.",
     )
 
 
@@ -210,54 +141,17 @@ def _seen(every: int) -> str:
     return "every update" if every == 1 else f"one update in {every}"
 
 
-def _points(label: str, entry: Mapping[str, Any]) -> figures.Agreement:
-    return figures.Agreement(
-        label,
-        [of_bin["mean"] for of_bin in entry["predicted_by_bin"]],
-        [interval(of_bin) for of_bin in entry["achieved_by_bin"]],
+def _points(label: str, attack: Results) -> figures.Agreement:
+    predicted, achieved = (
+        [attack.get(name, decile=d).interval for d in range(1, NUM_BINS + 1)]
+        for name in ("predicted", "achieved")
     )
+    return figures.Agreement(label, [interval.mean for interval in predicted], achieved)
 
 
-def _threat_model(options: "Options") -> list[str]:
-    return [
-        "All attackers decide whether one given example was trained on, prior 1/2.",
-        "Every update: sees each released sum of gradients plus Gaussian noise of variance ridge × "
-        "q(1−q) per coordinate, which is really added to what this attacker sees (training goes on "
-        "without it). Knows the parameters at each step, every member's gradient, the sampling "
-        "rate q, and in which batches the target would be; does not know who else is in a batch.",
-        "Some updates: the same attacker, who sees "
-        + " or ".join(_seen(k) for k in options.every if k > 1)
-        + " only and, as before, knows the parameters there.",
-        f"Final model: has the outputs of the final model and of {options.shadow_models - 1} "
-        "shadow models. Sees no update, and nobody adds noise: the fitted ridge stands for "
-        "everything that this attacker does not see.",
-    ]
-
-
-def _method(options: "Options", recipes: Mapping[str, Recipe]) -> list[str]:
-    trained = "; ".join(
-        f"{name}: {recipe.optimizer}, learning rate {recipe.learning_rate:g}, batches of "
-        f"{recipe.batch_size}, {recipe.epochs} epochs"
-        for name, recipe in recipes.items()
-    )
-    return [
-        f"Plain SGD with Poisson batches ({trained}). Predictions: per step, GNQ among all members "
-        "with ridge λ, μ² = GNQ/(q(1−q)), summed over steps; AUC = Φ(μ/√2).",
-        "Attack on sums: the matched filter g_jᵀ C_j⁻¹ (U − E U), which is the likelihood-ratio "
-        "test of the Gaussian approximation; log-likelihood ratios add up over the steps whose "
-        "batch held the example in the one real run. The sums of the other examples, whose "
-        f"presence is drawn as Bernoulli(q), and the noise are redrawn {options.draws} times with "
-        f"and {options.draws} times without the target at the real parameters. Members of one "
-        "model per seed.",
-        f"Final model: μ² is measured at {options.checkpoints} checkpoints on the members of each "
-        "model and scaled to the expected number of batches that hold an example.",
-    ]
-
-
-_FILES = [
-    "config.json: options and versions; status.json: that the run completed.",
-    "summary.json: every number of this page (ridges as log10). claims.json: claims and verdicts.",
-    "updates.parquet: per data set, seed, ridge, k and member: predicted μ and achieved AUC.",
-    "final.parquet: per data set, seed, model and example: member, scores, μ by ridge.",
-    "figures/: the figure as PNG and SVG.",
-]
+_RULE = (
+    "A claim is judged by how far the difference of each seed stays within what is allowed. "
+    "Verdicts follow from 95 % t-intervals of that: reproduced if all lie above 0, partly if some "
+    "do, contradicted if one lies below, not told apart if all include 0. Where a seed has no "
+    "ridge that fits, nothing is tested."
+)

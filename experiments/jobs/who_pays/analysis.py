@@ -1,96 +1,95 @@
 """Accuracy, exposure and removal by group."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from experiments.framework.seeds import differences, over_seeds
-from experiments.jobs.who_pays.groups import COMMON, RARE, Groups
-from experiments.membership.analysis import measures_over_seeds, nats_per_example
+from experiments.framework.results import Entry, Key, Measured, Results, entry
+from experiments.jobs.who_pays.groups import COMMON, RARE
+from experiments.jobs.who_pays.measure import IMBALANCED, WHOLE, Plan, Runs
+from experiments.membership.analysis import accuracy_entry, attack_entries, nats_per_example
+from experiments.membership.defenses import Defense
 from experiments.membership.runs import DefenseRun, SeedRun
 
-WHOLE, IMBALANCED = "as it is", "imbalanced"
 EXPOSURES = ("auc", "tpr_at_1pct")
-_TAKEN = "over_representation"
+
+# What is compared, as data and group.
+KINDS = {
+    "rare groups": (IMBALANCED, RARE),
+    "common groups": (IMBALANCED, COMMON),
+    "the same, not rare": (WHOLE, RARE),
+}
 
 
-def summarize(runs: Mapping[str, tuple[Groups, Sequence[DefenseRun]]]) -> dict[str, Any]:
-    """Everything that the report shows, as JSON types.
+def analyze(plan: Plan, done: Runs) -> Iterator[Entry]:
+    """Everything that the report shows.
 
-    Args:
-        runs: For `WHOLE` and `IMBALANCED` the groups and all defenses, plain SGD first.
+    Keys: data, "as it is" or "imbalanced"; defense; group, among them all that are "rare" and all
+    that are "common". Measures that begin with "worst" are about the worst single group of each
+    seed.
     """
-    variants = {name: _summarize_variant(*of_variant) for name, of_variant in runs.items()}
-    return {"variants": variants, "effects": _effects(variants)}
-
-
-def _summarize_variant(groups: Groups, results: Sequence[DefenseRun]) -> dict[str, Any]:
-    masks = groups.masks()
-    single = [name for name in masks if name not in (RARE, COMMON)]
-    defenses = {}
-    for result in results:
-        of_groups = {
-            name: _summarize_group(result, train, test) for name, (train, test) in masks.items()
-        }
-        overall = over_seeds([run.outputs.test_correct.mean() for run in result.seeds])
-        defenses[result.defense.label] = {
-            "family": result.defense.family,
-            "recipe": asdict(result.recipe),
-            "test_accuracy": overall,
-            "groups": of_groups,
-            "worst": {
-                "accuracy": _worst([of_groups[name]["accuracy"] for name in single], np.min),
-                **{
-                    measure: _worst([of_groups[name][measure] for name in single], np.max)
-                    for measure in EXPOSURES
-                },
-            },
-        }
-    return {
-        "sizes": {
-            name: {"train": int(train.sum()), "test": int(test.sum())}
-            for name, (train, test) in masks.items()
-        },
-        "defenses": defenses,
-    }
-
-
-def _summarize_group(
-    result: DefenseRun, train: Bool[np.ndarray, " examples"], test: Bool[np.ndarray, " test"]
-) -> dict[str, Any]:
-    attack = measures_over_seeds(result.seeds, "lira", [train] * len(result.seeds))
-    taken = [taken_away(result, run) for run in result.seeds]
-    return {
-        "accuracy": over_seeds([run.outputs.test_correct[:, test].mean() for run in result.seeds]),
-        **attack,
-        "nats": over_seeds([nats_per_example(run)[train].mean() for run in result.seeds]),
-        _TAKEN: None
-        if taken[0] is None
-        else over_seeds(
-            [
-                over_representation(of_seed, run.members, train)
-                for of_seed, run in zip(taken, result.seeds)
-                if of_seed is not None
+    for data, groups in plan.groups.items():
+        masks = groups.masks()
+        for group, (train, test) in masks.items():
+            yield entry("training_examples", train.sum(), data=data, group=group)
+            yield entry("test_examples", test.sum(), data=data, group=group)
+        for run in done[data]:
+            place: dict[str, Key] = {"data": data, "defense": run.defense.label}
+            yield accuracy_entry(run.seeds, **place)
+            found = [
+                one
+                for group, of_group in masks.items()
+                for one in _of_group(run, done[data][0], *of_group, {**place, "group": group})
             ]
-        ),
-    }
+            yield from found
+            single = [one for one in found if one.keys["group"] not in (RARE, COMMON)]
+            for name, worst in (("accuracy", np.min), ("auc", np.max), ("tpr_at_1pct", np.max)):
+                values = [one.measured.values for one in single if one.measure == name]
+                yield entry(f"worst_{name}", worst(values, axis=0), **place)
 
 
-def taken_away(result: DefenseRun, run: SeedRun) -> Float[np.ndarray, "models examples"] | None:
-    """How much of each member's part in training a defense took away, [M, N]; None if nothing.
+def _of_group(
+    run: DefenseRun,
+    plain: DefenseRun,
+    train: Bool[np.ndarray, " examples"],
+    test: Bool[np.ndarray, " test"],
+    place: Mapping[str, Key],
+) -> Iterator[Entry]:
+    accuracy, before = (
+        np.array([of_seed.outputs.test_correct[:, test].mean() for of_seed in one.seeds])
+        for one in (run, plain)
+    )
+    yield entry("accuracy", accuracy, **place)
+    if run is not plain:
+        yield entry("accuracy_lost", before - accuracy, **place)
+    yield from attack_entries(run.seeds, "lira", [train] * len(run.seeds), **place)
+    nats = [nats_per_example(of_seed)[train].mean() for of_seed in run.seeds]
+    yield entry("nats", nats, "nats", **place)
+    if takes_away(run.defense):
+        shares = [
+            over_representation(taken_away(run, of_seed), of_seed.members, train)
+            for of_seed in run.seeds
+        ]
+        yield entry("over_representation", shares, **place)
 
-    Censoring removes a member or does not. The gate drops it from the batches of some epochs:
-    counted is the share of epochs, for a shuffled epoch shows every member once.
+
+def takes_away(defense: Defense) -> bool:
+    """Whether a defense takes away examples, or their part in some epochs."""
+    return defense.removes or defense.method.drops
+
+
+def taken_away(result: DefenseRun, run: SeedRun) -> Float[np.ndarray, "models examples"]:
+    """How much of each member's part in training a defense took away, [M, N].
+
+    Censoring removes a member or does not. The gate drops it from the batches of some epochs, as
+    the budget does in the end: counted is the share of epochs, for a shuffled epoch shows every
+    member once.
     """
-    if result.defense.family == "censor":
+    if result.defense.removes:
         return run.removed.astype(float)
-    if result.defense.family == "gate":
-        return np.where(run.members, 1 - run.appearances / result.recipe.epochs, 0)
-    return None
+    return np.where(run.members, 1 - run.appearances / result.recipe.epochs, 0)
 
 
 def over_representation(
@@ -98,56 +97,36 @@ def over_representation(
     members: Bool[np.ndarray, "models examples"],
     group: Bool[np.ndarray, " examples"],
 ) -> float:
-    """Share of a group in what was taken away over its share in the members: 1 is even-handed."""
-    return float(taken[:, group].sum() / taken.sum() / (members[:, group].sum() / members.sum()))
+    """Share of a group in what was taken away over its share in the members: 1 is even-handed.
+
+    NaN where nothing was taken away.
+    """
+    total = taken.sum()
+    if total == 0:
+        return float("nan")
+    return float(taken[:, group].sum() / total / (members[:, group].sum() / members.sum()))
 
 
-def _worst(
-    entries: Sequence[Mapping[str, Any]], choose: Callable[..., np.ndarray]
-) -> dict[str, Any]:
-    """The worst group of each seed."""
-    return over_seeds(choose([entry["per_seed"] for entry in entries], axis=0))
+class Rarity(NamedTuple):
+    """One measure of the rare groups and of what they are compared with, in the order of `KINDS`.
 
-
-def _effects(variants: Mapping[str, Any]) -> dict[str, Any]:
-    """What the rare groups have more of than the common ones, and than when they are not rare.
-
-    Differences are paired by seed and positive where the rare groups have the worse of it.
+    Attributes:
+        rare: Of the rare groups.
+        common: Of the common groups beside them.
+        rare_as_it_is: Of the rare groups when they are not rare.
     """
 
-    def measured(label: str, name: str, variant: str, group: str) -> Any:
-        return variants[variant]["defenses"][label]["groups"][group][name]
+    rare: Measured
+    common: Measured
+    rare_as_it_is: Measured
 
-    def cost(label: str, variant: str, group: str) -> dict[str, Any]:
-        return differences(
-            *(measured(defense, "accuracy", variant, group) for defense in (plain, label))
-        )
-
-    labels = list(variants[IMBALANCED]["defenses"])
-    plain = labels[0]
-    takers = [label for label in labels if measured(label, _TAKEN, IMBALANCED, RARE) is not None]
-    return {
-        "cost": {label: _contrasts(partial(cost, label)) for label in labels[1:]},
-        "exposure": {
-            label: {name: _contrasts(partial(measured, label, name)) for name in EXPOSURES}
-            for label in labels
-        },
-        _TAKEN: {label: _contrasts(partial(measured, label, _TAKEN)) for label in takers},
-    }
+    @property
+    def contrasts(self) -> list[Measured]:
+        """What rare groups have more of than others, and than when they are not rare."""
+        return [self.rare - self.common, self.rare - self.rare_as_it_is]
 
 
-def _contrasts(value: Callable[[str, str], Mapping[str, Any]]) -> dict[str, Any]:
-    """Rare groups beside common ones, and beside themselves when they are not rare.
-
-    Args:
-        value: Maps a variant and a group to what was measured there.
-    """
-    rare, common = value(IMBALANCED, RARE), value(IMBALANCED, COMMON)
-    rare_as_it_is = value(WHOLE, RARE)
-    return {
-        "rare": rare,
-        "common": common,
-        "rare_as_it_is": rare_as_it_is,
-        "over_common": differences(rare, common),
-        "by_rarity": differences(rare, rare_as_it_is),
-    }
+def rarity(results: Results, measure: str, defense: str) -> Rarity:
+    """One measure of a defense."""
+    places = [{"data": data, "defense": defense, "group": group} for data, group in KINDS.values()]
+    return Rarity(*(results.get(measure, **place) for place in places))

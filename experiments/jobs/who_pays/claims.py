@@ -14,15 +14,17 @@ hard without being rare.
   share among what is taken over share among the members, minus 1, and minus that ratio in the data
   as it is.
 
-Verdicts follow from the effects' 95 % t-intervals (`experiments.framework.claim.verdict`).
+Verdicts follow from the effects' 95 % t-intervals (`experiments.framework.claims.verdict`).
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from experiments.framework.claim import Claim, verdict
-from experiments.framework.seeds import interval, number, over_seeds, percent
-from experiments.jobs.who_pays.analysis import EXPOSURES, IMBALANCED
+from experiments.framework.claims import Claim, test
+from experiments.framework.results import Results
+from experiments.jobs.who_pays.analysis import EXPOSURES, Rarity, rarity, takes_away
+from experiments.jobs.who_pays.measure import Plan
+from experiments.membership.defenses import Defense
+from experiments.report.formats import number, percent
 
 _BAGDASARYAN = "Bagdasaryan et al. 2019 (arXiv 1905.12101)"
 _REVIEWERS = "asked by reviewers of GNQ v1 (arXiv 2510.10902)"
@@ -33,61 +35,66 @@ _NAMES = {
     "clip": "Clipping by uniqueness",
     "budget": "A disclosure budget",
 }
-_CONTRASTS = ("over_common", "by_rarity")
 
 
-def claims(summary: Mapping[str, Any]) -> list[Claim]:
+def claims(plan: Plan, results: Results) -> list[Claim]:
     """The claims about every defense that was run."""
-    effects = summary["effects"]
-    entries = summary["variants"][IMBALANCED]["defenses"]
-    found = [
-        _cost(label, entries[label]["family"], effect) for label, effect in effects["cost"].items()
+    plain, *others = plan.options.chosen
+    named = {_mechanism(defense, others): defense for defense in others}
+    auc, tpr = (rarity(results, measure, plain.label) for measure in EXPOSURES)
+    return [
+        *(
+            _cost(mechanism, defense, rarity(results, "accuracy_lost", defense.label))
+            for mechanism, defense in named.items()
+        ),
+        _exposed(auc, tpr),
+        *(
+            _taken(mechanism, defense, rarity(results, "over_representation", defense.label))
+            for mechanism, defense in named.items()
+            if takes_away(defense)
+        ),
     ]
-    plain = next(iter(entries))
-    found.append(_exposed(effects["exposure"][plain]))
-    found += [
-        _taken(label, entries[label]["family"], effect)
-        for label, effect in effects["over_representation"].items()
-    ]
-    return found
 
 
-def _cost(label: str, family: str, effect: Mapping[str, Any]) -> Claim:
-    source = _BAGDASARYAN
-    if family != "dp_sgd":
-        source += ", carried over to the defenses of GNQ"
-    return Claim(
-        f"pays_{family}",
-        f"{_NAMES[family]} costs rare groups more accuracy",
-        source,
-        f"{label}: rare groups lose {percent(effect['rare'])} points, common ones "
-        f"{percent(effect['common'])}, the same groups when they are not rare "
-        f"{percent(effect['rare_as_it_is'])}",
-        verdict([interval(effect[contrast]) for contrast in _CONTRASTS]),
+def _mechanism(defense: Defense, others: Sequence[Defense]) -> str:
+    """The family, with the strength if the family was run with several."""
+    several = sum(other.family == defense.family for other in others) > 1
+    return f"{defense.family}_{defense.strength:g}" if several else defense.family
+
+
+def _cost(mechanism: str, defense: Defense, lost: Rarity) -> Claim:
+    carried = "" if defense.family == "dp_sgd" else ", carried over to the defenses of GNQ"
+    rare, common, as_it_is = map(percent(), lost)
+    return test(
+        f"pays_{mechanism}",
+        f"{_NAMES.get(defense.family, defense.label)} costs rare groups more accuracy",
+        _BAGDASARYAN + carried,
+        f"{defense.label}: rare groups lose {rare} points, common ones {common}, the same groups "
+        f"when they are not rare {as_it_is}",
+        lost.contrasts,
     )
 
 
-def _exposed(effect: Mapping[str, Any]) -> Claim:
-    auc, tpr = (effect[measure] for measure in EXPOSURES)
-    return Claim(
+def _exposed(auc: Rarity, tpr: Rarity) -> Claim:
+    rare, common, as_it_is = map(number(3), auc)
+    rates = "{}, {} and {} %".format(*map(percent(), tpr))
+    return test(
         "exposed",
         "Rare groups are more exposed to membership inference",
         _REVIEWERS,
-        f"LiRA on plain SGD: AUC {number(auc['rare'], 3)} on rare groups, "
-        f"{number(auc['common'], 3)} on common ones, {number(auc['rare_as_it_is'], 3)} on the same "
-        f"groups when they are not rare; TPR at 1 % FPR {percent(tpr['rare'])}, "
-        f"{percent(tpr['common'])} and {percent(tpr['rare_as_it_is'])} %",
-        verdict([interval(e[contrast]) for e in (auc, tpr) for contrast in _CONTRASTS]),
+        f"LiRA on plain SGD: AUC {rare} on rare groups, {common} on common ones, {as_it_is} on the "
+        f"same groups when they are not rare; TPR at 1 % FPR {rates}",
+        auc.contrasts + tpr.contrasts,
     )
 
 
-def _taken(label: str, family: str, effect: Mapping[str, Any]) -> Claim:
-    even = over_seeds([ratio - 1 for ratio in effect["rare"]["per_seed"]])
-    return Claim(
-        f"taken_{family}",
-        f"{_NAMES[family]} takes away more of rare groups than their share",
+def _taken(mechanism: str, defense: Defense, taken: Rarity) -> Claim:
+    return test(
+        f"taken_{mechanism}",
+        f"{_NAMES.get(defense.family, defense.label)} takes away more of rare groups than their "
+        "share",
         _REVIEWERS,
-        f"{label}: {number(effect['rare'], 2)} times their share; the same groups when they are "
-        f"not rare {number(effect['rare_as_it_is'], 2)} times",
-        verdict([interval(even), interval(effect["by_rarity"])]),
+        f"{defense.label}: {number(2)(taken.rare)} times their share; the same groups when they "
+        f"are not rare {number(2)(taken.rare_as_it_is)} times",
+        [taken.rare - 1, taken.rare - taken.rare_as_it_is],
     )

@@ -1,0 +1,59 @@
+"""Options of the job `calibration`."""
+
+from pathlib import Path
+
+from experiments.framework.errors import check_option
+from experiments.framework.options import Count, Several, options
+from experiments.tasks.options import TaskOptions
+
+# Ridges to predict for: between them predictions are interpolated.
+GRID = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
+
+
+@options
+class Options(TaskOptions):
+    """Predicted against achieved attacks, by what the attacker sees.
+
+    Every update of a real run through the noise that the ridge stands for, every k-th update, or
+    only the final model. For each it is asked which ridge makes the prediction agree, and whether
+    a ridge that was fitted on some final models holds for other examples, models, seeds and data.
+
+    Attributes:
+        other_datasets: Data sets to which fitted ridges are carried over.
+        seeds: Independent repeats; intervals are over them.
+        shadow_models: Final models per seed (multiple of 4): each is attacked with the others.
+        epochs: Passes over the data; default: those of the recipe.
+        train_size: Keep at most so many training examples; half of them are members. The attack on
+            updates takes time that grows with its cube.
+        ridges: Relative ridges whose noise is added to what the attacker of updates sees.
+        every: The attacker sees every k-th update, for each k; 1 must be among them.
+        draws: Releases with, and as many without, the target that the attack is judged on.
+        checkpoints: Epochs after which GNQ is measured for the attack on the final model.
+        recipes: Hyperparameters written by the `tune` job; default: those that come along.
+    """
+
+    other_datasets: tuple[str, ...] = ("breast_cancer",)
+    seeds: Count = 5
+    shadow_models: int = 16
+    epochs: Count | None = None
+    train_size: Count = 800
+    ridges: Several[float] = (1.0, 10.0, 100.0)
+    every: tuple[int, ...] = (1, 5, 20)
+    draws: Count = 32
+    checkpoints: Count = 5
+    recipes: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_option(
+            self.shadow_models >= 8 and self.shadow_models % 4 == 0,
+            f"--shadow-models {self.shadow_models} must be a multiple of 4 and at least 8",
+        )
+        for ridge in self.ridges:
+            check_option(
+                GRID[0] <= ridge <= GRID[-1],
+                f"--ridges {ridge} must be between {GRID[0]:g} and {GRID[-1]:g}",
+            )
+        check_option(
+            1 in self.every and all(k >= 1 for k in self.every),
+            "--every must name positive numbers, 1 among them",
+        )

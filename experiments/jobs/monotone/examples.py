@@ -1,0 +1,85 @@
+"""The models of a seed, and what they say about every example."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from experiments.jobs.monotone.estimators import Estimator
+from experiments.membership.attacks import Outputs, auc_per_example
+from gujax.attacks.membership import evaluate_attack
+
+SUCCESS = {
+    "lira_auc": "LiRA: AUC per example",
+    "loss_auc": "loss alone: AUC per example",
+    "lira_success": "LiRA: share of right guesses",
+    "loss_success": "loss threshold: share of right guesses",
+    "loss_found": "loss threshold: share of members found",
+}
+
+# Success that is calibrated to each example, not by one threshold for all.
+PER_EXAMPLE = ("lira_auc", "loss_auc")
+
+VARIABLES = {
+    "gradient_norm": "squared gradient norm, summed over the run",
+    "member_loss": "loss under models trained on it",
+    "held_out_loss": "loss under models not trained on it",
+}
+
+
+class SeedRun(NamedTuple):
+    """M models of one seed.
+
+    Attributes:
+        members: examples that each model was trained on, [M, N].
+        measured: for each estimator, its total for each model and member, [M, N]; 0 elsewhere.
+        appearances: in how many batches each example was, [M, N].
+        outputs: what the models answer, and the attacks' scores.
+    """
+
+    members: Bool[np.ndarray, "models examples"]
+    measured: dict[Estimator, Float[np.ndarray, "models examples"]]
+    appearances: Int[np.ndarray, "models examples"]
+    outputs: Outputs
+
+
+Examples = dict[str, Float[np.ndarray, " examples"]]
+"""What is known of every example, by name."""
+
+
+def per_example(run: SeedRun) -> Examples:
+    """What one seed says about every example.
+
+    Returns:
+        Each [N], by name. For each name of `SUCCESS` what the attack reaches on the example, for
+        each of `VARIABLES` a mean over models, and by the label of each estimator its mean total
+        over the models trained on the example. "doubted": share of models not trained on the
+        example that give its label less than 1/2; mislabelled or atypical examples have a large
+        one. "appearances": mean number of batches that held the example, over the models trained on
+        it.
+    """
+    members = run.members
+    lira, loss = run.outputs.scores["lira"], run.outputs.scores["loss"]
+    threshold = evaluate_attack(loss, members, num_resamples=0)
+    uniqueness = {e: _mean_where(members, total) for e, total in run.measured.items()}
+    return {
+        "lira_auc": auc_per_example(lira, members),
+        # LiRA leaves a target out of its own shadow models, which unbalances them: with few of
+        # them its AUC is biased downwards. The rank of the bare loss has no such bias.
+        "loss_auc": auc_per_example(loss, members),
+        "lira_success": evaluate_attack(lira, members, num_resamples=0).success,
+        "loss_success": threshold.success,
+        "loss_found": _mean_where(members, loss >= threshold.threshold),
+        "gradient_norm": next(v for e, v in uniqueness.items() if e.kind == "norm"),
+        "member_loss": _mean_where(members, -loss),
+        "held_out_loss": _mean_where(~members, -loss),
+        "doubted": _mean_where(~members, loss < np.log(0.5)),
+        "appearances": _mean_where(members, run.appearances),
+        **{estimator.label: values for estimator, values in uniqueness.items()},
+    }
+
+
+def _mean_where(
+    chosen: Bool[np.ndarray, "models examples"], values: Float[np.ndarray, "models examples"]
+) -> Float[np.ndarray, " examples"]:
+    return np.where(chosen, values, 0).sum(axis=0) / chosen.sum(axis=0)

@@ -1,0 +1,74 @@
+"""Plain models whose members are measured at some epochs of training."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+
+from experiments.tasks.recipe import Recipe
+from experiments.tasks.task import Task, initial_params
+from gujax import training
+
+MakeOptimizer = Callable[[PRNGKeyArray], optax.GradientTransformation]
+"""As `gujax.training` takes it; made once for all seeds, so that it compiles once."""
+
+Measure = Callable[[int, PyTree, tuple[Array, Array]], None]
+"""Given the number of a model, its parameters, and its members' inputs and labels."""
+
+
+def train_observed(
+    task: Task,
+    recipe: Recipe,
+    make_optimizer: MakeOptimizer,
+    members: Bool[np.ndarray, "models examples"],
+    seed: int,
+    checkpoints: int,
+    measure: Measure,
+    sampling: Literal["shuffle", "poisson"] = "shuffle",
+) -> training.TrainResult:
+    """Trains M models, and measures each of them after some epochs.
+
+    Args:
+        task: Data and model.
+        recipe: Its batch size and epochs are used.
+        make_optimizer: The whole chain.
+        members: Examples that each model is trained on, [M, N].
+        seed: Initial parameters and batches follow from it.
+        checkpoints: How many times to measure, see `checkpoint_epochs`.
+        measure: Called for every model at every checkpoint.
+        sampling: How batches are drawn.
+    """
+    keys = jax.random.split(jax.random.key(seed), len(members))
+    train = task.dataset.train
+    epochs = checkpoint_epochs(recipe.epochs, checkpoints)
+
+    def measure_all(epoch: int, result: training.TrainResult) -> None:
+        if epoch in epochs:
+            for model, given in enumerate(members):
+                params = jax.tree.map(lambda leaf, model=model: leaf[model], result.params)
+                measure(model, params, (train.x[given], train.y[given]))
+
+    return training.train_many(
+        task.loss_fn,
+        initial_params(task, keys),
+        # Totals are kept by position, whatever the ids are.
+        replace(train, ids=np.arange(len(train), dtype=np.int32)),
+        make_optimizer,
+        member_masks=members,
+        keys=keys,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        sampling=sampling,
+        callback=measure_all,
+        progress=False,
+    )
+
+
+def checkpoint_epochs(epochs: int, checkpoints: int) -> set[int]:
+    """Epochs, from 0, after which models are measured: evenly spread, the last one among them."""
+    count = min(checkpoints, epochs)
+    return {epochs * (i + 1) // count - 1 for i in range(count)}
