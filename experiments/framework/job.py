@@ -143,7 +143,7 @@ def write_results(directory: RunDirectory, results: Results, headline: Mapping[s
 
 
 @contextmanager
-def run_directory(job: str, options: RunOptions) -> Iterator[RunDirectory]:
+def run_directory(job: str, options: Any) -> Iterator[RunDirectory]:
     """The directory of one run, made ready to write to before anything long begins.
 
     Trainings inside the ``with`` block keep checkpoints beside it. A run with the same options and
@@ -156,7 +156,7 @@ def run_directory(job: str, options: RunOptions) -> Iterator[RunDirectory]:
     Raises:
         UserError: The directory holds something else already, or cannot be written to.
     """
-    config = {"job": job, **dataclasses.asdict(options)}  # type: ignore[call-overload]
+    config = {"job": job, **dataclasses.asdict(options)}
     directory = RunDirectory(options.out or default_path(job), config, options.overwrite)
     with as_user_error(OSError):
         directory.create()

@@ -7,14 +7,14 @@ from typing import Any
 
 from experiments.framework.claims import Claim
 from experiments.framework.results import Results
-from experiments.framework.run_directory import RunDirectory
+from experiments.framework.run_directory import to_json
 from experiments.jobs.audit.analysis import findings
 from experiments.jobs.audit.assumptions import assumptions
 from experiments.jobs.audit.measure import Audited, Plan
 from experiments.jobs.audit.policy import MEASURES, Finding, decide
 from experiments.report import figures
 from experiments.report.formats import plain
-from experiments.report.page import Picture, Report
+from experiments.report.page import Picture, Place, Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
 
@@ -28,10 +28,10 @@ class Card(Report):
 
     content: Mapping[str, Any] = field(default_factory=dict)
 
-    def write(self, directory: RunDirectory) -> None:
+    def write(self, directory: Place) -> None:
         """Writes figures, page and `card.json`."""
         super().write(directory)
-        directory.write_json("card.json", self.content)
+        directory.file("card.json").write_text(to_json(self.content))
 
 
 def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Claim]) -> Card:

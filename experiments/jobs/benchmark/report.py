@@ -20,7 +20,7 @@ from experiments.jobs.benchmark.targets import Target, check_targets
 from experiments.report import figures
 from experiments.report.formats import UNKNOWN, Format, plain, significant
 from experiments.report.page import Picture, Report
-from experiments.report.tables import Column, KeyColumn, Table, tabulate
+from experiments.report.tables import Column, Columns, KeyColumn, Table, tabulate
 
 _KINDS = {method.name: "gujax" if method.ours else "jax" for method in methods.METHODS}
 _KINDS[methods.PLAIN] = "plain"
@@ -69,7 +69,7 @@ def cost_tables(results: Results, effort: Effort) -> dict[str, Table]:
         f"{effort.memory_mib / 1024:.3g} GiB is skipped."
     )
     quartiles = _both(*(("relative", {"quartile": end}) for end in ("low", "high")))
-    columns = [
+    columns: Columns = [
         KeyColumn("method", "method"),
         Column("ms", "milliseconds", _rounded(4), {"quartile": "median"}),
         Column("over plain", "relative", _rounded(3, "×"), {"quartile": "median"}),
@@ -186,7 +186,8 @@ def _means(row: Results, measure: str) -> tuple[float, float, float]:
 def _panels(results: Results, memory: bool) -> list[figures.CostPanel]:
     panels = []
     for (label,), of_case in results.groups("case"):
-        names, kinds, costs, remarks = [], [], [], []
+        names, kinds, remarks = [], [], []
+        costs: list[Any] = []
         for (method,), row in of_case.groups("method"):
             needed, known = row.find("needed"), row.find("memory")
             names.append(method)

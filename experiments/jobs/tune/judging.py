@@ -88,7 +88,9 @@ def _tuned_optimizer(
         privacy = method.account(defense.epsilon, options.delta, plan, num_steps, recipe)
 
     def chain(tuned: dict[str, Array], key: PRNGKeyArray) -> optax.GradientTransformation:
-        clipped = privacy and replace(privacy, l2_norm_clip=tuned["l2_norm_clip"])
+        clipped = privacy
+        if privacy:  # the clip travels with the parameters, so it is traced
+            clipped = replace(privacy, l2_norm_clip=tuned["l2_norm_clip"])  # type: ignore[arg-type]
         place = Place(
             options.relative_ridge, plan.physical_size, ledger, plan.batch_size, clipped, key
         )

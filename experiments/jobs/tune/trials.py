@@ -48,8 +48,10 @@ def all_trials(options: Options) -> Iterator[Trial]:
     """The whole search."""
     decays = (0.0, options.average_decay) if options.average_decay else (0.0,)
     for defense in options.chosen:
-        rates, clips = options.learning_rates, (None,)
-        sizes, epochs, copies = (options.batch_size,), (options.epochs,), options.multiplicities
+        clips: tuple[float | None, ...] = (None,)
+        sizes: tuple[int, ...] = (options.batch_size,)
+        epochs: tuple[int, ...] = (options.epochs,)
+        rates, copies = options.learning_rates, options.multiplicities
         if defense.epsilon is not None:
             rates, clips = options.dp_learning_rates, options.dp_clips
             sizes, epochs = options.dp_batch_sizes, options.dp_epochs
