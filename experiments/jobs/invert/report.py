@@ -260,7 +260,7 @@ def _threat_model(options: "Options", plan: Plan) -> list[str]:
         f"total variation {budget.total_variation:g}, {budget.restarts} start(s), on inputs "
         "standardized with the training split's mean and deviation, within the limits of black "
         "and white. What they fail to reconstruct, a longer or better search may: success is a "
-        f"lower bound. {attacking.curvature_text(effort.sharpness)}",
+        f"lower bound. {attacking.curvature_text(plan.budget.sharpness)}",
         "Noise is given as a multiple: its standard deviation over the root mean square of the "
         "entries that it is added to (of DP-SGD: over the clipping norm, on the sum of a batch).",
     ]
