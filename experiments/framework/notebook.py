@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from experiments.framework.claim import CLAIMS_FILE, Claim, from_json
+from experiments.framework.claims import CLAIMS_FILE, Claim
 from experiments.framework.errors import UserError
 from experiments.framework.process import failure, start
 from experiments.framework.run_directory import is_complete
@@ -32,7 +32,8 @@ class Result:
     @property
     def claims(self) -> list[Claim]:
         """The claims that it tested."""
-        return from_json(json.loads((self.path / CLAIMS_FILE).read_text()))
+        entries = json.loads((self.path / CLAIMS_FILE).read_text())
+        return [Claim(**{"effects": (), **given}) for given in entries]
 
     def figure(self, name: str) -> str:
         """File of one of its figures, a PNG.

@@ -130,6 +130,13 @@ class Report:
             console.print(remark, markup=False, highlight=False, soft_wrap=True)
 
 
+def to_html(table: Table) -> str:
+    """A table as HTML, for notebooks."""
+    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True)
+    macros = environment.get_template("macros.html.jinja").make_module({"tables": {"it": table}})
+    return macros.table("it")  # type: ignore[attr-defined]
+
+
 def _inline(path: Path) -> str:
     """A picture file as a data URI."""
     kind = {".png": "image/png", ".svg": "image/svg+xml"}[Path(path).suffix]

@@ -58,6 +58,7 @@ def test_a_violated_policy_is_an_exit_code_a_verdict_and_a_sentence(card):
         "results.parquet",
         "status.json",
         "summary.json",
+        "tables.md",
     }
     content, page = json.loads((out / "card.json").read_text()), (out / "card.html").read_text()
     assert content["verdict"] == "Do not release: the policy is violated (max_nats)."

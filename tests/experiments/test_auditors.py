@@ -53,6 +53,7 @@ def test_the_run_is_complete_and_has_every_file(run):
         "config.json",
         "status.json",
         "summary.json",
+        "tables.md",
         "results.parquet",
         "claims.json",
         "report.html",

@@ -50,6 +50,7 @@ def test_the_run_is_complete_and_has_every_file(run):
         "config.json",
         "status.json",
         "summary.json",
+        "tables.md",
         "claims.json",
         "results.parquet",
         "report.html",

@@ -51,7 +51,7 @@ def test_a_killed_run_leaves_nothing_under_its_name(tmp_path):
     script = f"""
         import sys, time
         from pathlib import Path
-        from experiments.report import RunDirectory
+        from experiments.framework.run_directory import RunDirectory
         with RunDirectory(Path({str(path)!r}), {{}}) as run:
             run.file("half.txt").write_text("half")
             print("ready", flush=True)
