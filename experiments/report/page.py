@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -104,16 +104,7 @@ class Report:
 
     def render(self, images: Mapping[str, str]) -> str:
         """The page, with the figures as data URIs by name."""
-        environment = Environment(
-            loader=ChoiceLoader(
-                [FileSystemLoader(self.template.parent), FileSystemLoader(_TEMPLATES)]
-            ),
-            autoescape=select_autoescape(default=True, default_for_string=True),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {"interval": format_interval, "inline": _inline}
+        environment = _environment(self.template.parent)
         return environment.get_template(self.template.name).render(
             tables=self._all_tables,
             images={name: Markup(image) for name, image in images.items()},
@@ -130,10 +121,26 @@ class Report:
             console.print(remark, markup=False, highlight=False, soft_wrap=True)
 
 
+def _environment(folder: Path) -> Environment:
+    """Where templates are found, and what they may use."""
+    environment = Environment(
+        loader=FileSystemLoader([folder, _TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"interval": format_interval, "inline": _inline}
+    return environment
+
+
 def to_html(table: Table) -> str:
     """A table as HTML, for notebooks."""
-    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True)
-    macros = environment.get_template("macros.html.jinja").make_module({"tables": {"it": table}})
+    macros = (
+        _environment(_TEMPLATES)
+        .get_template("macros.html.jinja")
+        .make_module({"tables": {"it": table}})
+    )
     return macros.table("it")  # type: ignore[attr-defined]
 
 
