@@ -112,7 +112,7 @@ class Program:
         """Whether `atom` is zero by construction: what JAX starts to accumulate gradients from."""
         if isinstance(atom, core.Literal):
             return aval(atom).shape == () and atom.val == 0
-        eqn = self._producer(atom, "broadcast_in_dim", "convert_element_type")
+        eqn = self._producer(atom, "broadcast_in_dim", "convert_element_type", "pvary")
         return eqn is not None and self.is_zero(eqn.invars[0])
 
     def scalar(self, atom: Atom) -> Atom | None:

@@ -8,11 +8,13 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from gujax.sharding import automatic_axes
 from gujax.uniqueness.odds import projection_odds, ridge_odds
 from gujax.uniqueness.ridge import resolve_ridge
 from gujax.validation import check_no_nan, is_concrete
 
 
+@automatic_axes
 def uniqueness(
     K: Float[Array, "batch batch"],
     ridge: ArrayLike = 0.0,
@@ -55,6 +57,7 @@ def uniqueness(
     return odds
 
 
+@automatic_axes
 def leverage(
     K: Float[Array, "batch batch"],
     ridge: ArrayLike = 0.0,
@@ -84,6 +87,7 @@ def leverage(
     return h
 
 
+@automatic_axes
 def ridge_dominance(
     K: Float[Array, "batch batch"],
     ridge: ArrayLike = 0.0,
@@ -117,6 +121,7 @@ def ridge_dominance(
     return jnp.where(there | jnp.isnan(gnq), jnp.minimum(gnq / alone, 1), 0)
 
 
+@automatic_axes
 def uniqueness_error(
     K: Float[Array, "batch batch"],
     ridge: ArrayLike = 0.0,

@@ -9,6 +9,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from gujax.sharding import automatic_axes
 from gujax.uniqueness.linalg import unit_spd_inverse
 from gujax.validation import check_positive
 
@@ -35,6 +36,7 @@ class SketchedUniqueness(NamedTuple):
     effective_dimension: Float[Array, ""]
 
 
+@automatic_axes
 def sketched_uniqueness(
     sketches: Float[Array | np.ndarray, "examples size"], ridge: ArrayLike
 ) -> SketchedUniqueness:

@@ -61,4 +61,4 @@ def _run_cond(
 
 
 def _value(x: Any) -> Any:
-    return jnp.zeros(x.shape, x.dtype) if isinstance(x, jax.ShapeDtypeStruct) else x
+    return jnp.zeros_like(x) if isinstance(x, jax.ShapeDtypeStruct) else x
