@@ -82,7 +82,7 @@ def explicit_mesh(tree: chex.ArrayTree) -> AbstractMesh | None:
 
 
 def example_axes(batch: chex.ArrayTree) -> PartitionSpec:
-    """The explicit mesh axes that the leading axis of a batch is spread over; none in most cases."""
+    """The explicit mesh axes over which the examples of a batch are spread; most often none."""
     for leaf in jax.tree.leaves(batch):
         spec = jax.typeof(leaf).sharding.spec if isinstance(leaf, Array) else None
         if spec and spec[0] is not None:

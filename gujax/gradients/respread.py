@@ -78,7 +78,7 @@ def _automatic(name: str, value: Any) -> Any:
     """A parameter of an equation without explicit axes, programs inside of it included."""
     if name in _PLACED:
         return None
-    if isinstance(value, tuple | list):
+    if type(value) in (tuple, list):  # not a named tuple
         return type(value)(_automatic("", part) for part in value)
     if isinstance(value, core.ClosedJaxpr) and _of_arrays(value.jaxpr):
         return _with_automatic_axes(value, value.consts)
