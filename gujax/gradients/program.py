@@ -152,7 +152,8 @@ class Program:
                 needed.add(atom)
         live = []
         for eqn in reversed(self.jaxpr.eqns):
-            if id(eqn) in inner or not needed.isdisjoint(eqn.outvars):
+            writes = eqn.effects and any(is_reference(v) and v in needed for v in eqn.invars)
+            if writes or id(eqn) in inner or not needed.isdisjoint(eqn.outvars):
                 live.append(eqn)
                 needed.update(atom for atom in eqn.invars if isinstance(atom, core.Var))
 
@@ -181,6 +182,17 @@ class Program:
         rest = iter(values[len(atoms) :])
         built = [term.build(*(next(rest) for _ in term.inputs)) for term in terms]
         return values[: len(atoms)], built
+
+
+def is_reference(atom: Atom) -> bool:
+    """Whether `atom` is not an array but a reference to one, which the program reads and writes."""
+    return type(aval(atom)).__name__ == "AbstractRef"
+
+
+def refuse_references(eqn: core.JaxprEqn) -> None:
+    """Raise UnfactorableError where an equation with bodies uses references: it is run whole."""
+    if any(is_reference(atom) for atom in eqn.invars):
+        raise UnfactorableError(f"`{eqn.primitive.name}` reads or writes a reference")
 
 
 def bind(eqn: core.JaxprEqn, arguments: list[Any]) -> Sequence[Any]:
