@@ -11,6 +11,7 @@ from gujax.gradients.cost import DEFAULT_OPTIONS, Options, Way, checked_options
 from gujax.gradients.inputs import batch_size, check_parameters, checked_loss, traced_gradient
 from gujax.gradients.microbatch import MicrobatchedGrads
 from gujax.gradients.plan import Plan, plan_program
+from gujax.gradients.program import Program
 from gujax.gradients.respread import on_any_mesh
 from gujax.sharding import varying_like, whole
 
@@ -146,10 +147,11 @@ def _dense(
     closed, shapes = traced_gradient(loss_fn, has_aux, params, batch, shared)
 
     def run(closed: core.ClosedJaxpr, params: Any, batch: Any, shared: Any) -> Any:
-        program = core.jaxpr_as_fun(closed)
+        program = Program(closed)
 
         def one(example: list[Any]) -> list[Any]:
-            return program(*jax.tree.leaves(params), *example, *jax.tree.leaves(shared))
+            arguments = [*jax.tree.leaves(params), *example, *jax.tree.leaves(shared)]
+            return program.evaluate(arguments, program.jaxpr.outvars)
 
         return jax.tree.unflatten(jax.tree.structure(shapes), jax.vmap(one)(jax.tree.leaves(batch)))
 

@@ -23,6 +23,7 @@ NestedRun = Callable[["Program", core.JaxprEqn, list[Any], set[int], list[Inner]
 
 RULES: dict[str, Rule] = {}
 NESTED: dict[str, NestedRun] = {}
+BATCHED: dict[str, Callable[[core.JaxprEqn, list[Any]], Sequence[Any]]] = {}
 
 
 def aval(atom: Atom) -> Any:
@@ -53,6 +54,19 @@ def nested(primitive: str) -> Callable[[NestedRun], NestedRun]:
 
     def register(function: NestedRun) -> NestedRun:
         NESTED[primitive] = function
+        return function
+
+    return register
+
+
+def batched(primitive: str) -> Callable[[Any], Any]:
+    """Register how a primitive is run that JAX cannot run for all examples under `vmap`.
+
+    The function gets (equation, input values) and returns the outputs.
+    """
+
+    def register(function: Any) -> Any:
+        BATCHED[primitive] = function
         return function
 
     return register
@@ -172,7 +186,7 @@ class Program:
                 outputs, factors = run(self, eqn, arguments, wanted, wanted_inner)
                 values.update(zip(wanted_inner, factors, strict=True))
             else:
-                outputs = bind(eqn, arguments)
+                outputs = BATCHED.get(eqn.primitive.name, bind)(eqn, arguments)
             values.update(zip(eqn.outvars, outputs, strict=True))
         return [read(atom) for atom in atoms]
 
