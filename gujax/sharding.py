@@ -7,11 +7,13 @@ run with these axes automatic, where XLA places what lies between the inputs and
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import chex
 import jax
+import numpy as np
 from jax import Array
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
@@ -70,6 +72,17 @@ def varying_like(tree: Tree, batch: chex.ArrayTree) -> Tree:
         return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
 
     return jax.tree.map(cast, tree)
+
+
+def take(batch: Tree, rows: np.ndarray) -> Tree:
+    """The examples of these numbers, spread as the batch is where there are enough of them."""
+    mesh, out = explicit_mesh(batch), example_axes(batch)
+    if mesh is not None and out:
+        axes = out[0] if isinstance(out[0], tuple) else (out[0],)
+        if len(rows) % math.prod(mesh.shape[axis] for axis in axes):
+            out = PartitionSpec()
+    chosen = automatic_axes(lambda batch: jax.tree.map(lambda x: x[rows], batch), out)
+    return chosen(batch)
 
 
 def explicit_mesh(tree: chex.ArrayTree) -> AbstractMesh | None:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 # A package may import itself and what stands below it.
 LAYERS = (
-    ("gujax.validation", "gujax.sharding"),
+    ("gujax.validation", "gujax.sharding", "gujax.precision"),
     ("gujax.gradients",),
     ("gujax.uniqueness",),
     ("gujax.transforms",),
@@ -20,7 +20,14 @@ LAYERS = (
     ("gujax.reporting",),
     ("experiments",),
 )
-CORE = ("gujax.validation", "gujax.sharding", "gujax.gradients", "gujax.uniqueness", "gujax.transforms")
+CORE = (
+    "gujax.validation",
+    "gujax.sharding",
+    "gujax.precision",
+    "gujax.gradients",
+    "gujax.uniqueness",
+    "gujax.transforms",
+)
 CORE_MAY_IMPORT = {"chex", "dp_accounting", "jax", "jax_privacy", "jaxtyping", "numpy", "optax"}
 
 

@@ -12,6 +12,7 @@ from jax import Array
 from jaxtyping import Float
 
 from gujax.gradients.factored import FactoredLeaf
+from gujax.precision import exact_products
 from gujax.sharding import automatic_axes, example_axes, whole
 
 
@@ -50,8 +51,9 @@ def gram(
         other: gradients of other examples of the same loss; default: `grads` itself.
 
     Returns:
-        K[i, j] = ⟨g_i, g_j⟩ over all parameters, accumulated in float32 or better. Units: squared
-        units of the gradient.
+        K[i, j] = ⟨g_i, g_j⟩ over all parameters, computed and accumulated in float32 or better on
+        any hardware, unless `jax.default_matmul_precision` is set. Units: squared units of the
+        gradient. What the loss itself computes in fewer bits is in the gradients already.
 
     Raises:
         ValueError: `other` has another structure than `grads`.
@@ -66,6 +68,7 @@ def gram(
 
 
 @automatic_axes
+@exact_products
 def _gram(grads: chex.ArrayTree, other: chex.ArrayTree | None) -> Array:
     leaves = _leaves(grads)
     others = leaves if other is None else _leaves(other)
@@ -81,6 +84,7 @@ def squared_norms(grads: chex.ArrayTree) -> Float[Array, " examples"]:
 
 
 @automatic_axes
+@exact_products
 def _squared_norms(grads: chex.ArrayTree) -> Array:
     def norms(leaf: Array | FactoredLeaf) -> Array:
         if isinstance(leaf, FactoredLeaf):

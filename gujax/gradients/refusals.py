@@ -101,8 +101,8 @@ def check_no_effects(jaxpr: core.Jaxpr) -> None:
     _check_no_callbacks(jaxpr)
     for effect in jaxpr.effects:
         if type(effect).__name__ != _ON_OWN_REFERENCES:
-            names = [eqn.primitive.name for eqn in jaxpr.eqns if effect in eqn.effects]
-            raise ValueError(HAS_EFFECT.format((names or [effect])[0]))
+            names = (eqn.primitive.name for eqn in jaxpr.eqns if effect in eqn.effects)
+            raise ValueError(HAS_EFFECT.format(next(names, effect)))
 
 
 def _check_no_callbacks(jaxpr: core.Jaxpr) -> None:

@@ -8,6 +8,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from gujax.precision import exact_products
 from gujax.sharding import automatic_axes
 from gujax.uniqueness.odds import projection_odds, ridge_odds
 from gujax.uniqueness.ridge import resolve_ridge
@@ -160,6 +161,7 @@ def _positive_ridge(K, ridge, relative_ridge, mask):
     return jnp.diagonal(K), total
 
 
+@exact_products
 def _odds(K, ridge, relative_ridge, mask):
     K, total = _checked(K, ridge, relative_ridge, mask)
     # The branch is chosen here where the ridge is a plain number: under vmap, a lax.cond would

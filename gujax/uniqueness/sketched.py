@@ -9,6 +9,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from gujax.precision import exact_products
 from gujax.sharding import automatic_axes
 from gujax.uniqueness.linalg import unit_spd_inverse
 from gujax.validation import check_positive
@@ -37,6 +38,7 @@ class SketchedUniqueness(NamedTuple):
 
 
 @automatic_axes
+@exact_products
 def sketched_uniqueness(
     sketches: Float[Array | np.ndarray, "examples size"], ridge: ArrayLike
 ) -> SketchedUniqueness:
