@@ -15,7 +15,9 @@ import chex
 import jax
 import numpy as np
 from jax import Array
-from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+
+from gujax.validation import is_concrete
 
 Result = TypeVar("Result")
 Tree = TypeVar("Tree")
@@ -85,12 +87,16 @@ def take(batch: Tree, rows: np.ndarray) -> Tree:
     return chosen(batch)
 
 
-def explicit_mesh(tree: chex.ArrayTree) -> AbstractMesh | None:
-    """The mesh with explicit axes that some array of the tree lies on, or None."""
+def explicit_mesh(tree: chex.ArrayTree) -> Mesh | AbstractMesh | None:
+    """The mesh with explicit axes that some array of the tree lies on, or None.
+
+    Outside of jit it is the mesh of devices: a result that depends on no array of the mesh, as a
+    number given by the caller, is still to be placed on them.
+    """
     for leaf in jax.tree.leaves(tree):
         mesh = jax.typeof(leaf).sharding.mesh if isinstance(leaf, Array) else None
         if mesh is not None and mesh.explicit_axes:
-            return mesh
+            return leaf.sharding.mesh if is_concrete(leaf) else mesh
     return None
 
 
