@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
@@ -153,7 +154,8 @@ def uniqueness_error(
 def _positive_ridge(K, ridge, relative_ridge, mask):
     """The unmasked diagonal of K, and the ridge in effect, for what is not defined without one."""
     K, total = _checked(K, ridge, relative_ridge, mask)
-    if is_concrete(ridge) and is_concrete(relative_ridge) and not (ridge > 0 or relative_ridge > 0):
+    known = is_concrete(ridge) and is_concrete(relative_ridge)
+    if known and not (_known_positive(ridge) or _known_positive(relative_ridge)):
         raise ValueError(
             "ridge must be greater than 0 here: pass ridge or relative_ridge (see "
             "gujax.uniqueness.ridge for what it stands for)"
@@ -192,7 +194,7 @@ def _checked(K, ridge, relative_ridge, mask):
 
 
 def _known_positive(value):
-    return is_concrete(value) and bool(value > 0)
+    return is_concrete(value) and bool(np.asarray(value) > 0)  # inside jit, jnp would trace it
 
 
 def _without_ridge(K, _):
