@@ -12,7 +12,14 @@ ROOT = Path(__file__).parents[1]
 
 # A package may import itself and what stands below it; those of one row do not know each other.
 LAYERS = (
-    ("gujax._extras", "gujax.validation", "gujax.statistics", "gujax.trees"),
+    (
+        "gujax._extras",
+        "gujax.validation",
+        "gujax.statistics",
+        "gujax.trees",
+        "gujax.precision",
+    ),
+    ("gujax.sharding",),
     ("gujax.gradients",),
     ("gujax.uniqueness",),
     ("gujax.transforms",),
@@ -32,6 +39,8 @@ LAYERS = (
 CORE = (
     "gujax.validation",
     "gujax.trees",
+    "gujax.sharding",
+    "gujax.precision",
     "gujax.gradients",
     "gujax.uniqueness",
     "gujax.transforms",

@@ -12,6 +12,8 @@ from jax import Array
 from jaxtyping import Float
 
 from gujax.gradients.factored import FactoredLeaf
+from gujax.precision import exact_products
+from gujax.sharding import automatic_axes, example_axes, whole
 
 
 class DeferredGrads(ABC):
@@ -49,8 +51,9 @@ def gram(
         other: gradients of other examples of the same loss; default: `grads` itself.
 
     Returns:
-        K[i, j] = ⟨g_i, g_j⟩ over all parameters, accumulated in float32 or better. Units: squared
-        units of the gradient.
+        K[i, j] = ⟨g_i, g_j⟩ over all parameters, computed and accumulated in float32 or better on
+        any hardware, unless `jax.default_matmul_precision` is set. Units: squared units of the
+        gradient. What the loss itself computes in fewer bits is in the gradients already.
 
     Raises:
         ValueError: `other` has another structure than `grads`.
@@ -58,12 +61,17 @@ def gram(
     if isinstance(grads, DeferredGrads):
         return grads.gram(grads if other is None else other)
     num_examples(grads)
+    if other is not None:
+        num_examples(other)
+        _check_same_parameters(grads, other)
+    return _gram(grads, other)
+
+
+@automatic_axes
+@exact_products
+def _gram(grads: chex.ArrayTree, other: chex.ArrayTree | None) -> Array:
     leaves = _leaves(grads)
-    if other is None:
-        return _total(_leaf_gram(leaf, leaf) for leaf in leaves)
-    num_examples(other)
-    others = _leaves(other)
-    _check_same_parameters(grads, other)
+    others = leaves if other is None else _leaves(other)
     return _total(_leaf_gram(a, b) for a, b in zip(leaves, others, strict=True))
 
 
@@ -72,7 +80,12 @@ def squared_norms(grads: chex.ArrayTree) -> Float[Array, " examples"]:
     if isinstance(grads, DeferredGrads):
         return grads.squared_norms()
     num_examples(grads)
+    return _squared_norms(grads)
 
+
+@automatic_axes
+@exact_products
+def _squared_norms(grads: chex.ArrayTree) -> Array:
     def norms(leaf: Array | FactoredLeaf) -> Array:
         if isinstance(leaf, FactoredLeaf):
             return leaf.squared_norms()
@@ -96,8 +109,12 @@ def weighted_sum(grads: chex.ArrayTree, weights: Float[Array, " examples"]) -> c
         raise ValueError(f"weights must have shape ({count},), got {jnp.shape(weights)}")
     weights = jnp.asarray(weights)
     if isinstance(grads, DeferredGrads):
-        return grads.weighted_sum(weights)
+        return grads.weighted_sum(whole(weights))
+    return _weighted_sum(grads, weights)
 
+
+@automatic_axes
+def _weighted_sum(grads: chex.ArrayTree, weights: Array) -> chex.ArrayTree:
     def summed(leaf: Array | FactoredLeaf) -> Array:
         if isinstance(leaf, FactoredLeaf):
             return leaf.weighted_sum(weights)
@@ -121,7 +138,10 @@ def materialize(grads: chex.ArrayTree) -> chex.ArrayTree:
             return leaf.materialize()
         return leaf
 
-    return jax.tree.map(dense, grads, is_leaf=_is_factored)
+    def all_dense(grads: chex.ArrayTree) -> chex.ArrayTree:
+        return jax.tree.map(dense, grads, is_leaf=_is_factored)
+
+    return automatic_axes(all_dense, example_axes(grads))(grads)
 
 
 def num_examples(grads: chex.ArrayTree) -> int:

@@ -112,6 +112,8 @@ def explain(
     batch = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((batch_size, *jnp.shape(x)), jnp.result_type(x)), example
     )
+    # Where parameters lie makes no difference to what their gradients are computed from.
+    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), params)
     options = checked_options(gram_way, memory_limit)
     plan = plan_gradients(loss_fn, has_aux, params, batch, shared, options)
     return Explanation(batch_size, tuple(_report(leaf, batch_size) for leaf in plan.leaves))

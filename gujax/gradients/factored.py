@@ -201,7 +201,7 @@ class FactoredLeaf:
 
         shape = jax.eval_shape(lambda: function(0, size))
         starts = jnp.arange(whole) * size
-        total, _ = lax.scan(step, jnp.zeros(shape.shape, shape.dtype), starts)
+        total, _ = lax.scan(step, jnp.zeros_like(shape), starts)
         return total + function(whole * size, rest) if rest else total
 
 

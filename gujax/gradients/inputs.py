@@ -10,6 +10,7 @@ import numpy as np
 from jax.extend import core
 
 from gujax.gradients.refusals import check_no_effects, one_example
+from gujax.sharding import explicit_mesh
 
 
 def batch_size(batch: chex.ArrayTree) -> int:
@@ -63,7 +64,10 @@ def traced_gradient(
             examples, has side effects or calls the host.
         TypeError: `loss_fn` fails on one example, as where `params` and `batch` do not match.
     """
-    example = jax.tree.map(_without_examples, batch)
+    params, shared = jax.tree.map(_unspread, (params, shared))
+    example = jax.eval_shape(
+        lambda x: jax.tree.map(lambda leaf: leaf[0], x), jax.tree.map(_unspread, batch)
+    )
     function = jax.value_and_grad(checked_loss(loss_fn, has_aux), has_aux=has_aux)
     try:
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(params, example, *shared)
@@ -95,8 +99,9 @@ def checked_loss(loss_fn: Callable[..., Any], has_aux: bool) -> Callable[..., An
     return scalar_loss
 
 
-def _without_examples(leaf: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf))
+def _unspread(leaf: Any) -> Any:
+    """The leaf, or its shape and type alone if that type has explicit mesh axes."""
+    return leaf if explicit_mesh(leaf) is None else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 
 def _check_loss(value: Any) -> None:

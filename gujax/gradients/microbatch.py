@@ -59,7 +59,7 @@ class MicrobatchedGrads(DeferredGrads):
                 if not symmetric:
                     return compute()
                 shape = jax.eval_shape(compute)
-                return lax.cond(j >= i, compute, lambda: jnp.zeros(shape.shape, shape.dtype))
+                return lax.cond(j >= i, compute, lambda: jnp.zeros_like(shape))
 
             return lax.map(entry, _numbered(theirs))
 

@@ -10,7 +10,10 @@ from jax.extend import core
 from gujax.gradients.cost import DEFAULT_OPTIONS, Options, Way, checked_options
 from gujax.gradients.inputs import batch_size, check_parameters, checked_loss, traced_gradient
 from gujax.gradients.microbatch import MicrobatchedGrads
-from gujax.gradients.plan import plan_gradients
+from gujax.gradients.plan import Plan, plan_program
+from gujax.gradients.program import Program
+from gujax.gradients.respread import on_any_mesh
+from gujax.sharding import varying_like, whole
 
 Method = Literal["factored", "dense"]
 
@@ -97,7 +100,7 @@ def value_and_per_example_grads(
     def value_and_grads_fn(params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any) -> Any:
         check_parameters(params)
         batch_size(batch)
-        return compiled(params, batch, shared)
+        return compiled(varying_like(params, batch), batch, shared)
 
     return value_and_grads_fn
 
@@ -123,6 +126,7 @@ def _microbatched(
     def value_and_grads_fn(params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any) -> Any:
         check_parameters(params)
         batch_size(batch)
+        params, batch, shared = whole((varying_like(params, batch), batch, shared))
         traced_gradient(loss_fn, has_aux, params, batch, shared)  # raises where it must
         values = jax.lax.map(
             lambda example: checked(params, example, *shared), batch, batch_size=microbatch_size
@@ -141,12 +145,17 @@ def _dense(
     shared: tuple[Any, ...],
 ) -> Any:
     closed, shapes = traced_gradient(loss_fn, has_aux, params, batch, shared)
-    program = core.jaxpr_as_fun(closed)
 
-    def one(example: list[Any]) -> list[Any]:
-        return program(*jax.tree.leaves(params), *example, *jax.tree.leaves(shared))
+    def run(closed: core.ClosedJaxpr, params: Any, batch: Any, shared: Any) -> Any:
+        program = Program(closed)
 
-    return jax.tree.unflatten(jax.tree.structure(shapes), jax.vmap(one)(jax.tree.leaves(batch)))
+        def one(example: list[Any]) -> list[Any]:
+            arguments = [*jax.tree.leaves(params), *example, *jax.tree.leaves(shared)]
+            return program.evaluate(arguments, program.jaxpr.outvars)
+
+        return jax.tree.unflatten(jax.tree.structure(shapes), jax.vmap(one)(jax.tree.leaves(batch)))
+
+    return on_any_mesh(run, closed, params, batch, shared)
 
 
 def _factored(
@@ -157,7 +166,20 @@ def _factored(
     shared: tuple[Any, ...],
     options: Options,
 ) -> Any:
-    plan = plan_gradients(loss_fn, has_aux, params, batch, shared, options)
+    closed, shapes = traced_gradient(loss_fn, has_aux, params, batch, shared)
+
+    def run(closed: core.ClosedJaxpr, params: Any, batch: Any, shared: Any) -> Any:
+        return _assembled(
+            plan_program(closed, shapes, params, batch_size(batch), options), params, batch, shared
+        )
+
+    return on_any_mesh(run, closed, params, batch, shared)
+
+
+def _assembled(
+    plan: Plan, params: chex.ArrayTree, batch: chex.ArrayTree, shared: tuple[Any, ...]
+) -> Any:
+    """The result, from the factors of all examples."""
     factored = [leaf for leaf in plan.leaves if not leaf.as_is]
     terms = [term for leaf in factored for term in leaf.terms]
     dense = [leaf.atom for leaf in plan.leaves if leaf.as_is]

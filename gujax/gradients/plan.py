@@ -9,6 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.extend import core
 
 from gujax.gradients import rules  # noqa: F401  (fills the table of rules)
 from gujax.gradients.cost import (
@@ -110,8 +111,25 @@ def plan_gradients(
         ValueError: the loss cannot have per-example gradients (see `traced_gradient`), or
             `options.memory_limit` is too small for a parameter.
     """
-    count = batch_size(batch)
     closed, shapes = traced_gradient(loss_fn, has_aux, params, batch, shared)
+    return plan_program(closed, shapes, params, batch_size(batch), options)
+
+
+def plan_program(
+    closed: core.ClosedJaxpr, shapes: Any, params: chex.ArrayTree, count: int, options: Options
+) -> Plan:
+    """Decide on a way for every parameter, given the program of one example's gradient.
+
+    Args:
+        closed: the program.
+        shapes: its outputs, as a pytree.
+        params: the parameters.
+        count: number of examples.
+        options: the caller's.
+
+    Raises:
+        ValueError: `options.memory_limit` is too small for a parameter.
+    """
     program = Program(closed)
     paths = jax.tree_util.tree_leaves_with_path(params)
     outputs = program.jaxpr.outvars

@@ -23,6 +23,7 @@ NestedRun = Callable[["Program", core.JaxprEqn, list[Any], set[int], list[Inner]
 
 RULES: dict[str, Rule] = {}
 NESTED: dict[str, NestedRun] = {}
+BATCHED: dict[str, Callable[[core.JaxprEqn, list[Any]], Sequence[Any]]] = {}
 
 
 def aval(atom: Atom) -> Any:
@@ -53,6 +54,19 @@ def nested(primitive: str) -> Callable[[NestedRun], NestedRun]:
 
     def register(function: NestedRun) -> NestedRun:
         NESTED[primitive] = function
+        return function
+
+    return register
+
+
+def batched(primitive: str) -> Callable[[Any], Any]:
+    """Register how a primitive is run that JAX cannot run for all examples under `vmap`.
+
+    The function gets (equation, input values) and returns the outputs.
+    """
+
+    def register(function: Any) -> Any:
+        BATCHED[primitive] = function
         return function
 
     return register
@@ -112,7 +126,7 @@ class Program:
         """Whether `atom` is zero by construction: what JAX starts to accumulate gradients from."""
         if isinstance(atom, core.Literal):
             return aval(atom).shape == () and atom.val == 0
-        eqn = self._producer(atom, "broadcast_in_dim", "convert_element_type")
+        eqn = self._producer(atom, "broadcast_in_dim", "convert_element_type", "pvary")
         return eqn is not None and self.is_zero(eqn.invars[0])
 
     def scalar(self, atom: Atom) -> Atom | None:
@@ -152,7 +166,8 @@ class Program:
                 needed.add(atom)
         live = []
         for eqn in reversed(self.jaxpr.eqns):
-            if id(eqn) in inner or not needed.isdisjoint(eqn.outvars):
+            writes = eqn.effects and any(is_reference(v) and v in needed for v in eqn.invars)
+            if writes or id(eqn) in inner or not needed.isdisjoint(eqn.outvars):
                 live.append(eqn)
                 needed.update(atom for atom in eqn.invars if isinstance(atom, core.Var))
 
@@ -171,7 +186,7 @@ class Program:
                 outputs, factors = run(self, eqn, arguments, wanted, wanted_inner)
                 values.update(zip(wanted_inner, factors, strict=True))
             else:
-                outputs = bind(eqn, arguments)
+                outputs = BATCHED.get(eqn.primitive.name, bind)(eqn, arguments)
             values.update(zip(eqn.outvars, outputs, strict=True))
         return [read(atom) for atom in atoms]
 
@@ -181,6 +196,17 @@ class Program:
         rest = iter(values[len(atoms) :])
         built = [term.build(*(next(rest) for _ in term.inputs)) for term in terms]
         return values[: len(atoms)], built
+
+
+def is_reference(atom: Atom) -> bool:
+    """Whether `atom` is not an array but a reference to one, which the program reads and writes."""
+    return type(aval(atom)).__name__ == "AbstractRef"
+
+
+def refuse_references(eqn: core.JaxprEqn) -> None:
+    """Raise UnfactorableError where an equation with bodies uses references: it is run whole."""
+    if any(is_reference(atom) for atom in eqn.invars):
+        raise UnfactorableError(f"`{eqn.primitive.name}` reads or writes a reference")
 
 
 def bind(eqn: core.JaxprEqn, arguments: list[Any]) -> Sequence[Any]:

@@ -37,6 +37,9 @@ HAS_EFFECT = (
 # of Equinox, and all that are given an axis name, fail with an unbound axis instead.
 _BATCH_NORMS = (("flax.nnx", "BatchNorm"), ("flax.linen", "BatchNorm"), ("haiku", "BatchNorm"))
 
+# What JAX calls the effect of a program that makes references and writes to no others.
+_ON_OWN_REFERENCES = "InternalMutableArrayEffect"
+
 _in_one_example: ContextVar[bool] = ContextVar("in_one_example", default=False)
 
 
@@ -91,10 +94,20 @@ def _uses_batch_statistics(layer: Any, arguments: dict[str, Any]) -> bool:
 
 
 def check_no_effects(jaxpr: core.Jaxpr) -> None:
-    """Raise ValueError where a program calls the host or has an effect that JAX keeps track of."""
+    """Raise ValueError where a program calls the host or has an effect that can be seen outside.
+
+    References that the loss makes itself, and those of a kernel, are its own affair.
+    """
+    _check_no_callbacks(jaxpr)
+    for effect in jaxpr.effects:
+        if type(effect).__name__ != _ON_OWN_REFERENCES:
+            names = (eqn.primitive.name for eqn in jaxpr.eqns if effect in eqn.effects)
+            raise ValueError(HAS_EFFECT.format(next(names, effect)))
+
+
+def _check_no_callbacks(jaxpr: core.Jaxpr) -> None:
     for eqn in jaxpr.eqns:
-        bodies = list(core.jaxprs_in_params(eqn.params))
-        if "callback" in eqn.primitive.name or (eqn.effects and not bodies):
+        if "callback" in eqn.primitive.name:
             raise ValueError(HAS_EFFECT.format(eqn.primitive.name))
-        for body in bodies:
-            check_no_effects(body)
+        for body in core.jaxprs_in_params(eqn.params):
+            _check_no_callbacks(body)

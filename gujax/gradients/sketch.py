@@ -8,11 +8,15 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from gujax.gradients.algebra import DeferredGrads, num_examples
 from gujax.gradients.factored import FactoredLeaf, Site
+from gujax.precision import exact_products
+from gujax.sharding import automatic_axes
 from gujax.validation import check_positive
 
 Hash = tuple[Int[Array, "..."], Int[Array, "..."]]  # bucket and sign of every coordinate
 
 
+@automatic_axes
+@exact_products
 def sketch(grads: chex.ArrayTree, key: PRNGKeyArray, size: int) -> Float[Array, "examples {size}"]:
     """Project every example's gradient at random to `size` numbers.
 

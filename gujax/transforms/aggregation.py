@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from gujax.gradients import gram, num_examples, weighted_sum
+from gujax.sharding import whole
 from gujax.uniqueness import (
     Ledger,
     disclosure_bound,
@@ -256,7 +257,7 @@ def _checked_size(updates: PyTree, state: AggregationState, fixed: bool) -> int:
 
 
 def _per_example(name: str, value: Array, size: int) -> Array:
-    value = jnp.asarray(value)
+    value = whole(jnp.asarray(value))
     if value.shape != (size,):
         raise ValueError(f"{name} has shape {value.shape}, expected one per example: ({size},)")
     return value

@@ -14,6 +14,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from gujax.gradients import gram, per_example_grads, sketch, squared_norms
 from gujax.gradients.inputs import batch_size as num_examples
+from gujax.sharding import take
 from gujax.uniqueness.leverage import uniqueness
 from gujax.uniqueness.sketched import SketchedUniqueness, sketched_uniqueness
 from gujax.validation import check_no_nan, check_nonnegative, check_positive
@@ -121,7 +122,7 @@ def _sketch_all(
     for start in range(0, count, block):
         # The last block is filled up with the last example, so that all have the same size.
         rows = np.minimum(np.arange(start, start + block), count - 1)
-        examples = jax.tree.map(lambda x, rows=rows: x[rows], data)
+        examples = take(data, rows)
         found = jax.device_get(_sketch_block(loss_fn, size, params, examples, shared, key))
         if start == 0:
             sketches, norms = (np.empty((count, *x.shape[1:]), x.dtype) for x in found)

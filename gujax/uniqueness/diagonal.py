@@ -6,9 +6,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PyTree
 
 from gujax.gradients import materialize
+from gujax.sharding import automatic_axes
 from gujax.validation import check_nonnegative
 
 
+@automatic_axes
 def diagonal_uniqueness(
     grads: PyTree, epsilon: ArrayLike, *, mask: Bool[Array, "batch"] | None = None
 ) -> Float[Array, "batch"]:

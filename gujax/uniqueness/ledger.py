@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from gujax.sharding import automatic_axes
 from gujax.validation import is_concrete
 
 
@@ -44,6 +45,7 @@ def init_ledger(num_examples: int) -> Ledger:
     )
 
 
+@automatic_axes
 def update_ledger(
     ledger: Ledger,
     example_ids: Int[Array, "batch"],

@@ -4,15 +4,19 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from gujax.precision import exact_products
+from gujax.sharding import automatic_axes
 from gujax.uniqueness.odds import projection_odds, ridge_odds
 from gujax.uniqueness.ridge import resolve_ridge
 from gujax.validation import check_no_nan, is_concrete
 
 
+@automatic_axes
 def uniqueness(
     K: Float[Array, "batch batch"],
     ridge: ArrayLike = 0.0,
@@ -55,6 +59,7 @@ def uniqueness(
     return odds
 
 
+@automatic_axes
 def leverage(
     K: Float[Array, "batch batch"],
     ridge: ArrayLike = 0.0,
@@ -84,6 +89,7 @@ def leverage(
     return h
 
 
+@automatic_axes
 def ridge_dominance(
     K: Float[Array, "batch batch"],
     ridge: ArrayLike = 0.0,
@@ -117,6 +123,7 @@ def ridge_dominance(
     return jnp.where(there | jnp.isnan(gnq), jnp.minimum(gnq / alone, 1), 0)
 
 
+@automatic_axes
 def uniqueness_error(
     K: Float[Array, "batch batch"],
     ridge: ArrayLike = 0.0,
@@ -147,7 +154,8 @@ def uniqueness_error(
 def _positive_ridge(K, ridge, relative_ridge, mask):
     """The unmasked diagonal of K, and the ridge in effect, for what is not defined without one."""
     K, total = _checked(K, ridge, relative_ridge, mask)
-    if is_concrete(ridge) and is_concrete(relative_ridge) and not (ridge > 0 or relative_ridge > 0):
+    known = is_concrete(ridge) and is_concrete(relative_ridge)
+    if known and not (_known_positive(ridge) or _known_positive(relative_ridge)):
         raise ValueError(
             "ridge must be greater than 0 here: pass ridge or relative_ridge (see "
             "gujax.uniqueness.ridge for what it stands for)"
@@ -155,6 +163,7 @@ def _positive_ridge(K, ridge, relative_ridge, mask):
     return jnp.diagonal(K), total
 
 
+@exact_products
 def _odds(K, ridge, relative_ridge, mask):
     K, total = _checked(K, ridge, relative_ridge, mask)
     # The branch is chosen here where the ridge is a plain number: under vmap, a lax.cond would
@@ -185,7 +194,7 @@ def _checked(K, ridge, relative_ridge, mask):
 
 
 def _known_positive(value):
-    return is_concrete(value) and bool(value > 0)
+    return is_concrete(value) and bool(np.asarray(value) > 0)  # inside jit, jnp would trace it
 
 
 def _without_ridge(K, _):

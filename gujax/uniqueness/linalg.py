@@ -140,7 +140,7 @@ def _factor_block(
         remaining = (index > k) & resolved[k]
         return eliminate(state, k, jnp.maximum(pivot, floor), remaining), resolved
 
-    start = (corner, jnp.ones(corner.shape[0], bool))
+    start = (corner, jnp.ones_like(corner[0], bool))
     state, resolved = lax.fori_loop(0, corner.shape[0], body, start)
     upper = jnp.where(resolved[:, None], jnp.triu(state, 1), 0)
     return upper.T + jnp.diag(1 / jnp.diagonal(state)), jnp.tril(state), resolved

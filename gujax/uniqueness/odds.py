@@ -76,7 +76,7 @@ def _dependences(cosines: Float[Array, "n n"]) -> Float[Array, "n n"]:
         eliminated = eliminate(state, k, pivot, ~in_basis.at[k].set(True))
         return jnp.where(outside, eliminated, state), in_basis.at[k].set(in_basis[k] | outside)
 
-    state, in_basis = lax.fori_loop(0, n, step, (cosines, jnp.zeros(n, bool)))
+    state, in_basis = lax.fori_loop(0, n, step, (cosines, jnp.zeros_like(cosines[0], bool)))
     needed = in_basis[None, :] & (jnp.square(state) > tolerance)
     rows = jnp.where(needed, state, 0) + jnp.eye(n, dtype=state.dtype)
     return jnp.where(in_basis[:, None], 0, rows)
@@ -102,7 +102,7 @@ def _express_short_by_long(
         cleared = (swapped - swapped[:, k, None] * row).at[:, k].set(0).at[k].set(row)
         return jnp.where(found, cleared, rows), solved.at[k].set(solved[k] | found)
 
-    start = (dependences / norm[None, :], jnp.zeros(n, bool))
+    start = (dependences / norm[None, :], jnp.zeros_like(dependences[0], bool))
     rows, dependent = lax.fori_loop(0, n, step, start)
     shares = jnp.square(rows * norm[None, :] / norm[:, None])
     needed = dependent[:, None] & ~dependent[None, :] & (shares > resolution(rows))

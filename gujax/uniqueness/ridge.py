@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from gujax.sharding import automatic_axes
 from gujax.validation import check_nonnegative, check_probability, is_concrete
 
 
@@ -30,6 +31,7 @@ def noise_ridge(noise_std: ArrayLike, inclusion_probability: ArrayLike) -> Float
     return jnp.square(noise_std) / (p * (1 - p))
 
 
+@automatic_axes
 def relative_ridge(
     K: Float[Array, "batch batch"],
     fraction: ArrayLike,
@@ -59,6 +61,7 @@ def relative_ridge(
     return fraction * total / jnp.maximum(jnp.sum(keep), 1)
 
 
+@automatic_axes
 def resolve_ridge(
     K: Float[Array, "batch batch"],
     ridge: ArrayLike,

@@ -9,6 +9,8 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from gujax.precision import exact_products
+from gujax.sharding import automatic_axes
 from gujax.uniqueness.linalg import unit_spd_inverse
 from gujax.validation import check_positive
 
@@ -35,6 +37,8 @@ class SketchedUniqueness(NamedTuple):
     effective_dimension: Float[Array, ""]
 
 
+@automatic_axes
+@exact_products
 def sketched_uniqueness(
     sketches: Float[Array | np.ndarray, "examples size"], ridge: ArrayLike
 ) -> SketchedUniqueness:

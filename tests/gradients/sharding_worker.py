@@ -73,13 +73,38 @@ def placements(devices):
     line = Mesh(devices, ("data",))
     grid = Mesh(np.reshape(devices, (-1, 2)), ("data", "model"))
     split_over_model = (grid, lambda x: sharded_along(grid, "model", x))
+    explicit = jax.make_mesh(grid.devices.shape, grid.axis_names)
+    explicit_over_data = (explicit, lambda x: sharded_along(explicit, "data", x))
     if jax.process_count() > 1:  # every placement is compiled: keep the test short
-        return {"sharded over model": split_over_model}
+        return {"sharded over model": split_over_model, "explicit": explicit_over_data}
     return {
         "replicated": (line, lambda x: NamedSharding(line, P())),
         "sharded over data": (line, lambda x: sharded_along(line, "data", x)),
         "sharded over model": split_over_model,
+        "explicit": explicit_over_data,
     }
+
+
+def shard_map_step(mesh):
+    """Norms, and the sum of the clipped gradients, of shards that are added up."""
+
+    def shard(params, batch):
+        grads = gujax.per_example_grads(loss)(params, batch)
+        norms = gujax.squared_norms(grads)
+        clipped = gujax.weighted_sum(grads, jnp.minimum(1, jax.lax.rsqrt(norms)))
+        return norms, jax.lax.psum(clipped, "data")
+
+    specs = {"in_specs": (P(), P("data")), "out_specs": (P("data"), P())}
+    return jax.jit(jax.shard_map(shard, mesh=mesh, **specs))
+
+
+def clipped(params, batch):
+    """Norms, and a noiseless step of DP-SGD."""
+    grads = gujax.per_example_grads(loss)(params, batch)
+    rule = gujax.transforms.dp_sgd(1.0, 0.0, BATCH, key=jax.random.key(0), num_examples=BATCH)
+    ids = jnp.arange(BATCH)
+    update, _ = rule.update(grads, rule.init(params), params, example_ids=ids)
+    return gujax.squared_norms(grads), jax.tree.map(lambda u: BATCH * u, update)
 
 
 def named(tree):
@@ -101,6 +126,18 @@ def main(output, coordinator=None, process=0, num_processes=1):
         results = jax.jit(step, out_shardings=NamedSharding(mesh, P()))(*placed)
         values = jax.tree.map(lambda x: x.addressable_data(0), results)
         arrays |= {f"{placement}|{name}": value for name, value in named(values).items()}
+    if jax.process_count() == 1:
+        mesh = jax.make_mesh((len(jax.devices()),), ("data",))
+        placed = (
+            jax.device_put(params, NamedSharding(mesh, P())),
+            jax.device_put(batch, NamedSharding(mesh, P("data"))),
+        )
+        for name, results in {
+            "clipped alone": jax.jit(clipped)(params, batch),
+            "clipped in shard_map": shard_map_step(mesh)(*placed),
+            "clipped outside of jit": clipped(*placed),
+        }.items():
+            arrays |= {f"{name}|{key}": value for key, value in named(results).items()}
     np.savez(output, num_devices=len(jax.devices()), **arrays)
 
 

@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend import core
 
 from gujax import gradients
+from gujax.uniqueness import sketched_uniqueness, uniqueness
 from tests.gradients.checks import compiled, double, rows
 
 BATCH = 6
@@ -204,3 +206,58 @@ def test_parameters_of_two_precisions():
     assert {name: leaf.dtype for name, leaf in total.items()} == {
         name: leaf.dtype for name, leaf in params.items()
     }
+
+
+def products(function, *arguments):
+    """The precision of every float32 matrix product in the program of `function`."""
+
+    def visit(jaxpr):
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "dot_general":
+                yield equation.params["precision"]
+            for inner in core.jaxprs_in_params(equation.params):
+                yield from visit(inner)
+
+    return list(visit(jax.make_jaxpr(function)(*arguments).jaxpr))
+
+
+def _leaf(way):
+    """Gradients of one matrix for three examples, as factors."""
+    w, x = _normal(np.random.default_rng(0), 7, 7), _normal(np.random.default_rng(1), 3, 2, 7)
+    limit = 1000 if way == "outer" else None
+    transform = gradients.per_example_grads(
+        lambda w, x: jnp.sum((x @ w) ** 2), gram_way=way, memory_limit=limit
+    )
+    return transform(w, x)
+
+
+K32 = np.eye(6, dtype=np.float32) + np.float32(0.1)
+MEASURED = {
+    "gram, inner": lambda: (gradients.gram, _leaf("inner")),
+    "gram, outer": lambda: (gradients.gram, _leaf("outer")),
+    "norms, inner": lambda: (gradients.squared_norms, _leaf("inner")),
+    "gram, dense": lambda: (gradients.gram, np.ones((3, 7, 7), np.float32)),
+    "gnq": lambda: (lambda K: uniqueness(K, 0.1), K32),
+    "gnq without a ridge": lambda: (uniqueness, K32),
+    "sketched gnq": lambda: (lambda x: sketched_uniqueness(x, 1.0), K32),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_measured_products_are_computed_in_float32(name):
+    """Not in TF32 or bfloat16, where the default is fast: that error is far above eps."""
+    with jax.enable_x64(False):
+        function, argument = MEASURED[name]()
+        found = products(function, argument)
+        assert found
+        assert all(p == (jax.lax.Precision.HIGHEST,) * 2 for p in found)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_caller_may_choose_the_precision(name):
+    with jax.enable_x64(False):
+        function, argument = MEASURED[name]()
+        with jax.default_matmul_precision("tensorfloat32"):
+            found = products(function, argument)
+        assert found
+        assert all(p == (jax.lax.Precision.HIGH,) * 2 for p in found)

@@ -54,7 +54,12 @@ def test_eight_devices(tmp_path):
     finish(start(output, 8))
     results = np.load(output)
     assert results["num_devices"] == 8
-    assert_same(results, ["replicated", "sharded over data", "sharded over model"])
+    assert_same(results, ["replicated", "sharded over data", "sharded over model", "explicit"])
+    names = [name.split("|")[1] for name in results.files if name.startswith("clipped alone")]
+    assert len(names) == 1 + 6  # the norms, and the sum for each parameter
+    for way, name in itertools.product(["in shard_map", "outside of jit"], names):
+        expected, found = results[f"clipped alone|{name}"], results[f"clipped {way}|{name}"]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.max(np.abs(expected)))
 
 
 def test_two_processes(tmp_path):
@@ -66,4 +71,6 @@ def test_two_processes(tmp_path):
     for output in outputs:
         results = np.load(output)
         assert results["num_devices"] == 4
-        assert_same(results, ["sharded over model"])  # the batch is split between the processes
+        assert_same(
+            results, ["sharded over model", "explicit"]
+        )  # the batch is split between the processes

@@ -9,5 +9,6 @@ from gujax.gradients.rules import (  # noqa: F401
     embedding,
     loops,
     matrix_product,
+    ragged,
     structural,
 )

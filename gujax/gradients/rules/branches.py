@@ -7,13 +7,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from gujax.gradients.program import Program, nested, rule
+from gujax.gradients.program import Program, nested, refuse_references, rule
 from gujax.gradients.terms import Accumulator, Inner, Term, UnfactorableError
 
 
 @rule("cond")
 def _cond(program: Program, eqn: core.JaxprEqn, index: int) -> list[Term]:
     """The terms of all branches; those of branches not taken are zero."""
+    refuse_references(eqn)
     terms: list[Term] = []
     for branch, closed in enumerate(eqn.params["branches"]):
         body = program.body(eqn, closed, branch)
@@ -61,4 +62,4 @@ def _run_cond(
 
 
 def _value(x: Any) -> Any:
-    return jnp.zeros(x.shape, x.dtype) if isinstance(x, jax.ShapeDtypeStruct) else x
+    return jnp.zeros_like(x) if isinstance(x, jax.ShapeDtypeStruct) else x

@@ -5,7 +5,7 @@ from typing import Any
 from jax import lax
 from jax.extend import core
 
-from gujax.gradients.program import Program, nested, rule
+from gujax.gradients.program import Program, nested, refuse_references, rule
 from gujax.gradients.terms import Accumulator, Inner, Term, UnfactorableError
 
 
@@ -16,6 +16,7 @@ def _scan(program: Program, eqn: core.JaxprEqn, index: int) -> list[Term]:
     Weights shared over steps: the scan carries their gradient along and adds to it, so steps are
     more positions. One weight per step: the scan stacks the gradients, so steps are groups.
     """
+    refuse_references(eqn)
     params = eqn.params
     num_carry, num_consts = params["num_carry"], params["num_consts"]
     body = _body(program, eqn)

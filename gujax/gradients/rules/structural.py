@@ -69,7 +69,7 @@ def _along(x: Array, axes: list[int]) -> Array:
     return x[tuple(slice(None) if axis in axes else 0 for axis in range(x.ndim))]
 
 
-@rule("convert_element_type", "copy", "copy_p", "optimization_barrier", "reduce_precision")
+@rule("convert_element_type", "copy", "copy_p", "optimization_barrier", "reduce_precision", "pvary")
 def _cast(program: Program, eqn: core.JaxprEqn, index: int) -> list[Term]:
     """Casts of a product are left out: its factors are multiplied in the accumulation type."""
     (source, target) = (aval(eqn.invars[index]).dtype, aval(eqn.outvars[index]).dtype)
