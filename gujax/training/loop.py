@@ -10,6 +10,7 @@ from jaxtyping import Bool, PRNGKeyArray, PyTree
 from rich.progress import Progress
 
 from gujax.data import Split
+from gujax.data.labels import class_labels
 from gujax.training.batches import Sampling, plan_batches
 from gujax.training.checkpoints import Checkpoint, Checkpoints
 from gujax.training.compiled import (
@@ -183,6 +184,11 @@ def _run(
     """Run the compiled chunks of epochs one after another, so that the host can watch."""
     if test is not None and program.apply is None:
         raise ValueError("test is given but apply is not; pass apply=model.apply as well")
+    if program.apply is not None:
+        one = jax.tree.map(lambda leaf: leaf[0], params) if many else params
+        _check_labels("split.y", program.apply, one, split)
+        if test is not None:
+            _check_labels("test.y", program.apply, one, test)
     data = Data(
         x=jnp.asarray(split.x),
         y=jnp.asarray(split.y),
@@ -260,3 +266,9 @@ def _check_mask(name: str, mask: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"{name} has shape {mask.shape} and type {mask.dtype}, expected {shape} and bool"
         )
+
+
+def _check_labels(name: str, apply: Apply, params: PyTree, split: Split) -> None:
+    """Check the labels that accuracies are measured with."""
+    logits = jax.eval_shape(apply, params, jax.ShapeDtypeStruct(split.x.shape[1:], split.x.dtype))
+    class_labels(name, split.y, len(split.x), logits.shape[-1])
