@@ -23,6 +23,31 @@ def as_float(value: ArrayLike) -> jax.Array:
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
+def typed_keys(name: str, keys: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
+    """PRNG keys of either kind as those of `jax.random.key`, which are arrays without an own axis.
+
+    Args:
+        name: the argument's name, for the message.
+        keys: of `jax.random.key`, or the numbers of `jax.random.PRNGKey`, [*shape, numbers]; they
+            draw the same.
+        shape: how many keys there must be.
+
+    Raises:
+        ValueError: if these are no keys, or not so many.
+    """
+    keys = jnp.asarray(keys)
+    if not jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        if keys.dtype != jnp.uint32 or not keys.ndim:
+            raise ValueError(
+                f"{name} has type {keys.dtype} and shape {keys.shape}, needed is a PRNG key: pass "
+                f"jax.random.key(0), or jax.random.split of it for more than one"
+            )
+        keys = jax.random.wrap_key_data(keys)
+    if keys.shape != shape:
+        raise ValueError(f"{name} holds keys of shape {keys.shape}, expected {shape}")
+    return keys
+
+
 def check_positive(name: str, value: Any) -> None:
     """Check that every entry is greater than zero.
 

@@ -25,6 +25,7 @@ from gujax.training.compiled import (
 )
 from gujax.training.loss import AnyArray, Apply
 from gujax.training.result import EpochMetrics, StepMetrics, TrainResult
+from gujax.validation import typed_keys
 
 Callback = Callable[[int, TrainResult], None]
 
@@ -77,6 +78,7 @@ def train(
     Raises:
         ValueError: if an argument is out of range or does not fit the others.
     """
+    key = typed_keys("key", key)
     members = np.ones(len(split), bool) if member_mask is None else np.asarray(member_mask)
     _check_mask("member_mask", members, (len(split),))
     plan = plan_batches(members, batch_size, epochs, sampling)
@@ -145,6 +147,7 @@ def train_many(
         ValueError: if an argument is out of range or does not fit the others.
     """
     members = np.asarray(member_masks)
+    keys = typed_keys("keys", keys, members.shape[:1])
     _check_mask("member_masks", members, (len(keys), len(split)))
     for leaf in jax.tree.leaves(params):
         if jnp.shape(leaf)[:1] != (len(keys),):
