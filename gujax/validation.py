@@ -74,6 +74,20 @@ def check_nonnegative(name: str, value: Any) -> None:
     _check(name, value, lambda x: x >= 0, "must be at least 0")
 
 
+def check_finite(name: str, value: Any, remedy: str) -> None:
+    """Check that every entry is a finite number.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a number or an array; traced values pass.
+        remedy: what the user can do about it, a clause that ends the message.
+
+    Raises:
+        ValueError: if an entry is infinite or NaN.
+    """
+    _check(name, value, np.isfinite, f"must be finite ({remedy})")
+
+
 def check_count(name: str, value: int) -> None:
     """Check that a number of things is at least one.
 

@@ -46,7 +46,8 @@ def gram(
 
     Args:
         grads: per-example gradients from `gujax.per_example_grads`.
-        other: gradients of other examples of the same loss; default: `grads` itself.
+        other: gradients of other examples of the same loss, microbatched or not; default: `grads`
+            itself.
 
     Returns:
         K[i, j] = ⟨g_i, g_j⟩ over all parameters, accumulated in float32 or better. Units: squared
@@ -58,6 +59,8 @@ def gram(
     if isinstance(grads, DeferredGrads):
         return grads.gram(grads if other is None else other)
     num_examples(grads)
+    if isinstance(other, DeferredGrads):
+        return other.gram(grads).T
     leaves = _leaves(grads)
     if other is None:
         return _total(_leaf_gram(leaf, leaf) for leaf in leaves)

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from gujax.gradients.hashing import hashable
 from gujax.models import Model
 
 AnyArray = Array | np.ndarray
@@ -71,6 +72,10 @@ class BatchGradient:
 
     loss_fn: LossFn
     draws: Callable[[PyTree], PyTree] | None = None
+
+    def __post_init__(self) -> None:
+        """Make the loss one that can be hashed."""
+        object.__setattr__(self, "loss_fn", hashable(self.loss_fn))
 
     def examples(self, given: PyTree) -> PyTree:
         """The examples whose mean loss is meant."""
