@@ -88,6 +88,11 @@ def run(options: Options) -> int:
     recipe = load_recipes(options.dataset, options.recipes).find(defense.family, defense.epsilon)
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
+    check_option(
+        len(task.dataset.train) >= recipe.batch_size,
+        f"--train-size {options.train_size}: the recipe's batches have {recipe.batch_size} "
+        "examples; keep as many at least, or give other --recipes",
+    )
     fitted = adapted(task, recipe)
     with run_directory("audit", options) as directory:
         ready = prepare(

@@ -157,7 +157,7 @@ KINDS = {  # loss, parameters, batch, whose axes of positions may be cut
 
 
 def test_a_batch_decides_whether_products_are_kept():
-    """The case for one projection: a query is kept as factors, the data it is compared to is not."""
+    """The case for one projection: a query is kept as factors, the data are not."""
     loss, params, batch = KINDS["matrix"]
     one, all_of_them = (
         gradients.per_example_grads(loss)(params, some) for some in (batch[:1], batch)
