@@ -106,8 +106,8 @@ class _Projection(NamedTuple):
         """Buckets and signs of all elements, flat."""
         buckets, signs = self.hashes[0]
         for more_buckets, more_signs in self.hashes[1:]:
-            buckets = (buckets[:, None] + more_buckets).reshape(-1) % self.size
-            signs = (signs[:, None] * more_signs).reshape(-1)
+            buckets = (buckets[:, None] + more_buckets[None, :]).reshape(-1) % self.size
+            signs = (signs[:, None] * more_signs[None, :]).reshape(-1)
         return buckets, signs
 
     def of_factors(self, separated: Separated) -> tuple[Hash, Hash] | None:
@@ -196,13 +196,14 @@ def _draw_hash(key: PRNGKeyArray, length: int, size: int) -> Hash:
     order_key, shift_key, sign_key = jax.random.split(key, 3)
     order = jax.random.permutation(order_key, size)
     shifts = jax.random.randint(shift_key, (-(-length // size), 1), 0, size)
-    buckets = ((order + shifts) % size).reshape(-1)[:length]
+    buckets = ((order[None, :] + shifts) % size).reshape(-1)[:length]
     return buckets, jax.random.rademacher(sign_key, (length,), jnp.int32)
 
 
 def _count_sketch(x: Float[Array, "... n"], hashed: Hash, size: int) -> Float[Array, "... {size}"]:
     """Each coordinate added, with its sign, to its bucket."""
     buckets, signs = hashed
+    signs = signs.reshape((1,) * (x.ndim - 1) + signs.shape)
     x = jnp.moveaxis(x.astype(jnp.promote_types(x.dtype, jnp.float32)) * signs, -1, 0)
     summed = jnp.zeros((size, *x.shape[1:]), x.dtype).at[buckets].add(x)
     return jnp.moveaxis(summed, 0, -1)
