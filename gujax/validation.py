@@ -23,6 +23,31 @@ def as_float(value: ArrayLike) -> jax.Array:
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
+def typed_keys(name: str, keys: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
+    """PRNG keys of either kind as those of `jax.random.key`, which are arrays without an own axis.
+
+    Args:
+        name: the argument's name, for the message.
+        keys: of `jax.random.key`, or the numbers of `jax.random.PRNGKey`, [*shape, numbers]; they
+            draw the same.
+        shape: how many keys there must be.
+
+    Raises:
+        ValueError: if these are no keys, or not so many.
+    """
+    keys = jnp.asarray(keys)
+    if not jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        if keys.dtype != jnp.uint32 or not keys.ndim:
+            raise ValueError(
+                f"{name} has type {keys.dtype} and shape {keys.shape}, needed is a PRNG key: pass "
+                f"jax.random.key(0), or jax.random.split of it for more than one"
+            )
+        keys = jax.random.wrap_key_data(keys)
+    if keys.shape != shape:
+        raise ValueError(f"{name} holds keys of shape {keys.shape}, expected {shape}")
+    return keys
+
+
 def check_positive(name: str, value: Any) -> None:
     """Check that every entry is greater than zero.
 
@@ -47,6 +72,20 @@ def check_nonnegative(name: str, value: Any) -> None:
         ValueError: if an entry is negative or NaN.
     """
     _check(name, value, lambda x: x >= 0, "must be at least 0")
+
+
+def check_finite(name: str, value: Any, remedy: str) -> None:
+    """Check that every entry is a finite number.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a number or an array; traced values pass.
+        remedy: what the user can do about it, a clause that ends the message.
+
+    Raises:
+        ValueError: if an entry is infinite or NaN.
+    """
+    _check(name, value, np.isfinite, f"must be finite ({remedy})")
 
 
 def check_count(name: str, value: int) -> None:

@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from gujax.data.labels import class_labels, whole_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,21 +26,28 @@ class Split:
     subgroups: Int[np.ndarray, "examples"] | None = None
 
     @classmethod
-    def from_arrays(
-        cls, x: np.ndarray, y: np.ndarray, subgroups: np.ndarray | None = None
-    ) -> "Split":
+    def from_arrays(cls, x: ArrayLike, y: ArrayLike, subgroups: ArrayLike | None = None) -> "Split":
         """A split with the ids 0 to N - 1.
 
         Args:
             x: features, [N, ...].
-            y: class labels, [N].
-            subgroups: a second label, [N], or None.
+            y: class labels, whole numbers from 0 on, [N]. For targets that are none, give zeros
+                and then ``dataclasses.replace(split, y=targets)``: training hands ``y`` to the
+                loss as it is.
+            subgroups: a second label, whole numbers, [N], or None.
+
+        Raises:
+            ValueError: if ``y`` or ``subgroups`` has not one whole number per example, or ``y``
+                a negative one.
         """
+        x = np.asarray(x, np.float32)
+        if not x.ndim:
+            raise ValueError("x is a number, needed is an array of features, [N, ...]")
         return cls(
-            x=np.asarray(x, np.float32),
-            y=np.asarray(y, np.int32),
-            ids=np.arange(len(y), dtype=np.int32),
-            subgroups=None if subgroups is None else np.asarray(subgroups, np.int32),
+            x=x,
+            y=class_labels("y", y, len(x)),
+            ids=np.arange(len(x), dtype=np.int32),
+            subgroups=None if subgroups is None else whole_numbers("subgroups", subgroups, len(x)),
         )
 
     def __len__(self) -> int:
@@ -69,6 +79,15 @@ class Dataset:
     test: Split
     num_classes: int
     class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the labels.
+
+        Raises:
+            ValueError: if those of a split are not 0 to ``num_classes`` - 1.
+        """
+        for name, split in (("train.y", self.train), ("test.y", self.test)):
+            class_labels(name, split.y, len(split.x), self.num_classes)
 
     @property
     def feature_shape(self) -> tuple[int, ...]:

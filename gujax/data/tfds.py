@@ -1,8 +1,10 @@
 """Data sets of tensorflow-datasets, read without TensorFlow."""
 
+import difflib
 import os
 import socket
 import urllib.request
+from glob import glob
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from rich.progress import track
 
+from gujax.data import embedded
 from gujax.data.dataset import Dataset, Split
 from gujax.data.scaling import standardize
 
@@ -72,11 +75,10 @@ def _prepared(name: str) -> Any:
             name, data_dir=data_dir, file_format=tfds.core.FileFormat.ARRAY_RECORD
         )
     except tfds.core.registered.DatasetNotFoundError:
-        raise ValueError(
-            f"data set {name!r} is unknown; use 'digits', 'breast_cancer', a name of "
-            "tensorflow_datasets, or set TFDS_DATA_DIR to the folder that holds it"
-        ) from None
+        raise ValueError(_unknown(name, data_dir)) from None
     except Exception as error:
+        if "Parsing builder name" in str(error):  # a name that no data set can have
+            raise ValueError(_unknown(name, data_dir)) from None
         raise ValueError(f"data set {name!r} cannot be opened: {_first_line(error)}") from None
     if builder.data_path.exists() and builder.info.splits:
         return builder
@@ -101,6 +103,33 @@ def _prepared(name: str) -> Any:
             f"({_first_line(error)}); {remedy}"
         ) from None
     return builder
+
+
+def _unknown(name: str, data_dir: str | None) -> str:
+    """What to say about a name that nothing is known by."""
+    lying = _lying_in(data_dir)
+    known = [*embedded.LOADERS, *tfds.list_builders(with_community_datasets=False), *lying]
+    near = difflib.get_close_matches(name.split(":")[0].lower(), sorted(set(known)), n=3)
+    meant = f" (near names: {', '.join(near)})" if near else ""
+    where = (
+        "TFDS_DATA_DIR is not set: set it to the folder that holds it"
+        if data_dir is None
+        else f"TFDS_DATA_DIR={data_dir} holds {', '.join(lying) or 'no data set'}"
+    )
+    return (
+        f"data set {name!r} is unknown{meant}; use {', '.join(map(repr, embedded.LOADERS))} or a "
+        f"name of tensorflow_datasets; {where}"
+    )
+
+
+def _lying_in(data_dir: str | None) -> list[str]:
+    """Names of the data sets that are prepared in a folder."""
+    if data_dir is None or not os.path.isdir(data_dir):
+        return []
+    # name/version/dataset_info.json, or name/config/version/dataset_info.json
+    found = (*glob("*/*/dataset_info.json", root_dir=data_dir),)
+    found += (*glob("*/*/*/dataset_info.json", root_dir=data_dir),)
+    return sorted({path.split(os.sep)[0] for path in found})
 
 
 def _unreachable_host(builder: Any) -> str | None:

@@ -1,16 +1,15 @@
 """Federated averaging: what is shared after several local steps."""
 
-from functools import cache
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from gujax.gradients.hashing import cached
 from gujax.training.loss import GradientFn
 from gujax.validation import check_count, check_positive
 
 
-@cache  # the same function for the same arguments, so that jit finds it again
+@cached  # the same function for the same arguments, so that jit finds it again
 def local_steps(
     gradient_fn: GradientFn,
     learning_rate: float,

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from gujax.models import Model
 from gujax.training.loss import BatchGradient, GradientFn, LossFn, cross_entropy
-from gujax.validation import check_count, check_nonnegative
+from gujax.validation import check_count, check_nonnegative, typed_keys
 
 Sample = Callable[
     [PyTree, Float[Array, "..."], PRNGKeyArray],
@@ -78,6 +78,7 @@ def noise_averaged(gradient_fn: GradientFn, key: PRNGKeyArray, num_samples: int 
         ValueError: if ``num_samples`` is below 1.
     """
     check_count("num_samples", num_samples)
+    key = typed_keys("key", key)
     if isinstance(gradient_fn, BatchGradient):
 
         def draws(examples: PyTree) -> PyTree:

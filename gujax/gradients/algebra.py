@@ -48,7 +48,8 @@ def gram(
 
     Args:
         grads: per-example gradients from `gujax.per_example_grads`.
-        other: gradients of other examples of the same loss; default: `grads` itself.
+        other: gradients of other examples of the same loss, microbatched or not; default: `grads`
+            itself.
 
     Returns:
         K[i, j] = ⟨g_i, g_j⟩ over all parameters, computed and accumulated in float32 or better on
@@ -61,6 +62,8 @@ def gram(
     if isinstance(grads, DeferredGrads):
         return grads.gram(grads if other is None else other)
     num_examples(grads)
+    if isinstance(other, DeferredGrads):
+        return other.gram(grads).T
     if other is not None:
         num_examples(other)
         _check_same_parameters(grads, other)

@@ -32,7 +32,10 @@ def batch_size(batch: chex.ArrayTree) -> int:
         )
     (length,) = set(lengths.values())
     if length == 0:
-        raise ValueError("batch has no examples: its leaves have a leading axis of length 0")
+        raise ValueError(
+            "batch has no examples: its leaves have a leading axis of length 0; skip the step, or "
+            "pad Poisson batches to one size and pass mask= to the transformation"
+        )
     return length  # type: ignore[return-value]
 
 
@@ -42,6 +45,12 @@ def check_parameters(params: chex.ArrayTree) -> None:
     if not leaves:
         raise ValueError("params has no arrays: there is nothing to differentiate")
     for path, leaf in leaves:
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float | complex):
+            raise ValueError(
+                f"params{jax.tree_util.keystr(path)} is no array but of type "
+                f"{type(leaf).__name__}: pass arrays alone, and put the rest back inside loss_fn "
+                "(Equinox: eqx.partition(model, eqx.is_inexact_array) outside, eqx.combine inside)"
+            )
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             raise ValueError(
                 f"params{jax.tree_util.keystr(path)} has type {jnp.result_type(leaf)}: only "

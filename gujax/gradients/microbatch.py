@@ -44,8 +44,11 @@ class MicrobatchedGrads(DeferredGrads):
         """Number of examples."""
         return batch_size(self.batch)
 
-    def gram(self, other: "MicrobatchedGrads") -> Float[Array, "examples others"]:
+    def gram(self, other: chex.ArrayTree) -> Float[Array, "examples others"]:
         """Gram matrix, one pair of blocks at a time; only one triangle if `other` is `self`."""
+        if not isinstance(other, MicrobatchedGrads):  # in memory as they are, as a few queries'
+            rows = lax.map(lambda block: gram(self._grads(block), other), self._blocks())
+            return rows.reshape(-1, rows.shape[-1])[: self.num_examples]
         symmetric = other is self
         mine, theirs = self._blocks(), other._blocks()
 

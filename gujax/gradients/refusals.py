@@ -24,8 +24,8 @@ MIXES_EXAMPLES = (
 )
 CHANGES_OBJECT = (
     "loss_fn changes an object from outside of it ({}): its gradient would be computed with a "
-    "value from another trace. Pass the object's state in params, batch or *shared (in Flax NNX: "
-    "nnx.split outside, nnx.merge inside loss_fn) and return what it becomes as aux"
+    "value from another trace. Change a copy that is made inside loss_fn (in Flax NNX: nnx.split "
+    "outside, nnx.merge(..., copy=True) inside) and return what it becomes as aux"
 )
 HAS_EFFECT = (
     "loss_fn has a side effect or calls the host (`{}`): it is traced once and evaluated for all "

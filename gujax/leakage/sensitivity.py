@@ -21,6 +21,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gujax.gradients.hashing import hashable
 from gujax.gradients.inputs import batch_size
 from gujax.leakage.layers import split_layers
 
@@ -94,7 +95,9 @@ def input_sensitivity(
     elif key is None:
         raise ValueError("key is needed to draw probes: pass jax.random.key(...)")
     key = jax.random.key(0) if key is None else key
-    return _sensitivity(loss_fn, tuple(chosen), mask, num_probes, params, batch, shared, key)
+    return _sensitivity(
+        hashable(loss_fn), tuple(chosen), mask, num_probes, params, batch, shared, key
+    )
 
 
 @partial(jax.jit, static_argnames=("loss_fn", "layers", "mask", "num_probes"))

@@ -84,7 +84,7 @@ def linear() -> Family:
         return {"weight": jnp.zeros((num_features, num_outputs)), "bias": jnp.zeros(num_outputs)}
 
     def apply(params: PyTree, x: Float[Array, "examples features"]) -> Array:
-        return x @ params["weight"] + params["bias"]
+        return x @ params["weight"] + params["bias"][None, :]
 
     return Family(init, apply, optax.sgd(0.5, momentum=0.9, nesterov=True), num_steps=200)
 
@@ -108,7 +108,7 @@ def mlp(hidden: int = 32) -> Family:
 
     def apply(params: PyTree, x: Float[Array, "examples features"]) -> Array:
         # Scaled so that one learning rate fits every width.
-        features = jax.nn.relu(x @ params["in"] / np.sqrt(x.shape[1]) + params["bias"])
+        features = jax.nn.relu(x @ params["in"] / np.sqrt(x.shape[1]) + params["bias"][None, :])
         return linear().apply(params["linear"], x) + features @ params["out"] / np.sqrt(hidden)
 
     return Family(init, apply, optax.adam(0.02), num_steps=300)
@@ -371,7 +371,7 @@ def _class_loss(
     """Cross-entropy; outputs are log odds relative to the frequencies of the training examples."""
     del validation
     frequencies = jnp.average(y, axis=0, weights=training)
-    losses = optax.softmax_cross_entropy(outputs + jnp.log(frequencies), y)
+    losses = optax.softmax_cross_entropy(outputs + jnp.log(frequencies)[None, :], y)
     return jnp.average(losses, weights=training), losses
 
 
@@ -379,8 +379,9 @@ def _gaussian_loss(
     outputs: Array, y: Array, training: Array, validation: Array
 ) -> tuple[Float[Array, ""], Float[Array, "examples"]]:
     """Least squares; then the Gaussian log loss with the variance of the validation residuals."""
-    residuals = y - jnp.average(y, axis=0, weights=training) - outputs
+    residuals = y - jnp.average(y, axis=0, weights=training)[None, :] - outputs
     squares = jnp.square(residuals)
     variance = jnp.average(squares, axis=0, weights=validation) + jnp.finfo(y.dtype).eps
+    variance = variance[None, :]
     losses = jnp.sum(squares / variance + jnp.log(2 * jnp.pi * variance), axis=1) / 2
     return jnp.average(squares.sum(axis=1), weights=training) / 2, losses

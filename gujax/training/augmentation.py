@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from gujax.gradients.hashing import cached
 from gujax.training.loss import LossFn
 from gujax.validation import check_count
 
@@ -41,7 +41,7 @@ class ShiftAndFlip:
         return jnp.where(mirrored, copy[:, ::-1], copy)
 
 
-@cache  # the same function for the same loss, so that jit finds it again
+@cached  # the same function for the same loss, so that jit finds it again
 def augmented_loss(loss_fn: LossFn, augment: Augment, multiplicity: int) -> LossFn:
     """Mean loss of several random copies of one example (De et al. 2022, arXiv 2204.13650, §3.2).
 

@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from gujax.gradients import value_and_per_example_grads
+from gujax.gradients.hashing import hashable
 from gujax.training.averaging import released_params
 from gujax.training.batches import Batch, BatchPlan, epoch_batches
 from gujax.training.loss import Apply, LossFn, accuracy, predict
@@ -41,6 +42,11 @@ class Program:
     method: Method
     apply: Apply | None
     randomized: bool
+
+    def __post_init__(self) -> None:
+        """Make functions ones that can be hashed."""
+        for name in ("loss_fn", "make_optimizer", "apply"):
+            object.__setattr__(self, name, hashable(getattr(self, name)))
 
 
 class Data(NamedTuple):

@@ -10,6 +10,7 @@ from jaxtyping import Bool, PRNGKeyArray, PyTree
 from rich.progress import Progress
 
 from gujax.data import Split
+from gujax.data.labels import class_labels
 from gujax.training.batches import Sampling, plan_batches
 from gujax.training.checkpoints import Checkpoint, Checkpoints
 from gujax.training.compiled import (
@@ -24,6 +25,7 @@ from gujax.training.compiled import (
 )
 from gujax.training.loss import AnyArray, Apply
 from gujax.training.result import EpochMetrics, StepMetrics, TrainResult
+from gujax.validation import typed_keys
 
 Callback = Callable[[int, TrainResult], None]
 
@@ -76,6 +78,7 @@ def train(
     Raises:
         ValueError: if an argument is out of range or does not fit the others.
     """
+    key = typed_keys("key", key)
     members = np.ones(len(split), bool) if member_mask is None else np.asarray(member_mask)
     _check_mask("member_mask", members, (len(split),))
     plan = plan_batches(members, batch_size, epochs, sampling)
@@ -144,6 +147,7 @@ def train_many(
         ValueError: if an argument is out of range or does not fit the others.
     """
     members = np.asarray(member_masks)
+    keys = typed_keys("keys", keys, members.shape[:1])
     _check_mask("member_masks", members, (len(keys), len(split)))
     for leaf in jax.tree.leaves(params):
         if jnp.shape(leaf)[:1] != (len(keys),):
@@ -183,6 +187,11 @@ def _run(
     """Run the compiled chunks of epochs one after another, so that the host can watch."""
     if test is not None and program.apply is None:
         raise ValueError("test is given but apply is not; pass apply=model.apply as well")
+    if program.apply is not None:
+        one = jax.tree.map(lambda leaf: leaf[0], params) if many else params
+        _check_labels("split.y", program.apply, one, split)
+        if test is not None:
+            _check_labels("test.y", program.apply, one, test)
     data = Data(
         x=jnp.asarray(split.x),
         y=jnp.asarray(split.y),
@@ -260,3 +269,9 @@ def _check_mask(name: str, mask: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"{name} has shape {mask.shape} and type {mask.dtype}, expected {shape} and bool"
         )
+
+
+def _check_labels(name: str, apply: Apply, params: PyTree, split: Split) -> None:
+    """Check the labels that accuracies are measured with."""
+    logits = jax.eval_shape(apply, params, jax.ShapeDtypeStruct(split.x.shape[1:], split.x.dtype))
+    class_labels(name, split.y, len(split.x), logits.shape[-1])

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from gujax.gradients.hashing import hashable
 from gujax.models import Model
 
 AnyArray = Array | np.ndarray
@@ -40,10 +41,23 @@ def cross_entropy_loss(model: Model) -> LossFn:
 
 
 def cross_entropy(logits: Float[Array, "classes"], y: Array) -> Float[Array, ""]:
-    """Cross-entropy, in nats, with a label that is an integer or a distribution, [classes]."""
-    if jnp.ndim(y) == 0:
+    """Cross-entropy, in nats, with a label that is an integer or a distribution, [classes].
+
+    An integer must be from 0 to classes - 1: inside of jit there is no telling.
+
+    Raises:
+        ValueError: if ``y`` is neither.
+    """
+    y = jnp.asarray(y)
+    if y.shape == () and jnp.issubdtype(y.dtype, jnp.integer):
         return optax.softmax_cross_entropy_with_integer_labels(logits, y)
-    return optax.softmax_cross_entropy(logits, y)
+    if y.shape == logits.shape and y.ndim == 1:
+        return optax.softmax_cross_entropy(logits, y)
+    raise ValueError(
+        f"y of one example has shape {y.shape} and type {y.dtype}, needed is an integer or a "
+        f"distribution over classes, {logits.shape}; give a batch integer labels [N]: "
+        "y.reshape(-1).astype(int)"
+    )
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,10 @@ class BatchGradient:
 
     loss_fn: LossFn
     draws: Callable[[PyTree], PyTree] | None = None
+
+    def __post_init__(self) -> None:
+        """Make the loss one that can be hashed."""
+        object.__setattr__(self, "loss_fn", hashable(self.loss_fn))
 
     def examples(self, given: PyTree) -> PyTree:
         """The examples whose mean loss is meant."""
@@ -115,5 +133,13 @@ def accuracy(
 
     Returns:
         The share, between 0 and 1.
+
+    Raises:
+        ValueError: if ``y`` has not one label per example.
     """
+    if jnp.shape(y) != jnp.shape(logits)[:-1]:
+        raise ValueError(
+            f"y has shape {jnp.shape(y)}, needed is one label for each example of logits, "
+            f"{jnp.shape(logits)[:-1]}"
+        )
     return jnp.average(jnp.argmax(logits, axis=-1) == y, weights=mask)

@@ -19,7 +19,7 @@ from gujax.transforms.aggregation import (
 )
 from gujax.transforms.noise import add_noise
 from gujax.uniqueness import Ledger, noise_ridge
-from gujax.validation import check_nonnegative, check_positive
+from gujax.validation import check_finite, check_nonnegative, check_positive
 
 
 class DPSGDState(NamedTuple):
@@ -58,7 +58,7 @@ def dp_sgd(
     released, and one solve per step suffices.
 
     Args:
-        l2_norm_clip: C, largest L2 norm of one example's contribution; positive.
+        l2_norm_clip: C, largest L2 norm of one example's contribution; positive and finite.
         noise_multiplier: standard deviation of the noise on the sum, in units of C; 0 for none.
         expected_batch_size: q·N, positive.
         key: PRNG key of the noise; it lives in the state. May be traced or batched by `vmap`.
@@ -74,6 +74,7 @@ def dp_sgd(
         ValueError: if an argument is out of its range.
     """
     check_positive("l2_norm_clip", l2_norm_clip)
+    check_finite("l2_norm_clip", l2_norm_clip, "the noise is a multiple of it; use mean() for none")
     check_nonnegative("noise_multiplier", noise_multiplier)
     check_positive("expected_batch_size", expected_batch_size)
     noise_std = noise_multiplier * l2_norm_clip

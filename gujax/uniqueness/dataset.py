@@ -10,14 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Float, PRNGKeyArray
 
 from gujax.gradients import gram, per_example_grads, sketch, squared_norms
+from gujax.gradients.hashing import hashable
 from gujax.gradients.inputs import batch_size as num_examples
 from gujax.sharding import take
 from gujax.uniqueness.leverage import uniqueness
 from gujax.uniqueness.sketched import SketchedUniqueness, sketched_uniqueness
-from gujax.validation import check_no_nan, check_nonnegative, check_positive
+from gujax.validation import check_nonnegative, check_positive
 
 SKETCH_SIZES = (1024, 2048, 4096, 8192)  # tried in turn
 
@@ -68,7 +70,7 @@ def dataset_uniqueness(
 
     Raises:
         ValueError: a size is not positive, a ridge is negative or both are 0, `data` has no common
-            leading axis, or a gradient is NaN.
+            leading axis, or a gradient is not finite.
 
     Warns:
         UserWarning: no sketch allowed for can stand for the ridge: the result is the GNQ for the
@@ -85,13 +87,18 @@ def dataset_uniqueness(
         )
     if sketch_size is not None:
         check_positive("sketch_size", sketch_size)
+    loss_fn = hashable(loss_fn)
     for size in SKETCH_SIZES if sketch_size is None else (sketch_size,):
         if sketch_size is None and 2 * size >= count:
-            return _exact(loss_fn, microbatch_size, params, data, shared, ridge, relative_ridge)
+            exact, norms = _exact(
+                loss_fn, microbatch_size, params, data, shared, ridge, relative_ridge
+            )
+            _check_norms(norms)
+            return exact
         sketches, norms = _sketch_all(
             loss_fn, size, min(microbatch_size, count), params, data, shared, key, callback
         )
-        check_no_nan("data", norms, "NaN gradients: leave those examples out or repair the loss")
+        _check_norms(norms)
         # Where all gradients are zero, any ridge will do.
         asked = ridge + relative_ridge * float(np.mean(norms)) or 1.0
         result = sketched_uniqueness(sketches, asked)
@@ -155,8 +162,20 @@ def _exact(
     shared: tuple[Any, ...],
     ridge: float,
     relative_ridge: float,
-) -> SketchedUniqueness:
+) -> tuple[SketchedUniqueness, Float[Array, "examples"]]:
     K = gram(per_example_grads(loss_fn, microbatch_size=microbatch_size)(params, data, *shared))
-    total = ridge + relative_ridge * jnp.mean(jnp.diagonal(K))
+    norms = jnp.diagonal(K)
+    total = ridge + relative_ridge * jnp.mean(norms)
     gnq = uniqueness(K, total)
-    return SketchedUniqueness(gnq, jnp.zeros_like(gnq), total, jnp.sum(gnq / (1 + gnq)))
+    dimension = jnp.sum(gnq / (1 + gnq))
+    return SketchedUniqueness(gnq, jnp.zeros_like(gnq), total, dimension), norms
+
+
+def _check_norms(squared_norms: ArrayLike) -> None:
+    wrong = np.flatnonzero(~np.isfinite(np.asarray(squared_norms)))
+    if wrong.size:
+        raise ValueError(
+            f"data has {wrong.size} examples whose gradient is NaN, or too long for its squared "
+            f"norm to be a finite number; the first is example {wrong[0]}: leave them out, repair "
+            "the loss or scale it down"
+        )

@@ -43,8 +43,8 @@ def _leaf_uniqueness(leaf, epsilon, mask):
         squares = jnp.where(jnp.asarray(mask, bool)[:, None], squares, 0)
     # The total minus one's own cancels where one dominates, which only the largest can: the others
     # of the largest are summed without it.
-    largest = jnp.arange(len(squares))[:, None] == jnp.argmax(squares, axis=0)
-    rest = jnp.sum(jnp.where(largest, 0, squares), axis=0)
-    total = rest + jnp.max(squares, axis=0)
+    largest = jnp.arange(len(squares))[:, None] == jnp.argmax(squares, axis=0)[None]
+    rest = jnp.sum(jnp.where(largest, 0, squares), axis=0, keepdims=True)
+    total = rest + jnp.max(squares, axis=0, keepdims=True)
     ratio = squares / (jnp.where(largest, rest, total - squares) + epsilon)
     return jnp.sum(jnp.where(squares > 0, ratio, squares), axis=1)  # no gradient, no share: not 0/0

@@ -111,7 +111,9 @@ def _information_series(snr, p):
 
 def _divergence_from_mixture(mu, here, there):
     """KL(N(0, 1) || here N(0, 1) + there N(mu, 1)), where here + there = 1."""
-    nodes, weights = jnp.asarray(_NODES, mu.dtype), jnp.asarray(_WEIGHTS, mu.dtype)
+    mu, here, there = jnp.broadcast_arrays(mu, here, there)
+    last = (1,) * mu.ndim + (-1,)
+    nodes, weights = (jnp.asarray(x, mu.dtype).reshape(last) for x in (_NODES, _WEIGHTS))
     mu, here, there = mu[..., None], here[..., None], there[..., None]
     log_ratio = mu * nodes - mu**2 / 2  # at most 32, where nodes = mu = 8: no overflow
     excess = there * jnp.expm1(log_ratio)

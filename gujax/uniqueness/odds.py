@@ -99,7 +99,7 @@ def _express_short_by_long(
         found = candidates[i, k] > 0
         row = rows[i] / jnp.where(found, rows[i, k], 1)
         swapped = rows.at[i].set(rows[k])  # the row solved for gradient k becomes row k
-        cleared = (swapped - swapped[:, k, None] * row).at[:, k].set(0).at[k].set(row)
+        cleared = (swapped - swapped[:, k, None] * row[None, :]).at[:, k].set(0).at[k].set(row)
         return jnp.where(found, cleared, rows), solved.at[k].set(solved[k] | found)
 
     start = (dependences / norm[None, :], jnp.zeros_like(dependences[0], bool))

@@ -131,7 +131,10 @@ class TestTensorflowDatasets:
     @pytest.mark.parametrize(
         ("name", "arguments", "message"),
         [
-            ("no_such_set", {}, "'no_such_set' is unknown; use 'digits'"),
+            ("no_such_set", {}, "'no_such_set' is unknown.* use 'digits'"),
+            ("known_bit", {}, r"near names: known_bits.*\)"),
+            ("digts", {}, r"near names: digits.*\)"),
+            ("cifar-10", {}, r"near names: cifar10.*\)"),
             ("known_text", {}, "only text as input, which a later release will load"),
             ("known_unlabelled", {}, "0 class labels and names no target"),
             ("known_two_inputs", {}, r"needs one image or one numeric array.*left \(6,\)"),
@@ -181,3 +184,16 @@ class TestPrepared:
     def test_text_is_for_later(self):
         with pytest.raises(ValueError, match="later release"):
             data.load("ag_news7600")
+
+
+def test_an_unknown_name_is_told_what_lies_there(tmp_path, monkeypatch):
+    for version in ("my_digits/1.0.0", "my_text/plain/2.0.0"):
+        (tmp_path / version).mkdir(parents=True)
+        (tmp_path / version / "dataset_info.json").write_text("{}")
+    (tmp_path / "downloads").mkdir()
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with pytest.raises(ValueError, match=r"near names: my_text.* holds my_digits, my_text$"):
+        data.load("mytext")
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    with pytest.raises(ValueError, match="TFDS_DATA_DIR is not set"):
+        data.load("no_such_set")

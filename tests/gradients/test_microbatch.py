@@ -48,11 +48,14 @@ def test_every_answer_is_exact(method, block):
     def program(params, batch, others):
         values, grads = transform(params, batch, *shared)
         other_grads = transform(params, others, *shared)[1]
+        whole = gradients.per_example_grads(loss, method=method)(params, others, *shared)
         assert gradients.num_examples(grads) == SIZE
         return {
             "values": values,
             "gram": gradients.gram(grads),
             "cross": gradients.gram(grads, other_grads),
+            "whole": gradients.gram(grads, whole),
+            "from whole": gradients.gram(whole, grads),
             "squared_norms": gradients.squared_norms(grads),
             "weighted_sum": gradients.weighted_sum(grads, weights),
             "dense": gradients.materialize(grads),

@@ -1,12 +1,17 @@
 """Random projections against the Gram matrix of dense gradients, over many keys."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from gujax import gradients
+from gujax.gradients.cost import Sizes
 from gujax.gradients.factored import FactoredLeaf
+from gujax.gradients.placement import Negate, Pad, Reshape, Reverse, Transpose, place
+from gujax.gradients.separation import separate
 from tests.gradients.checks import rows
 
 EXAMPLES, KEYS = 4, 3000
@@ -101,16 +106,124 @@ def test_products_smaller_than_their_projections_are_exact():
     np.testing.assert_allclose(x @ x.T, gradients.gram(grads), rtol=1e-10)
 
 
-def test_one_key_is_one_projection():
-    """What an example's sketch is does not depend on the rest of its batch."""
-    loss, params, batch = FACTORED["tied"]
+def attention(params, x):
+    """Projections to heads and back, whose parameters have three axes."""
+    heads = jnp.tanh(jnp.einsum("td,dhe->the", x, params["in"]))
+    return jnp.sum(jnp.tanh(jnp.einsum("the,hed->td", heads, params["out"])) ** 2)
 
-    def sketched(batch, key):
-        return gradients.sketch(gradients.per_example_grads(loss)(params, batch), key, 16)
 
+def convolved(params, x):
+    """A grouped convolution, and one whose output is a parameter's slice of channels."""
+    layout = ("NHWC", "HWIO", "NHWC")
+    x = jax.lax.conv_general_dilated(
+        x[None], params["grouped"], (1, 1), "SAME", dimension_numbers=layout, feature_group_count=2
+    )
+    kernel = params["flipped"][:, :, ::-1, 1:]
+    x = jax.lax.conv_general_dilated(jnp.tanh(x), kernel, (2, 2), "SAME", dimension_numbers=layout)
+    return jnp.sum(jnp.tanh(x) ** 2)
+
+
+def stacked(params, x):
+    """Layers under a scan, a matrix used as its transpose, subtracted, and one kept flat."""
+    x, _ = jax.lax.scan(lambda h, w: (jnp.tanh(h @ w), None), x, params["layers"])
+    x = jnp.tanh(x @ params["flat"].reshape(12, 14) - x @ params["out"].T)
+    return jnp.sum(x**2)
+
+
+def kernel(seed, *shape):
+    return normal(seed, *shape) / 3
+
+
+KINDS = {  # loss, parameters, batch, whose axes of positions may be cut
+    "matrix": (matrix, FACTORED["matrix"][1], normal(21, EXAMPLES, 4, 20)),
+    "grouped": FACTORED["grouped"],
+    "tied": FACTORED["tied"],
+    "attention": (
+        attention,
+        {"in": kernel(11, 18, 3, 5), "out": kernel(12, 3, 5, 18)},
+        normal(13, EXAMPLES, 3, 18),
+    ),
+    "convolved": (
+        convolved,
+        {"grouped": kernel(14, 3, 3, 2, 6), "flipped": kernel(15, 3, 3, 6, 8)},
+        normal(16, EXAMPLES, 3, 3, 4),
+    ),
+    "stacked": (
+        stacked,
+        {"layers": kernel(17, 3, 12, 12), "flat": kernel(18, 168), "out": kernel(19, 14, 12)},
+        normal(20, EXAMPLES, 2, 12),
+    ),
+}
+
+
+def test_a_batch_decides_whether_products_are_kept():
+    """The case for one projection: a query is kept as factors, the data are not."""
+    loss, params, batch = KINDS["matrix"]
+    one, all_of_them = (
+        gradients.per_example_grads(loss)(params, some) for some in (batch[:1], batch)
+    )
+    assert isinstance(one, FactoredLeaf)
+    assert not isinstance(all_of_them, FactoredLeaf)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_key_is_one_projection(name):
+    """Of the gradient alone: whatever the rest of the batch, its size, the method, the length."""
+    loss, params, batch = KINDS[name]
     key = jax.random.key(3)
-    np.testing.assert_allclose(sketched(batch[::-1], key), sketched(batch, key)[::-1], rtol=1e-10)
-    assert not np.allclose(sketched(batch, jax.random.key(4)), sketched(batch, key), rtol=0.1)
+
+    @partial(jax.jit, static_argnames="method")
+    def sketched(params, batch, key, method="factored"):
+        grads = gradients.per_example_grads(loss, method=method)(params, batch)
+        return gradients.sketch(grads, key, 8)
+
+    found = sketched(params, batch, key)
+    scale = np.abs(found).max()
+    for other in (
+        sketched(params, batch[::-1], key)[::-1],
+        jnp.concatenate([sketched(params, batch[i : i + 1], key) for i in range(EXAMPLES)]),
+        sketched(params, batch, key, method="dense"),
+    ):
+        np.testing.assert_allclose(other, found, rtol=1e-9, atol=1e-11 * scale)
+    if name in ("matrix", "attention", "stacked"):
+        short = batch[:, :1]
+        np.testing.assert_allclose(
+            sketched(params, short, key),
+            sketched(params, short, key, method="dense"),
+            rtol=1e-9,
+            atol=1e-11 * scale,
+        )
+    assert not np.allclose(sketched(params, batch, jax.random.key(4)), found, rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("placement", "separable"),
+    [
+        ((), True),
+        ((Transpose((0, 2, 1)),), True),
+        ((Reshape((2, 3, 4, 5)), Transpose((3, 0, 2, 1)), Negate()), True),
+        ((Reshape((6, 4, 5)), Reverse((0, 2)), Pad(((1, 2, 1), (0, 0, 0), (0, 3, 2)))), True),
+        ((Transpose((1, 0, 2)), Reshape((12, 10)), Reverse((1,))), True),
+        ((Reshape((2, 3, 2, 2, 5)), Transpose((1, 4, 0, 3, 2)), Reshape((15, 2, 4))), False),
+        ((Reshape((120,)),), False),
+        ((Transpose((1, 0, 2)), Reverse((1,)), Reshape((12, 10))), False),
+        ((Reshape((8, 15)),), False),
+    ],
+)
+def test_where_a_product_goes(placement, separable):
+    sizes = Sizes(groups=2, positions=1, rows=12, columns=5)
+    numbered = np.arange(1.0, 121).reshape(sizes.product)
+    placed = np.asarray(place(placement, numbered))
+    found = separate(sizes, placement)
+    assert (found is not None) == separable
+    if not separable:
+        return
+    assert found.left.keys() | found.right.keys() == set(range(placed.ndim))
+    at = [
+        found.left[axis][:, :, None] if axis in found.left else found.right[axis][:, None, :]
+        for axis in range(placed.ndim)
+    ]
+    np.testing.assert_array_equal(placed[tuple(at)] * found.sign, numbered)
 
 
 def test_accumulates_in_float32():

@@ -161,8 +161,16 @@ def test_data_that_cannot_be_used(problem):
     options = {"key": KEY, "microbatch_size": COUNT, "sketch_size": 32, "ridge": 1.0}
     with pytest.raises(ValueError, match="same leading axis"):
         gujax.dataset_uniqueness(loss_fn, params, (x, y[:-1]), **options)
-    with pytest.raises(ValueError, match="NaN gradients: leave those examples out"):
-        gujax.dataset_uniqueness(loss_fn, params, (np.where(x > 1, np.nan, x), y), **options)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("options", [{"sketch_size": 32, "ridge": 1.0}, {"relative_ridge": 0.1}])
+def test_gradients_that_are_not_finite(problem, value, options):
+    """Also where the whole Gram matrix is taken, in which one would make all GNQ NaN."""
+    params, (x, y) = problem
+    x = np.where(np.arange(COUNT)[:, None] == 7, np.float32(value), x)
+    with pytest.raises(ValueError, match=r"^data has 1 examples .* the first is example 7"):
+        gujax.dataset_uniqueness(loss_fn, params, (x, y), key=KEY, microbatch_size=COUNT, **options)
 
 
 def test_the_key_is_required(problem):

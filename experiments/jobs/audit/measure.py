@@ -12,6 +12,7 @@ import optax
 import polars as pl
 from jax.typing import ArrayLike
 
+from experiments.framework.errors import check_option
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
 from experiments.jobs.audit.history import History
@@ -81,6 +82,11 @@ def prepare(options: Options) -> Plan:
     recipe = load_recipes(options.dataset, options.recipes).find(defense.family, defense.epsilon)
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
+    check_option(
+        len(task.dataset.train) >= recipe.batch_size,
+        f"--train-size {options.train_size}: the recipe's batches have {recipe.batch_size} "
+        "examples; keep as many at least, or give other --recipes",
+    )
     return Plan(options, task, adapted(task, recipe), recipe)
 
 

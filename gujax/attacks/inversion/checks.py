@@ -40,6 +40,13 @@ def check_unknowns(inputs_like: PyTree, labels: PyTree | None, num_classes: int 
         raise ValueError(f"num_classes={num_classes} must be at least 2")
 
 
+def as_labels(labels: PyTree | None) -> PyTree | None:
+    """Labels with a list of numbers as the array that it stands for, not as a tree of scalars."""
+    if isinstance(labels, list | tuple) and all(jnp.ndim(x) == 0 for x in jax.tree.leaves(labels)):
+        return jnp.asarray(labels)
+    return labels
+
+
 def check_observed(
     attack: GradientMatching,
     gradient_fn: GradientFn,
@@ -70,6 +77,13 @@ def check_observed(
                     f"{num_victims} victims, one for each of keys"
                 )
     first = jax.tree.map(lambda x: x[0, 0], candidates)
+    batch_size = len(jax.tree.leaves(first.inputs)[0])
+    for leaf in jax.tree.leaves(labels):
+        if jnp.shape(leaf)[1:2] != (batch_size,):
+            raise ValueError(
+                f"labels of one victim have shape {jnp.shape(leaf)[1:]}; there must be one for "
+                f"each of the {batch_size} examples of inputs_like, ({batch_size},)"
+            )
     known = jax.tree.map(lambda x: x[0], labels)
     expected = jax.eval_shape(gradient_fn, params, first.examples(known))
     given = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), observed)

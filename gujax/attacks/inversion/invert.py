@@ -8,8 +8,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from rich.progress import Progress
 
 from gujax.attacks.inversion.attack import GradientMatching
-from gujax.attacks.inversion.checks import check_observed, check_unknowns
+from gujax.attacks.inversion.checks import as_labels, check_observed, check_unknowns
 from gujax.attacks.inversion.search import advance, best, start
+from gujax.gradients.hashing import hashable
 from gujax.training.loss import GradientFn
 
 _PROGRESS_TICKS = 20
@@ -59,7 +60,8 @@ def invert(
         key: PRNG key of the starts.
         inputs_like: shapes of the inputs, a pytree of floating arrays or `jax.ShapeDtypeStruct`,
             with a leading axis of the B examples; values are not read.
-        labels: labels if the attacker knows them, [B]; see `count_labels`.
+        labels: labels if the attacker knows them, [B], an array or a list of numbers; or a pytree
+            of arrays, [B, ...]. See `count_labels`.
         num_classes: number of classes if the labels are searched for too.
         progress: whether to show a progress bar.
 
@@ -71,7 +73,7 @@ def invert(
             or ``observed`` is not finite.
     """
     lifted_observed, lifted_labels = jax.tree.map(
-        lambda x: jnp.asarray(x)[None], (observed, labels)
+        lambda x: jnp.asarray(x)[None], (observed, as_labels(labels))
     )
     found = invert_many(
         attack,
@@ -122,6 +124,7 @@ def invert_many(
         ValueError: as `invert`.
     """
     check_unknowns(inputs_like, labels, num_classes)
+    gradient_fn, labels = hashable(gradient_fn), as_labels(labels)
     state = start(attack, keys, inputs_like, num_classes)
     check_observed(attack, gradient_fn, params, observed, labels, state.candidate)
 

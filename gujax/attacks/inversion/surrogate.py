@@ -8,7 +8,7 @@ arXiv 1901.09948); here it serves an attack.
 """
 
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,12 +16,13 @@ import jax.numpy as jnp
 from jax.extend import core
 from jaxtyping import Array, Float, PyTree
 
+from gujax.gradients.hashing import cached
 from gujax.gradients.program import bind, inline
 from gujax.training.loss import LossFn
 from gujax.validation import check_positive
 
 
-@cache  # the same function for the same loss, so that jit finds it again
+@cached  # the same function for the same loss, so that jit finds it again
 def surrogate_relu(loss_fn: LossFn, sharpness: float = 1.0) -> LossFn:
     """The same loss with the same gradient, whose ReLUs have the second derivative of softplus.
 

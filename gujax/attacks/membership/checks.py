@@ -10,10 +10,10 @@ def check_members(
     """The signal in float64 and the membership as booleans.
 
     Raises:
-        ValueError: if shapes do not match, there are fewer than 3 models, or the signal is not
-            finite.
+        ValueError: if shapes do not match, there are fewer than 3 models, the signal is not
+            finite, or members are neither true nor false.
     """
-    signal, members = np.asarray(signal, np.float64), np.asarray(members, bool)
+    signal, members = np.asarray(signal, np.float64), as_mask("members", members)
     if members.ndim != 2 or signal.shape[:2] != members.shape:
         raise ValueError(
             f"{name} has shape {signal.shape} and members {members.shape}; both must start with "
@@ -30,3 +30,32 @@ def check_members(
             "probably diverged, so lower its learning rate or leave it out"
         )
     return signal, members
+
+
+def check_probabilities(name: str, values: np.ndarray) -> None:
+    """Check that all are probabilities.
+
+    Raises:
+        ValueError: if one is NaN or outside of [0, 1], as log-probabilities are.
+    """
+    if not ((values >= 0) & (values <= 1 + 1e-6)).all():  # a softmax in float32 exceeds 1 so far
+        raise ValueError(
+            f"{name} has entries from {values.min()} to {values.max()}, needed are probabilities "
+            "between 0 and 1; of log-probabilities take np.exp, and leave diverged models out"
+        )
+
+
+def as_mask(name: str, values: np.ndarray) -> Bool[np.ndarray, "..."]:
+    """A mask of booleans, or of zeros and ones, as booleans.
+
+    Raises:
+        ValueError: if it holds anything else, as -1 for "not", or positions: all of these would
+            count as true.
+    """
+    array = np.asarray(values)
+    if array.dtype != bool and not np.isin(array, (0, 1)).all():
+        raise ValueError(
+            f"{name} must be true or false (or 1 or 0) everywhere, it has other values of type "
+            f"{array.dtype}"
+        )
+    return array.astype(bool)

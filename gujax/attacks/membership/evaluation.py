@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from sklearn.metrics import roc_curve
 
+from gujax.attacks.membership.checks import as_mask
 from gujax.statistics import Interval, bootstrap
 
 
@@ -66,9 +67,9 @@ def evaluate_attack(
 
     Raises:
         ValueError: if shapes do not match, an included score is NaN, or members or non-members are
-            missing among the included.
+            missing among the included, or a mask is neither true nor false.
     """
-    scores, members = np.asarray(scores, np.float64), np.asarray(members, bool)
+    scores, members = np.asarray(scores, np.float64), as_mask("members", members)
     if scores.ndim != 2 or scores.shape != members.shape:
         raise ValueError(
             f"scores has shape {scores.shape} and members {members.shape}; both must be "
@@ -80,7 +81,7 @@ def evaluate_attack(
         raise ValueError(f"num_resamples={num_resamples} must be 0 or more")
     included = np.ones(scores.shape, bool)
     if include is not None:
-        included = np.broadcast_to(np.asarray(include, bool), scores.shape)
+        included = np.broadcast_to(as_mask("include", include), scores.shape)
     _check_scores(scores, members, included)
 
     column = np.nonzero(included)[1]

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from gujax.attacks.membership.checks import check_members
+from gujax.attacks.membership.checks import check_members, check_probabilities
 from gujax.attacks.membership.shadows import leave_one_out
 
 
@@ -46,7 +46,7 @@ def rmia(
 
     Raises:
         ValueError: if shapes do not match, there are fewer than 3 models, or an argument is out
-            of its range.
+            of its range, as log-probabilities are.
     """
     confidence, members = check_members("confidence", confidence, members)
     population = np.asarray(population, np.float64)
@@ -54,6 +54,8 @@ def rmia(
         raise ValueError(
             f"population has shape {population.shape}, expected ({len(confidence)}, Z) with Z ≥ 1"
         )
+    check_probabilities("confidence", confidence)
+    check_probabilities("population", population)
     if mode not in ("online", "offline"):
         raise ValueError(f"mode={mode!r} must be 'online' or 'offline'")
     if not gamma >= 1:

@@ -4,6 +4,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import log_softmax, logsumexp
 
+from gujax.data.labels import class_labels
+
 
 def log_confidence(
     logits: Float[np.ndarray, "*models examples classes"], y: Int[np.ndarray, "examples"]
@@ -12,12 +14,16 @@ def log_confidence(
 
     Args:
         logits: [..., N, classes].
-        y: labels, [N].
+        y: labels, whole numbers from 0 on, [N].
 
     Returns:
         log p_y, [..., N], float64, in nats; at most 0.
+
+    Raises:
+        ValueError: if ``logits`` are not of two classes or more, or ``y`` has not one of them for
+            each example.
     """
-    logits = np.asarray(logits, np.float64)
+    logits, y = _checked(logits, y)
     return _true_class(log_softmax(logits, axis=-1), y)
 
 
@@ -31,13 +37,16 @@ def scaled_confidence(
 
     Args:
         logits: [..., N, classes].
-        y: labels, [N].
+        y: labels, whole numbers from 0 on, [N].
 
     Returns:
         The signal φ, [..., N], float64.
+
+    Raises:
+        ValueError: as `log_confidence`.
     """
-    logits = np.asarray(logits, np.float64)
-    is_true = np.arange(logits.shape[-1]) == np.asarray(y)[:, None]
+    logits, y = _checked(logits, y)
+    is_true = np.arange(logits.shape[-1]) == y[:, None]
     others = logsumexp(np.where(is_true, -np.inf, logits), axis=-1)
     return _true_class(logits, y) - others
 
@@ -51,14 +60,28 @@ def loss_threshold(
 
     Args:
         logits: [..., N, classes].
-        y: labels, [N].
+        y: labels, whole numbers from 0 on, [N].
 
     Returns:
         Minus the cross-entropy, [..., N], in nats. It is taken as −log1p(exp(−φ)) of the scaled
         confidence φ, so that confident predictions keep their order.
+
+    Raises:
+        ValueError: as `log_confidence`.
     """
     return -np.logaddexp(0.0, -scaled_confidence(logits, y))
 
 
+def _checked(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits in float64 and labels as integers."""
+    logits = np.asarray(logits, np.float64)
+    if logits.ndim < 2 or logits.shape[-1] < 2:
+        raise ValueError(
+            f"logits has shape {logits.shape}, needed are two classes or more, (..., examples, "
+            "classes); for one logit z per example, use np.stack([np.zeros_like(z), z], axis=-1)"
+        )
+    return logits, class_labels("y", y, logits.shape[-2], logits.shape[-1])
+
+
 def _true_class(values: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return values[..., np.arange(len(y)), np.asarray(y)]
+    return values[..., np.arange(len(y)), y]

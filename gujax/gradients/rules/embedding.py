@@ -43,7 +43,7 @@ def _scatter_add(program: Program, eqn: core.JaxprEqn, index: int) -> list[Term]
         values = values.reshape(positions, *columns)
         if drop:  # a row out of range takes no part in the forward pass, nor here
             limits = jnp.array([length if d == axis else 1 for d in indexed])
-            inside = ((starts >= 0) & (starts < limits)).all(axis=1)
+            inside = ((starts >= 0) & (starts < limits[None, :])).all(axis=1)
             values = jnp.where(inside.reshape(positions, *(1,) * len(columns)), values, 0)
         return jnp.clip(rows, 0, length - 1).astype(jnp.int32), values
 
