@@ -16,7 +16,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python -m experiments benchmark
 
 notebooks: $(VENV)/.installed-dev
-	cd notebooks && ../$(BIN)/jupyter execute --inplace *.ipynb
+	cd notebooks && PYTHONPATH=.. ../$(BIN)/jupyter execute --inplace *.ipynb
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -41,7 +41,7 @@ $(BIN)/python:
 
 # Stamps record that an install succeeded; they are made anew when the requirements change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[experiments]'
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python

@@ -10,8 +10,10 @@ The core is a straight line of pure functions:
 
 and `gujax.transforms`, optax transformations that act on it. What is built on the core is imported
 by name: `gujax.data`, `gujax.models`, `gujax.training`, `gujax.attacks`,
-`gujax.defenses`, `gujax.leakage`, `experiments.report`.
+`gujax.defenses`, `gujax.leakage`; their dependencies are extras.
 """
+
+from importlib.metadata import version
 
 # `gujax.uniqueness` is the function; the package of that name is reached by `from gujax.uniqueness
 # import ...`. Importing the transforms first makes sure that the name is bound to the function.
@@ -52,6 +54,8 @@ from gujax.uniqueness import (
     uniqueness_error,
     update_ledger,
 )
+
+__version__ = version("gujax")
 
 __all__ = [
     "Ledger",

@@ -1,5 +1,6 @@
-"""Means with their uncertainty."""
+"""Numbers with their uncertainty: t-intervals of repeats, bootstrap intervals of examples."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +9,22 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """A mean and its confidence interval; `low` and `high` are NaN where one value says nothing."""
+    """A number and its confidence interval.
+
+    Attributes:
+        mean: Mean over repeats or examples; or another statistic of them, such as an AUC.
+        low: Lower end; NaN where nothing is known of the uncertainty, as of a single repeat.
+        high: Upper end, likewise.
+    """
 
     mean: float
     low: float
     high: float
+
+    @property
+    def value(self) -> float:
+        """Deprecated: `mean`, by the name that it had in `gujax.attacks.membership.Estimate`."""
+        return self.mean
 
     @property
     def half_width(self) -> float:
@@ -42,3 +54,64 @@ def mean_interval(values: Float[np.ndarray, " repeats"], confidence: float = 0.9
         return Interval(mean, mean, mean)
     low, high = stats.t.interval(confidence, values.size - 1, loc=mean, scale=standard_error)
     return Interval(mean, float(low), float(high))
+
+
+def bootstrap(
+    statistics: Callable[[Float[np.ndarray, " examples"]], Sequence[float]],
+    num_examples: int,
+    *,
+    num_resamples: int,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Interval]:
+    """Statistics of weighted examples with their percentile bootstrap intervals.
+
+    Args:
+        statistics: One or more statistics, given how often each example counts, `[examples]`.
+        num_examples: Number of examples.
+        num_resamples: Number of bootstrap resamples; 0 for none (the ends are then NaN).
+        confidence: Coverage of the intervals.
+        seed: Seed of the resampling.
+
+    Returns:
+        Every statistic of the examples as they are, with its interval.
+    """
+    values = [float(value) for value in statistics(np.ones(num_examples))]
+    if num_resamples == 0:
+        return [Interval(value, float("nan"), float("nan")) for value in values]
+    rng = np.random.default_rng(seed)
+    shares = np.full(num_examples, 1 / num_examples)
+    # One after another: a resample that stays in the cache is faster than many at once.
+    resamples = [statistics(rng.multinomial(num_examples, shares)) for _ in range(num_resamples)]
+    return [
+        percentile_interval(resampled, confidence)._replace(mean=value)
+        for value, resampled in zip(values, np.array(resamples).T)
+    ]
+
+
+def bootstrap_mean(values: Float[np.ndarray, " examples"], seed: int) -> Interval:
+    """Mean over examples with its 95 % percentile bootstrap interval.
+
+    Args:
+        values: One per example, `[examples]`.
+        seed: Seed of the resampling.
+    """
+    if np.ptp(values) == 0:
+        return Interval(*3 * (float(values[0]),))
+    resampled = stats.bootstrap(
+        (values,), np.mean, n_resamples=1000, batch=100, method="percentile", rng=seed
+    )
+    low, high = resampled.confidence_interval
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def percentile_interval(draws: Float[np.ndarray, " draws"], confidence: float = 0.95) -> Interval:
+    """Mean of random draws, and the quantiles between which the share `confidence` of them lies.
+
+    Args:
+        draws: Such as resampled statistics, or controls with something shuffled, `[draws]`.
+        confidence: Share of the draws between the ends.
+    """
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return Interval(float(np.mean(draws)), float(low), float(high))

@@ -1,71 +1,117 @@
-"""Imports point downward only, and the core stands on its own."""
+"""Imports point downward, in no circle, through public faces; the core stands on its own."""
 
 import ast
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# A package may import itself and what stands below it.
+# A package may import itself and what stands below it; those of one row do not know each other.
 LAYERS = (
-    ("gujax.validation", "gujax.statistics"),
+    ("gujax._extras", "gujax.validation", "gujax.statistics", "gujax.trees"),
     ("gujax.gradients",),
     ("gujax.uniqueness",),
     ("gujax.transforms",),
     ("gujax.data", "gujax.models"),
     ("gujax.training",),
-    ("gujax.attacks", "gujax.defenses", "gujax.leakage"),
+    ("gujax.leakage",),
+    ("gujax.attacks",),
+    ("gujax.defenses",),
+    ("gujax",),  # re-exports the core
     ("experiments.framework",),
     ("experiments.report",),
     ("experiments.tasks",),
     ("experiments.membership", "experiments.inversion"),
     ("experiments.jobs",),
-    ("experiments.__main__",),
+    ("experiments",),
 )
-CORE = ("gujax.validation", "gujax.gradients", "gujax.uniqueness", "gujax.transforms")
+CORE = (
+    "gujax.validation",
+    "gujax.trees",
+    "gujax.gradients",
+    "gujax.uniqueness",
+    "gujax.transforms",
+)
 CORE_MAY_IMPORT = {"chex", "dp_accounting", "jax", "jax_privacy", "jaxtyping", "numpy", "optax"}
 
 
+@cache
 def modules():
-    return sorted([*(ROOT / "gujax").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
+    """Every module by its dotted name."""
+    paths = sorted([*(ROOT / "gujax").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
+    return {dotted(path): path for path in paths}
 
 
 def dotted(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def imported(name):
+    """The modules and names that a module imports, also those for types and inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(modules()[name].read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
+            assert node.level == 0, f"{name} imports relatively"
             # `from gujax import transforms` imports a package, not a name of gujax itself.
-            names = (f"{node.module}.{alias.name}" for alias in node.names)
-            yield from names if node.module == "gujax" else [node.module]
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in modules() else node.module)
+    return frozenset(found)
 
 
 def layer(name):
+    """Height and name of the package that a module belongs to; None if it is not ours."""
     for height, packages in enumerate(LAYERS):
-        if any(name == package or name.startswith(f"{package}.") for package in packages):
-            return height
+        for package in packages:
+            if name == package or name.startswith(f"{package}."):
+                return height, package
     return None
 
 
-@pytest.mark.parametrize("path", modules(), ids=dotted)
-def test_imports_point_downward(path):
-    height = layer(dotted(path))
-    if height is None:  # gujax/__init__.py re-exports the core
-        assert dotted(path) in ("gujax", "experiments")
-        return
-    for name in imported(path):
-        other = layer(name)
-        assert other is None or other <= height, f"{dotted(path)} imports {name} from above"
+@pytest.mark.parametrize("name", modules())
+def test_imports_point_downward(name):
+    height, package = layer(name)
+    for other in imported(name):
+        found = layer(other)
+        if found is not None and found[1] != package:
+            assert found[0] < height, f"{name} imports {other} from above or beside"
 
 
-@pytest.mark.parametrize("path", [p for p in modules() if dotted(p).startswith(CORE)], ids=dotted)
-def test_the_core_needs_little(path):
+def test_no_circle():
+    graph = {name: {o for o in imported(name) if o in modules()} - {name} for name in modules()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"circle: {' ← '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("name", [n for n in modules() if n.startswith("experiments.jobs.")])
+def test_no_job_imports_another(name):
+    own = name.split(".")[2]
+    others = {o.split(".")[2] for o in imported(name) if o.startswith("experiments.jobs.")}
+    assert others <= {own}
+
+
+@pytest.mark.parametrize("name", modules())
+def test_other_packages_are_reached_by_their_public_faces(name):
+    package = name if modules()[name].name == "__init__.py" else name.rpartition(".")[0]
+    for other in imported(name):
+        *parents, last = other.split(".")
+        if other in modules() and last.startswith("_") and last != "_extras":
+            home = ".".join(parents)
+            inside = package == home or package.startswith(f"{home}.")
+            outside_in = home.startswith(f"{package}.") and package != "gujax"
+            assert inside or outside_in, f"{name} imports the private module {other}"
+
+
+@pytest.mark.parametrize("name", [n for n in modules() if n.startswith(CORE)])
+def test_the_core_needs_little(name):
     allowed = CORE_MAY_IMPORT | set(sys.stdlib_module_names) | {"gujax"}
-    assert {name.split(".")[0] for name in imported(path)} <= allowed
+    assert {other.split(".")[0] for other in imported(name)} <= allowed

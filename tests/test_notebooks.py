@@ -22,7 +22,8 @@ def parameters(notebook):
     return cell
 
 
-def test_runs(notebook, tmp_path):
+def test_runs(notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS[0].parents[1]))  # experiments lie there
     cell = parameters(notebook)
     assert FULL in cell.source
     cell.source = cell.source.replace(FULL, SMALL)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from experiments.report.formats import format_interval
-from gujax.statistics import mean_interval
+from gujax.attacks.membership import Estimate
+from gujax.statistics import bootstrap, mean_interval, percentile_interval
 
 
 def test_interval_is_students_t():
@@ -35,3 +36,30 @@ def test_format():
     assert format_interval(interval, percent=True) == "95.0 ± 12.7"
     assert format_interval(mean_interval(np.array([0.123])), digits=2) == "0.12"
     assert format_interval(mean_interval(np.array([]))) == "–"
+
+
+def test_the_bootstrap_gives_statistics_of_the_examples_and_the_quantiles_of_resamples():
+    values = np.random.default_rng(0).exponential(size=50)
+    drawn = []
+
+    def statistics(counts):
+        assert counts.sum() == len(values)
+        drawn.append(counts @ values / counts.sum())
+        return drawn[-1], 0.5
+
+    mean, constant = bootstrap(statistics, len(values), num_resamples=400, confidence=0.9, seed=1)
+    assert mean.mean == pytest.approx(values.mean())
+    assert (mean.low, mean.high) == pytest.approx(np.quantile(drawn[1:], [0.05, 0.95]))
+    assert mean.half_width == pytest.approx(1.645 * values.std() / np.sqrt(50), rel=0.2)
+    assert constant == (0.5, 0.5, 0.5)
+    (single,) = bootstrap(lambda counts: [counts.mean()], 5, num_resamples=0)
+    assert single.mean == 1
+    assert np.isnan([single.low, single.high]).all()
+
+
+def test_a_percentile_interval_holds_its_share_of_the_draws():
+    assert percentile_interval(np.arange(101), 0.9) == pytest.approx((50, 5, 95))
+
+
+def test_an_interval_answers_to_its_former_names():
+    assert Estimate(1.0, 0.5, 1.5).value == mean_interval(np.array([1.0])).mean

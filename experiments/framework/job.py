@@ -36,6 +36,10 @@ class Shown(Protocol):
     def file(self) -> str:
         """Name of the page in the run directory."""
 
+    @property
+    def name(self) -> str:
+        """What the terminal calls it."""
+
     def write(self, directory: RunDirectory) -> None:
         """Writes page and figures."""
 
@@ -57,6 +61,12 @@ class PlanLike(Protocol):
 
 Plan = TypeVar("Plan", bound=PlanLike)
 Data = TypeVar("Data")
+
+
+def no_frames(plan: PlanLike, data: Any) -> dict[str, pl.DataFrame]:
+    """The further tables of a job that has none."""
+    del plan, data
+    return {}
 
 
 def no_claims(plan: PlanLike, results: Results) -> list[Claim]:
@@ -121,7 +131,7 @@ class Job(Generic[Plan, Data]):
                 shown = self.report(plan, data, results, claims)
                 shown.write(directory)
         shown.show(console)
-        console.print(f"report: {directory.path / shown.file}", soft_wrap=True)
+        console.print(f"{shown.name}: {directory.path / shown.file}", soft_wrap=True)
         return self.exit_code(plan, results) if self.exit_code else 0
 
 

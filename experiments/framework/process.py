@@ -17,6 +17,7 @@ from experiments.framework.command_line import main
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TAIL = 30
+_ROOT = str(Path(__file__).parents[2])  # experiments are not installed: trials find them here
 
 
 def start(
@@ -46,6 +47,7 @@ def start(
             start_new_session=True,  # Ctrl-C is for the sweep, which then stops its trials
             env={
                 **os.environ,
+                "PYTHONPATH": os.pathsep.join([_ROOT, *_also("PYTHONPATH")]),
                 "PYTHONUNBUFFERED": "1",  # what was printed before a crash is in the log
                 "PYTHONFAULTHANDLER": "1",  # and so is where the crash happened
                 **(environment or {}),
@@ -70,6 +72,11 @@ def failure(code: int, log: str) -> tuple[str, str]:
     if code == 0:
         return f"ended without a completed run directory: {last}", details
     return f"exit code {code}: {last}", details
+
+
+def _also(name: str) -> list[str]:
+    """An environment variable, if it is set."""
+    return [os.environ[name]] if os.environ.get(name) else []
 
 
 def _clear(out: Path) -> None:

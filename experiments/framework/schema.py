@@ -106,6 +106,18 @@ def to_arguments(options: Any) -> list[str]:
     return arguments
 
 
+def command_of(config: Mapping[str, Any]) -> list[str]:
+    """The command that makes a run with this `config.json` again.
+
+    Args:
+        config: Its content: the job and its options by name.
+    """
+    schema = Schema(config["job"])
+    given = {name: config[name] for name in schema.names if config.get(name) is not None}
+    options = schema.options(schema.from_json(given))
+    return ["python", "-m", "experiments", config["job"], *to_arguments(options)]
+
+
 def _words(value: Any) -> list[str]:
     return [str(item) for item in (value if isinstance(value, (list, tuple)) else (value,))]
 

@@ -55,10 +55,10 @@ def measures(
     """AUC, TPR at 1 % and 0.1 % false positives and balanced accuracy, pooled over models."""
     result = membership.evaluate_attack(scores, members, include=include, num_resamples=0)
     return {
-        "auc": result.auc.value,
-        "tpr_at_1pct": result.tpr_at_fpr_1pct.value,
-        "tpr_at_01pct": result.tpr_at_fpr_01pct.value,
-        "balanced_accuracy": result.balanced_accuracy.value,
+        "auc": result.auc.mean,
+        "tpr_at_1pct": result.tpr_at_fpr_1pct.mean,
+        "tpr_at_01pct": result.tpr_at_fpr_01pct.mean,
+        "balanced_accuracy": result.balanced_accuracy.mean,
     }
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -25,12 +25,19 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.framework.claims import Claim
-from experiments.framework.run_directory import RunDirectory
 from experiments.report import style
 from experiments.report.formats import format_interval
-from experiments.report.tables import Table, claims_table, to_terminal
+from experiments.report.tables import Table, claims_table, to_markdown, to_terminal
 
+TABLES_FILE = "tables.md"
 _TEMPLATES = Path(__file__).with_name("templates")
+
+
+class Place(Protocol):
+    """Where a report is written: the directory of a run, or of a sweep."""
+
+    def file(self, name: str) -> Path:
+        """Path at which to write the file `name`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Report:
         words: What else the template speaks of: options, the task, results, numbers.
         claims_note: The rule of the verdicts, below their table.
         file: Name of the page.
+        name: What the terminal calls it.
+        remarks: Sentences that the terminal shows below the tables.
     """
 
     template: Path
@@ -69,20 +78,24 @@ class Report:
     words: Mapping[str, Any] = field(default_factory=dict)
     claims_note: str = ""
     file: str = "report.html"
+    name: str = "report"
+    remarks: Sequence[str] = ()
 
     @cached_property
     def _all_tables(self) -> dict[str, Table]:
         own = {"claims": claims_table(self.claims, self.claims_note)} if self.claims else {}
         return {**self.tables, **own}
 
-    def write(self, directory: RunDirectory) -> None:
-        """Writes the figures and the page."""
+    def write(self, directory: Place) -> None:
+        """Writes the figures, the page, and its tables in Markdown."""
         images = {
             name: _inline(style.save(picture.figure, directory.file(f"figures/{name}")))
             for name, picture in self.figures.items()
         }
         page = self.render(images)
         directory.file(self.file).write_text(page)
+        tables = map(to_markdown, self._all_tables.values())
+        directory.file(TABLES_FILE).write_text("\n\n".join(tables) + "\n")
 
     def render(self, images: Mapping[str, str]) -> str:
         """The page, with the figures as data URIs by name."""
@@ -108,6 +121,8 @@ class Report:
         for name in self.terminal:
             if name in self._all_tables:
                 console.print(to_terminal(self._all_tables[name]))
+        for remark in self.remarks:
+            console.print(remark, markup=False, highlight=False, soft_wrap=True)
 
 
 def _inline(path: Path) -> str:

@@ -19,9 +19,8 @@ from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gujax.attacks.membership import Estimate
 from gujax.leakage.layers import as_matrix
-from gujax.leakage.v_information import bootstrap_mean
+from gujax.statistics import Interval, bootstrap_mean
 
 
 class AttributeInference(NamedTuple):
@@ -37,7 +36,7 @@ class AttributeInference(NamedTuple):
         success: whether the guess about each example is right, [examples].
     """
 
-    accuracy: Estimate
+    accuracy: Interval
     majority: float
     auc: float
     classes: Int[np.ndarray, "classes"]

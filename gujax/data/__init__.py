@@ -1,7 +1,10 @@
 """Data sets as in-memory arrays with stable example ids."""
 
-from gujax.data.dataset import Dataset, Split
-from gujax.data.imbalance import GroupBy, group_labels, imbalance
-from gujax.data.load import load
+from gujax._extras import extra
+
+with extra("data"):
+    from gujax.data.dataset import Dataset, Split
+    from gujax.data.imbalance import GroupBy, group_labels, imbalance
+    from gujax.data.load import load
 
 __all__ = ["Dataset", "GroupBy", "Split", "group_labels", "imbalance", "load"]

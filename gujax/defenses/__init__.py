@@ -8,24 +8,27 @@ A bottleneck is no defense without its adaptive attack beside it: one that match
 ``inversion.without(*model.stochastic)``, and one that averages over the noise, `noise_averaged`.
 """
 
-from gujax.defenses.bottleneck import (
-    VariationalBottleneck,
-    convolutional,
-    divergence_bits,
-    linear,
-    reparameterize,
-)
-from gujax.defenses.dropout import insert_dropout
-from gujax.defenses.federated import local_steps
-from gujax.defenses.perturbation import (
-    gaussian_noise,
-    laplacian_noise,
-    partial_perturbation,
-    perturb,
-    prune,
-)
-from gujax.defenses.precode import BottleneckModel, bottleneck_loss, insert_bottleneck
-from gujax.defenses.randomized import RandomizedModel, noise_averaged, randomized_loss
+from gujax._extras import extra
+
+with extra("models"):
+    from gujax.defenses.bottleneck import (
+        VariationalBottleneck,
+        convolutional,
+        divergence_bits,
+        linear,
+        reparameterize,
+    )
+    from gujax.defenses.dropout import insert_dropout
+    from gujax.defenses.federated import local_steps
+    from gujax.defenses.perturbation import (
+        gaussian_noise,
+        laplacian_noise,
+        partial_perturbation,
+        perturb,
+        prune,
+    )
+    from gujax.defenses.precode import BottleneckModel, bottleneck_loss, insert_bottleneck
+    from gujax.defenses.randomized import RandomizedModel, noise_averaged, randomized_loss
 
 __all__ = [
     "BottleneckModel",

@@ -4,23 +4,26 @@ A layer is a prefix of the parameter tree; `split_layers` of per-example gradien
 representation of each.
 """
 
-from gujax.leakage.layers import (
-    coordinates_from_gram,
-    layer_names,
-    layers_by_use,
-    principal_coordinates,
-    split_layers,
-)
-from gujax.leakage.sensitivity import Sensitivity, input_sensitivity
-from gujax.leakage.subspace import SubspaceDistance, subspace_distance
-from gujax.leakage.v_information import (
-    Family,
-    VInformation,
-    assign_folds,
-    linear,
-    mlp,
-    v_information,
-)
+from gujax._extras import extra
+
+with extra("attacks"):
+    from gujax.leakage.layers import (
+        coordinates_from_gram,
+        layer_names,
+        layers_by_use,
+        principal_coordinates,
+        split_layers,
+    )
+    from gujax.leakage.sensitivity import Sensitivity, input_sensitivity
+    from gujax.leakage.subspace import SubspaceDistance, subspace_distance
+    from gujax.leakage.v_information import (
+        Family,
+        VInformation,
+        assign_folds,
+        linear,
+        mlp,
+        v_information,
+    )
 
 __all__ = [
     "Family",

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy.linalg import subspace_angles
 
-from gujax.attacks.membership import Estimate
 from gujax.leakage.layers import as_matrix
+from gujax.statistics import Interval, percentile_interval
 from gujax.validation import check_count
 
 
@@ -36,7 +36,7 @@ class SubspaceDistance(NamedTuple):
     angles: Float[np.ndarray, "k"]
     projection: float
     grassmann: float
-    control: Estimate
+    control: Interval
 
 
 def subspace_distance(
@@ -91,14 +91,13 @@ def subspace_distance(
     results = []
     for i, k in enumerate(ks):
         control = np.array([_projection(shuffle[i]) for shuffle in shuffles])
-        low, high = np.quantile(control, [0.025, 0.975])
         results.append(
             SubspaceDistance(
                 k=k,
                 angles=angles[i],
                 projection=_projection(angles[i]),
                 grassmann=float(np.linalg.norm(angles[i])),
-                control=Estimate(float(control.mean()), float(low), float(high)),
+                control=percentile_interval(control),
             )
         )
     return tuple(results)

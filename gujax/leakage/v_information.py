@@ -26,10 +26,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
-from scipy import stats
 
-from gujax.attacks.membership import Estimate
 from gujax.leakage.layers import as_matrix
+from gujax.statistics import Interval, bootstrap_mean
 
 _HEDGE = 0.01
 _STRIDE = 5  # steps between two looks at the validation score
@@ -70,8 +69,8 @@ class VInformation(NamedTuple):
             ``information`` (Ethayarajh et al. 2022, arXiv 2110.08420).
     """
 
-    information: Estimate
-    control: Estimate
+    information: Interval
+    control: Interval
     entropy: float
     pointwise: Float[np.ndarray, "examples"]
 
@@ -202,22 +201,6 @@ def assign_folds(
         ValueError: the attribute is constant or not finite.
     """
     return _folds(checked_attribute(attribute), num_folds, np.random.default_rng(seed))
-
-
-def bootstrap_mean(values: Float[np.ndarray, "examples"], seed: int) -> Estimate:
-    """Mean over examples with its 95 % percentile bootstrap interval.
-
-    Args:
-        values: one per example, [examples].
-        seed: of the resampling.
-    """
-    if np.ptp(values) == 0:
-        return Estimate(*3 * (float(values[0]),))
-    resampled = stats.bootstrap(
-        (values,), np.mean, n_resamples=1000, batch=100, method="percentile", rng=seed
-    )
-    low, high = resampled.confidence_interval
-    return Estimate(float(values.mean()), float(low), float(high))
 
 
 def checked_attribute(attribute: np.ndarray | Array) -> np.ndarray:

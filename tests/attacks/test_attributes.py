@@ -21,17 +21,17 @@ def test_gaussian_channel_and_what_v_information_predicts():
     attacks = {a: infer_attribute(x, attribute) for a, x in rows.items()}
     for amplitude, attack in attacks.items():
         # The best guess is the sign; five standard errors of a share of 1500.
-        assert attack.accuracy.value == pytest.approx(norm.cdf(amplitude), abs=0.065)
+        assert attack.accuracy.mean == pytest.approx(norm.cdf(amplitude), abs=0.065)
         assert attack.auc == pytest.approx(norm.cdf(np.sqrt(2) * amplitude), abs=0.065)
-        assert attack.success.mean() == pytest.approx(attack.accuracy.value)
-        assert attack.accuracy.low <= attack.accuracy.value <= attack.accuracy.high
+        assert attack.success.mean() == pytest.approx(attack.accuracy.mean)
+        assert attack.accuracy.low <= attack.accuracy.mean <= attack.accuracy.high
     chance = attacks[0.0]
     assert chance.accuracy.low < chance.majority + 0.02
     assert chance.accuracy.high > 0.48
 
     leaked = v_information(rows, attribute)
-    accuracies = [attack.accuracy.value for attack in attacks.values()]
-    informations = [result.information.value for result in leaked.values()]
+    accuracies = [attack.accuracy.mean for attack in attacks.values()]
+    informations = [result.information.mean for result in leaked.values()]
     assert np.array_equal(np.argsort(accuracies), np.argsort(informations))
     # Example by example too: a right guess is one with positive pointwise V-information.
     guessed = attacks[1.2].success
@@ -46,7 +46,7 @@ def test_three_classes_and_another_attacker():
     attack = infer_attribute(layer, attribute, forest)
     assert list(attack.classes) == [3, 5, 9]
     # One class is seen, the other two are guessed: 1/3 + 2/3 · 1/2, and AUC (1 + 3/4 + 3/4) / 3.
-    assert attack.accuracy.value == pytest.approx(2 / 3, abs=0.1)
+    assert attack.accuracy.mean == pytest.approx(2 / 3, abs=0.1)
     assert attack.auc == pytest.approx(5 / 6, abs=0.06)
     assert attack.success[attribute == 5].all()
     assert attack.majority == pytest.approx(1 / 3)
@@ -57,8 +57,8 @@ def test_given_folds_are_those_that_are_attacked():
     # The attacker of each fold knows the other one only, where the sign means the opposite.
     attribute, folds = np.arange(200) % 2, np.repeat([0, 1], 100)
     rows = ((2 * attribute - 1) * np.where(folds, 1, -1))[:, None].astype(float)
-    assert infer_attribute(rows, attribute, folds=folds).accuracy.value == 0
-    assert infer_attribute(rows, attribute).accuracy.value > 0.3
+    assert infer_attribute(rows, attribute, folds=folds).accuracy.mean == 0
+    assert infer_attribute(rows, attribute).accuracy.mean > 0.3
 
 
 def test_bad_arguments():

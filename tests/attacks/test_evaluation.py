@@ -20,17 +20,17 @@ def test_gaussian_scores_of_known_separation(separation):
     result = evaluate_attack(scores, members)
     # 20,000 members and as many others: five standard errors of a share, or of a TPR whose
     # threshold is itself the 20th (200th) largest of the others' scores.
-    assert result.auc.value == pytest.approx(norm.cdf(separation / np.sqrt(2)), abs=0.015)
-    assert result.balanced_accuracy.value == pytest.approx(norm.cdf(separation / 2), abs=0.015)
+    assert result.auc.mean == pytest.approx(norm.cdf(separation / np.sqrt(2)), abs=0.015)
+    assert result.balanced_accuracy.mean == pytest.approx(norm.cdf(separation / 2), abs=0.015)
     for fpr, estimate in ((0.01, result.tpr_at_fpr_1pct), (0.001, result.tpr_at_fpr_01pct)):
         mu = norm.ppf(fpr) + separation
         slope = norm.pdf(mu) / norm.pdf(norm.ppf(fpr))
         error = np.hypot(np.sqrt(fpr / 20_000) * slope, np.sqrt(norm.cdf(mu) / 20_000))
-        assert abs(estimate.value - norm.cdf(mu)) < 5 * error + 1e-4
+        assert abs(estimate.mean - norm.cdf(mu)) < 5 * error + 1e-4
     if separation:
         assert result.threshold == pytest.approx(separation / 2, abs=0.25)
     for estimate in result[:4]:
-        assert estimate.low <= estimate.value <= estimate.high
+        assert estimate.low <= estimate.mean <= estimate.high
 
 
 @given(st.integers(0, 10_000), st.booleans())
@@ -43,12 +43,12 @@ def test_agrees_with_scikit_learn_with_and_without_ties(seed, ties):
     result = evaluate_attack(scores, members, num_resamples=0)
     truth, flat = members.ravel(), scores.ravel()
     fpr, tpr, _ = metrics.roc_curve(truth, flat, drop_intermediate=False)
-    assert result.auc.value == pytest.approx(metrics.roc_auc_score(truth, flat))
-    assert result.tpr_at_fpr_1pct.value == pytest.approx(tpr[fpr <= 0.01].max())
-    assert result.balanced_accuracy.value == pytest.approx(((1 + tpr - fpr) / 2).max())
+    assert result.auc.mean == pytest.approx(metrics.roc_auc_score(truth, flat))
+    assert result.tpr_at_fpr_1pct.mean == pytest.approx(tpr[fpr <= 0.01].max())
+    assert result.balanced_accuracy.mean == pytest.approx(((1 + tpr - fpr) / 2).max())
     guess = scores >= result.threshold
     assert metrics.balanced_accuracy_score(truth, guess.ravel()) == pytest.approx(
-        result.balanced_accuracy.value
+        result.balanced_accuracy.mean
     )
     np.testing.assert_allclose(result.success, (guess == members).mean(axis=0))
 
@@ -75,10 +75,10 @@ def test_intervals_know_that_scores_of_an_example_belong_together():
 def test_extremes():
     members = np.tile([True, False], (2, 50))
     perfect = evaluate_attack(members.astype(float), members, num_resamples=10)
-    assert [e.value for e in perfect[:4]] == [1, 1, 1, 1]
+    assert [e.mean for e in perfect[:4]] == [1, 1, 1, 1]
     assert (perfect.success == 1).all()
     constant = evaluate_attack(np.zeros(members.shape), members, num_resamples=10)
-    assert [e.value for e in constant[:4]] == [0.5, 0, 0, 0.5]
+    assert [e.mean for e in constant[:4]] == [0.5, 0, 0, 0.5]
 
 
 def test_include_leaves_examples_out():
@@ -86,7 +86,7 @@ def test_include_leaves_examples_out():
     include = np.arange(40) % 4 > 0
     some = evaluate_attack(scores, members, include=include, num_resamples=0)
     alone = evaluate_attack(scores[:, include], members[:, include], num_resamples=0)
-    assert some.auc.value == alone.auc.value
+    assert some.auc.mean == alone.auc.mean
     assert some.threshold == alone.threshold
     np.testing.assert_array_equal(np.isnan(some.success), ~include)
     np.testing.assert_array_equal(some.success[include], alone.success)
@@ -98,14 +98,14 @@ def test_include_per_target_and_unscored_examples():
     expected = metrics.roc_auc_score(members[include], scores[include])
     scores = np.where(include, scores, np.nan)
     result = evaluate_attack(scores, members, include=include)
-    assert result.auc.value == pytest.approx(expected)
+    assert result.auc.mean == pytest.approx(expected)
     assert np.isfinite(result.auc).all()
 
 
 def test_the_curve_is_the_roc_curve():
     scores, members = gaussian_scores(1.0, num_models=2, num_examples=100)
     result = evaluate_attack(scores, members, num_resamples=0)
-    assert np.trapezoid(result.tpr, result.fpr) == pytest.approx(result.auc.value)
+    assert np.trapezoid(result.tpr, result.fpr) == pytest.approx(result.auc.mean)
     assert np.isnan(result.auc.low)
 
 

@@ -56,15 +56,15 @@ def test_reaches_the_optimal_attack_with_many_shadows(shift):
     result = evaluate_attack(lira(phi, members), members, num_resamples=0)
     optimum = norm.cdf(shift / np.sqrt(2))
     # 64 × 400 scores: standard error 0.003. Means estimated from 32 shadows cost up to 0.01.
-    assert optimum - 0.02 < result.auc.value < optimum + 0.01
+    assert optimum - 0.02 < result.auc.mean < optimum + 0.01
     best_tpr = norm.cdf(norm.ppf(0.01) + shift)
-    assert best_tpr * 0.75 - 0.01 < result.tpr_at_fpr_1pct.value < best_tpr + 0.02
+    assert best_tpr * 0.75 - 0.01 < result.tpr_at_fpr_1pct.mean < best_tpr + 0.02
 
 
 def test_offline_finds_members_too():
     phi, members = gaussian_world(num_models=64)
     online, offline = (
-        evaluate_attack(lira(phi, members, mode=mode), members, num_resamples=0).auc.value
+        evaluate_attack(lira(phi, members, mode=mode), members, num_resamples=0).auc.mean
         for mode in ("online", "offline")
     )
     # With equal variances both orders are the same but for the noise of the estimated means.
@@ -76,7 +76,7 @@ def test_says_nothing_where_there_is_nothing_to_say():
     for mode in ("online", "offline"):
         for variance in ("global", "per_example"):
             scores = lira(phi, members, mode=mode, variance=variance)
-            auc = evaluate_attack(scores, members, num_resamples=0).auc.value
+            auc = evaluate_attack(scores, members, num_resamples=0).auc.mean
             # Standard error 0.005. A target that slips into its own shadows gives far more.
             assert abs(auc - 0.5) < 0.025, (mode, variance)
 

@@ -1,19 +1,14 @@
-"""A job of milliseconds, to test sweeps with; how it ends is an option.
-
-It loads the module of run directories without the package, which would import JAX.
-"""
+"""A job of milliseconds, to test sweeps with; how it ends is an option."""
 
 import dataclasses
-import importlib.util
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-_SOURCE = Path(__file__).parents[2] / "gujax" / "reporting" / "run_directory.py"
+from experiments.framework.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ def run(options):
     """Writes x² + seed into a run directory."""
     if options.loud:
         print("working")
-    directory = _run_directory_module().RunDirectory(
+    directory = RunDirectory(
         options.out, {"job": __name__, **dataclasses.asdict(options)}, options.overwrite
     )
     with directory:
@@ -64,12 +59,3 @@ def run(options):
         square = options.x**2 + options.seed
         directory.write_json("summary.json", {"headline": {"square": square}, "list": [1, 2]})
     return 3 if options.end == "policy" else 0
-
-
-def _run_directory_module():
-    name = "stub_run_directory"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, _SOURCE)
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]

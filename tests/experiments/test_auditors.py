@@ -12,8 +12,9 @@ import pytest
 from scipy import stats
 
 from experiments.framework.errors import UserError
+from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
-from experiments.jobs.auditors import job as auditors
+from experiments.jobs import auditors
 from experiments.jobs.auditors.bounds import (
     gaussian_epsilon,
     many_run_epsilon,
@@ -52,6 +53,7 @@ def test_the_run_is_complete_and_has_every_file(run):
         "config.json",
         "status.json",
         "summary.json",
+        "results.parquet",
         "claims.json",
         "report.html",
         "canaries.parquet",
@@ -64,8 +66,13 @@ def test_the_run_is_complete_and_has_every_file(run):
 
 
 def test_numbers_follow_from_the_tables(run):
-    (entry,) = json.loads((run[0] / "summary.json").read_text())["epsilons"]
-    epsilons = {name: value["per_seed"] for name, value in entry["epsilons"].items()}
+    results = Results.read(run[0] / "results.parquet").where(target=1.0)
+    epsilons = {
+        auditor: said.get("epsilon").values for (auditor,), said in results.groups("auditor")
+    }
+    summary = json.loads((run[0] / "summary.json").read_text())["1.0"]
+    assert summary["one_run"]["epsilon"]["per_seed"] == epsilons["one_run"].tolist()
+    rate, steps = results.get("sampling_rate").mean, results.get("steps").mean
     canaries = pl.read_parquet(run[0] / "canaries.parquet")
     uniqueness = pl.read_parquet(run[0] / "uniqueness.parquet")
     for seed in range(SEEDS):
@@ -78,18 +85,21 @@ def test_numbers_follow_from_the_tables(run):
         ]
         assert epsilons["one_run"][seed] == pytest.approx(np.mean(found))
         of_seed = uniqueness.filter(pl.col("seed") == seed)
-        mu = entry["sampling_rate"] * np.sqrt(entry["steps"] * of_seed["excess"].max())
+        mu = rate * np.sqrt(steps * of_seed["excess"].max())
         assert epsilons["gnq"][seed] == pytest.approx(gaussian_epsilon(mu, DELTA), rel=1e-5)
         # What is hidden, by others or by sampling, is not disclosed.
         assert epsilons["gnq_median"][seed] <= epsilons["gnq"][seed]
-        assert epsilons["gnq"][seed] <= entry["central_limit_worst_case"] * (1 + 1e-5)
+        assert epsilons["gnq"][seed] <= epsilons["formula"][0] * (1 + 1e-5)
         assert epsilons["accountant"][seed] <= 1
+        for auditor in set(epsilons) - {"accountant", "formula"}:
+            gap = results.get("below_accountant", auditor=auditor).values[seed]
+            assert gap == epsilons["accountant"][seed] - epsilons[auditor][seed]
 
 
 def test_a_step_is_worth_at_most_the_noise(run):
-    (entry,) = json.loads((run[0] / "summary.json").read_text())["epsilons"]
+    results = Results.read(run[0] / "results.parquet").where(target=1.0)
     uniqueness = pl.read_parquet(run[0] / "uniqueness.parquet")
-    most = np.expm1(entry["noise_multiplier"] ** -2.0)
+    most = np.expm1(results.get("noise_multiplier").mean ** -2.0)
     assert 0 < uniqueness["excess"].max() <= most * (1 + 1e-5)
     # The last model holds every canary, the first about half of them.
     held = uniqueness.filter(pl.col("canary") & (pl.col("mu") > 0))

@@ -1,32 +1,45 @@
 import json
 
+import polars as pl
 import pytest
 
-from experiments.framework.claim import Claim, write_claims
+from experiments.framework.claims import test as tested_claim
+from experiments.framework.claims import write_claims
 from experiments.framework.command_line import USER_ERROR, main
+from experiments.framework.job import RESULTS_FILE
+from experiments.framework.results import Results
 from experiments.framework.run_directory import RunDirectory, is_complete
-from experiments.jobs.claims.collect import collect
+from experiments.jobs.claims.collect import collect, runs_in
+from gujax.statistics import Interval
+
+EFFECT = Interval(0.5, 0.25, 0.75)
+
+
+def claim(key, measured):
+    return tested_claim(key, f"success | {key}", "paper", measured, [EFFECT, Interval(2, 1, 3)])
 
 
 def fail(path):
-    with RunDirectory(path, {"job": "x"}) as run:
-        write_claims(run, [Claim("rises", "s", "paper", "of a failed run", "reproduced")])
+    with RunDirectory(path, {"job": "onion"}) as run:
+        write_claims(run, [claim("rises", "of a failed run")])
         raise RuntimeError
 
 
-def finish(path, job, measured, time, dataset="digits", key="rises"):
-    with RunDirectory(path, {"job": job, "dataset": dataset}) as run:
-        write_claims(run, [Claim(key, f"success | {key}", "paper", measured, "reproduced")])
+def finish(path, measured, time, dataset="digits", key="rises", **options):
+    config = {"job": "onion", "dataset": dataset, **options}
+    with RunDirectory(path, config) as run:
+        write_claims(run, [claim(key, measured)])
         config = json.loads(run.file("config.json").read_text())
         config["environment"]["time"] = time
         run.write_json("config.json", config)
+        run.file("tables.md").write_text(f"**Table of {measured}**\n")
 
 
 @pytest.fixture
 def runs(tmp_path):
-    finish(tmp_path / "runs" / "old", "study", "old", "2026-01-01T00:00:00+0000")
-    finish(tmp_path / "runs" / "sweep" / "new", "study", "new", "2026-01-02T00:00:00+0000")
-    finish(tmp_path / "runs" / "other", "study", "else", "2026-01-01T00:00:00+0000", "cifar10")
+    finish(tmp_path / "runs" / "old", "old", "2026-01-01T00:00:00+0000")
+    finish(tmp_path / "runs" / "sweep" / "new", "new", "2026-01-02T00:00:00+0000", rounds=2)
+    finish(tmp_path / "runs" / "other", "else", "2026-01-01T00:00:00+0000", "cifar10")
     with pytest.raises(RuntimeError):
         fail(tmp_path / "runs" / "x")
     return tmp_path / "runs"
@@ -41,21 +54,53 @@ def test_the_latest_run_of_each_setting_counts(runs, tmp_path, capsys):
     text = document.read_text()
     assert text.startswith("before\n<!-- claims -->\n")
     assert text.endswith("\n<!-- /claims -->\nafter\n")
-    assert text.count("success \\| rises") == 2
-    assert "new" in text
-    assert "else" in text
-    assert "study; cifar10" in text
-    for gone in ("stale", "| old |", "of a failed run"):
+    assert text.count("success | rises") == 2
+    for shown in ("new", "else", "(onion; cifar10)", "effect 0.5 [0.25, 0.75], lowest of 2"):
+        assert shown in text
+    for gone in ("stale", "Measured: old", "of a failed run"):
         assert gone not in text
     assert "not tested at this scale" in text  # what needs a language model
-    shown = json.loads((out / "summary.json").read_text())
-    assert {entry["claim"]["measured"] for entry in shown} == {"new", "else"}
+    shown = pl.read_parquet(out / "claims.parquet")
+    assert {"new", "else"} < set(shown["measured"])
+    assert "old" not in set(shown["measured"])
+    counted = Results.read(out / RESULTS_FILE)
+    assert counted.get("claims", verdict="reproduced").mean == 2
     assert "report:" in capsys.readouterr().out
 
 
+def test_documents_hold_the_tables_of_the_runs_that_count(runs, tmp_path, capsys):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "mine.md").write_text("written by hand\n")
+    command = ["claims", "--runs", str(runs), "--docs", str(docs), "--out"]
+    assert main([*command, str(tmp_path / "first")]) == 0
+    names = ["claims.md", "mine.md", "onion-cifar10.md", "onion-digits.md"]
+    assert sorted(page.name for page in docs.iterdir()) == names
+    page = (docs / "onion-digits.md").read_text()
+    assert "**Table of new**" in page
+    assert "`python -m experiments onion --rounds 2`" in page
+    assert "[onion; digits](onion-digits.md)" in (docs / "claims.md").read_text()
+    for file in (runs / "other").iterdir():
+        file.unlink()
+    assert main([*command, str(tmp_path / "second")]) == 0
+    assert sorted(page.name for page in docs.iterdir()) == [n for n in names if "cifar" not in n]
+
+
 def test_a_later_run_of_other_claims_takes_nothing_away(runs):
-    finish(runs / "later", "study", "few", "2026-01-03T00:00:00+0000", key="falls")
-    assert {tested.claim.measured for tested in collect([runs])} == {"new", "few", "else"}
+    finish(runs / "later", "few", "2026-01-03T00:00:00+0000", key="falls")
+    found, left_out = runs_in([runs])
+    assert {tested.claim.measured for tested in collect(found)} == {"new", "few", "else"}
+    assert left_out == []
+
+
+def test_runs_of_earlier_versions_are_left_out_and_named(runs, tmp_path, capsys):
+    with RunDirectory(runs / "ancient", {"job": "onion"}) as run:
+        old = {"key": "rises", "statement": "s", "source": "p", "measured": "ancient"}
+        run.write_json("claims.json", [{**old, "verdict": "not reproduced"}])
+    assert main(["claims", "--runs", str(runs), "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "ancient: the verdict &#39;not reproduced&#39; is of an earlier version" in page
+    assert "ancient" not in set(pl.read_parquet(tmp_path / "out" / "claims.parquet")["measured"])
 
 
 @pytest.mark.parametrize(

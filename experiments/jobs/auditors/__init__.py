@@ -1,5 +1,12 @@
 """GNQ, one-run audit, LiRA and accountant on the same DP-SGD runs."""
 
-from experiments.jobs.auditors.job import Options, run
+from experiments.framework.job import Job
+from experiments.jobs.auditors.analysis import analyze
+from experiments.jobs.auditors.claims import claims
+from experiments.jobs.auditors.measure import frames, measure, prepare
+from experiments.jobs.auditors.options import Options
+from experiments.jobs.auditors.report import report
 
 __all__ = ["Options", "run"]
+
+run = Job("auditors", prepare, measure, frames, analyze, report, claims).run

@@ -1,36 +1,36 @@
 """What the run says about how auditors compare."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from experiments.framework.claim import Claim, verdict
-from experiments.framework.seeds import interval, number
+from experiments.framework.claims import Claim, test
+from experiments.framework.results import Measured, Results
+from experiments.jobs.auditors.measure import Plan
+from experiments.report.formats import number
 
 _STEINKE = "arXiv 2305.08846 (Steinke, Nasr, Jagielski 2023)"
 
 
-def claims(entries: Sequence[Mapping[str, Any]]) -> list[Claim]:
-    """The claims with their verdicts, see `experiments.framework.claim`.
+def claims(plan: Plan, results: Results) -> list[Claim]:
+    """The claims with their verdicts; every effect must be positive at every ε."""
+    targets = list(plan.recipes)
 
-    Args:
-        entries: What `analysis.summarize` returned.
-    """
+    def over_targets(measure: str, auditor: str) -> list[Measured]:
+        return [results.get(measure, target=target, auditor=auditor) for target in targets]
 
-    def tested(key: str, statement: str, source: str, effects: Mapping[str, Any]) -> Claim:
-        """Every effect of every ε must be positive; `effects` maps what it is to its numbers."""
+    def between(larger: str, smaller: str) -> list[Measured]:
+        pairs = zip(over_targets("epsilon", larger), over_targets("epsilon", smaller))
+        return [one - other for one, other in pairs]
+
+    def tested(
+        key: str, statement: str, source: str, effects: Mapping[str, Sequence[Measured]]
+    ) -> Claim:
+        """A claim about `effects`: what they are, to one per ε."""
         measured = "; ".join(
             f"{what}: "
-            + ", ".join(
-                f"{number(effect, 2)} (ε={entry['target']:g})"
-                for entry, effect in zip(entries, column)
-            )
-            for what, column in effects.items()
+            + ", ".join(f"{number(2)(e)} (ε={target:g})" for target, e in zip(targets, of_targets))
+            for what, of_targets in effects.items()
         )
-        every = [interval(effect) for column in effects.values() for effect in column]
-        return Claim(key, statement, source, measured, verdict(every))
-
-    def gaps(name: str) -> list[Mapping[str, Any]]:
-        return [entry["gaps"][name] for entry in entries]
+        return test(key, statement, source, measured, [e for row in effects.values() for e in row])
 
     return [
         tested(
@@ -38,8 +38,8 @@ def claims(entries: Sequence[Mapping[str, Any]]) -> list[Claim]:
             "Empirical lower bounds of ε stay below the accountant's.",
             "definition of differential privacy",
             {
-                "accountant − one-run": gaps("one_run"),
-                "accountant − LiRA": gaps("lira"),
+                "accountant − one-run": over_targets("below_accountant", "one_run"),
+                "accountant − LiRA": over_targets("below_accountant", "lira"),
             },
         ),
         tested(
@@ -48,20 +48,20 @@ def claims(entries: Sequence[Mapping[str, Any]]) -> list[Claim]:
             "accountant's ε.",
             "this project: GNQ with DP-SGD's own noise as ridge",
             {
-                "accountant − GNQ": gaps("gnq"),
-                "GNQ − LiRA": [entry["gnq_over_lira"] for entry in entries],
+                "accountant − GNQ": over_targets("below_accountant", "gnq"),
+                "GNQ − LiRA": between("gnq", "lira"),
             },
         ),
         tested(
             "one_run_audit_says_something",
             "One training run is enough for a lower bound of ε above 0.",
             _STEINKE,
-            {"one-run": [entry["epsilons"]["one_run"] for entry in entries]},
+            {"one-run": over_targets("epsilon", "one_run")},
         ),
         tested(
             "many_runs_are_tighter_than_one",
             "LiRA over many models gives a tighter lower bound than one run.",
             _STEINKE,
-            {"LiRA − one-run": [entry["lira_over_one_run"] for entry in entries]},
+            {"LiRA − one-run": between("lira", "one_run")},
         ),
     ]

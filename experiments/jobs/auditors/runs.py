@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 import gujax
 from experiments.jobs.auditors.canaries import coin_flips, with_canaries
+from experiments.jobs.auditors.options import Options
 from experiments.membership.defenses import Privacy, account
 from experiments.membership.recorder import Statistic, record
 from experiments.tasks.recipe import Recipe, descent_of
@@ -27,19 +27,12 @@ MakeOptimizer = Callable[[PRNGKeyArray], optax.GradientTransformation]
 PRIOR = 0.5  # inclusion probability of the bound: who is in a batch is not known
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What all runs share.
+class Seconds(NamedTuple):
+    """Time of training all models, of the two audited ones, and of querying and scoring."""
 
-    Attributes:
-        models: models per seed and ε.
-        canaries: examples that are in a training set by a coin flip.
-        delta: δ.
-    """
-
-    models: int
-    canaries: int
-    delta: float
+    train: float
+    audit: float
+    attack: float
 
 
 class AuditedRun(NamedTuple):
@@ -56,8 +49,7 @@ class AuditedRun(NamedTuple):
         canaries: positions of the canaries, [m].
         test_accuracy: mean over models.
         overflow: examples cut from batches, over all models.
-        seconds: of training all models ("train"), of training the two audited ones with their
-            audit ("audit"), and of querying and scoring ("attack").
+        seconds: what it took.
     """
 
     included: Bool[np.ndarray, "models canaries"]
@@ -68,7 +60,7 @@ class AuditedRun(NamedTuple):
     canaries: np.ndarray
     test_accuracy: float
     overflow: int
-    seconds: dict[str, float]
+    seconds: Seconds
 
 
 class Trainers(NamedTuple):
@@ -85,29 +77,24 @@ class Trainers(NamedTuple):
     audited: MakeOptimizer
 
 
-def trainers(recipe: Recipe, epsilon: float, settings: Settings, num_examples: int) -> Trainers:
+def trainers(recipe: Recipe, epsilon: float, options: Options, num_examples: int) -> Trainers:
     """Calibrates the noise and makes the optimizers.
 
     The sampling rate is that of a model which holds every canary: `run_seed` trains one such model
     beside the others, whose numbers of members vary with the coins.
     """
-    plan = _plan(recipe, settings.models + 1, num_examples)
+    plan = _plan(recipe, options.shadow_models + 1, num_examples)
     audited_plan = _plan(recipe, 2, num_examples)
     num_steps = plan.steps_per_epoch * recipe.epochs
-    privacy = account(epsilon, settings.delta, plan, num_steps, recipe)
+    privacy = account(epsilon, options.delta, plan, num_steps, recipe)
     statistics = _statistics(privacy)
     follow = descent_of(recipe, num_steps)
 
     def private(
         key: PRNGKeyArray, plan: training.BatchPlan
     ) -> optax.GradientTransformationExtraArgs:
-        return transforms.dp_sgd(
-            privacy.l2_norm_clip,
-            privacy.noise_multiplier,
-            plan.batch_size,
-            key,
-            batch_size=plan.physical_size,
-        )
+        clip, noise = privacy.l2_norm_clip, privacy.noise_multiplier
+        return transforms.dp_sgd(clip, noise, plan.batch_size, key, batch_size=plan.physical_size)
 
     def plain(key: PRNGKeyArray) -> optax.GradientTransformation:
         return optax.chain(private(key, plan), follow)
@@ -120,7 +107,7 @@ def trainers(recipe: Recipe, epsilon: float, settings: Settings, num_examples: i
 
 
 def run_seed(
-    task: Task, recipe: Recipe, trained_by: Trainers, settings: Settings, seed: int
+    task: Task, recipe: Recipe, trained_by: Trainers, options: Options, seed: int
 ) -> AuditedRun:
     """Trains M models under DP-SGD, audits two runs as they train, and scores the canaries.
 
@@ -128,33 +115,40 @@ def run_seed(
         task: Data and model.
         recipe: How to train.
         trained_by: What `trainers` returned for this recipe.
-        settings: What all runs share.
+        options: Models per seed, canaries and δ.
         seed: Canaries, coins, initial parameters, batches and noise follow from it; canaries and
             coins are the same for every ε.
     """
     rng = np.random.default_rng(seed)
-    task, canaries = with_canaries(task, settings.canaries, rng)
+    task, canaries = with_canaries(task, options.canaries, rng)
     split = task.dataset.train
-    members = coin_flips(settings.models, len(split), canaries, rng)
+    members = coin_flips(options.shadow_models, len(split), canaries, rng)
     # The last model holds every canary. It fixes the sampling rate, and is not attacked.
     members = np.concatenate([members, np.ones((1, len(split)), bool)])
-    keys = jax.random.split(jax.random.key(seed), settings.models + 1)
+    keys = jax.random.split(jax.random.key(seed), options.shadow_models + 1)
     start = initial_params(task, keys)
 
-    began = time.perf_counter()
-    trained = _train(task, recipe, trained_by.plain, members, keys, start)
-    seconds = {"train": time.perf_counter() - began}
-    pair = np.array([0, settings.models])
-    began = time.perf_counter()
-    measured = _train(
-        task,
-        recipe,
-        trained_by.audited,
-        members[pair],
-        keys[pair],
-        jax.tree.map(lambda leaf: leaf[pair], start),
-    )
-    seconds["audit"] = time.perf_counter() - began
+    def train(make_optimizer: MakeOptimizer, models: np.ndarray) -> training.TrainResult:
+        began = time.perf_counter()
+        trained = training.train_many(
+            task.loss_fn,
+            jax.tree.map(lambda leaf: leaf[models], start),
+            split,
+            make_optimizer,
+            member_masks=members[models],
+            keys=keys[models],
+            batch_size=recipe.batch_size,
+            epochs=recipe.epochs,
+            sampling="poisson",
+            progress=False,
+        )
+        jax.block_until_ready(trained.params)
+        seconds.append(time.perf_counter() - began)
+        return trained
+
+    seconds: list[float] = []
+    trained = train(trained_by.plain, np.arange(len(members)))
+    measured = train(trained_by.audited, np.array([0, len(members) - 1]))
     recorded = measured.opt_state[0]
 
     began = time.perf_counter()
@@ -165,7 +159,7 @@ def run_seed(
     )
     included = members[:-1, canaries]
     lira = membership.lira(after, included)
-    seconds["attack"] = time.perf_counter() - began
+    seconds.append(time.perf_counter() - began)
     test = task.dataset.test
     answers = logits_of_many(task, trained.params, test).argmax(-1)[:-1]
     return AuditedRun(
@@ -177,7 +171,7 @@ def run_seed(
         canaries=canaries,
         test_accuracy=float((answers == test.y).mean()),
         overflow=int(trained.steps.overflow.sum()),
-        seconds=seconds,
+        seconds=Seconds(*seconds),
     )
 
 
@@ -205,27 +199,3 @@ def _statistics(privacy: Privacy) -> dict[str, Statistic]:
         "mu_squared": mu_squared,
         "excess": lambda grads, mask: jnp.expm1(mu_squared(grads, mask)),
     }
-
-
-def _train(
-    task: Task,
-    recipe: Recipe,
-    make_optimizer: MakeOptimizer,
-    members: Bool[np.ndarray, "models examples"],
-    keys: PRNGKeyArray,
-    start: PyTree,
-) -> training.TrainResult:
-    trained = training.train_many(
-        task.loss_fn,
-        start,
-        task.dataset.train,
-        make_optimizer,
-        member_masks=members,
-        keys=keys,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        sampling="poisson",
-        progress=False,
-    )
-    jax.block_until_ready(trained.params)
-    return trained

@@ -1,38 +1,48 @@
-"""The table of claims, as a table and as a block of a Markdown document."""
+"""Claims and the tables of runs as Markdown."""
 
+import json
+import shlex
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
-from experiments.framework.claim import Claim
+from experiments.framework.claims import Claim
 from experiments.framework.errors import UserError
-from experiments.jobs.claims.collect import Tested
-from experiments.report.tables import Table, to_markdown
+from experiments.framework.schema import command_of
+from experiments.jobs.claims.collect import Run, Tested
+from experiments.report.formats import significant
+from experiments.report.page import TABLES_FILE
 
 BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
+_MARK = "<!-- written by the job `claims`; changes are lost -->"
 
 
-def table(tested: Sequence[Tested], untested: Sequence[Claim]) -> Table:
-    """One row per claim and run that tested it, in the order of their sources."""
-    rows = [
-        (entry.claim.source, entry.claim.statement, entry.setting, entry.claim) for entry in tested
-    ] + [(claim.source, claim.statement, "–", claim) for claim in untested]
-    return Table(
-        "Claims of the papers, and what the latest runs say",
-        ("claim", "source", "run", "measured", "verdict"),
-        [
-            [statement, source, setting, claim.measured, claim.verdict]
-            for source, statement, setting, claim in sorted(rows, key=lambda row: row[:3])
-        ],
-        "Intervals are 95 % t-intervals over seeds. Reproduced: every interval of the claim's "
-        "effects lies on its side of zero; partly: some do and none lies on the other side.",
-    )
+def listed(tested: Sequence[Tested]) -> str:
+    """One line per claim and run that tested it: verdict, statement, number; details folded."""
+    return "\n".join(map(_item, tested)) + "\n"
 
 
-def counts(table: Table) -> Table:
-    """How often each verdict was given."""
-    verdicts = [row[-1] for row in table.rows]
-    rows = [[verdict, str(verdicts.count(verdict))] for verdict in dict.fromkeys(verdicts)]
-    return Table("Verdicts", ("verdict", "claims"), sorted(rows, key=lambda row: -int(row[1])))
+def _item(one: Tested) -> str:
+    claim = one.claim
+    setting = "" if one.setting == "–" else f" ({one.setting})"
+    line = f"<b>{claim.verdict}</b>: {escape(claim.statement)}{escape(setting)}{_number(claim)}"
+    details = [f"Measured: {claim.measured}", f"Claimed by: {claim.source}"]
+    if one.time:
+        details.append(f"Run: {one.run}, {one.time}")
+    body = "<br>\n".join(map(escape, details)).replace(escape("<br>"), "<br>")
+    return f"<details><summary>{line}</summary>\n\n{body}\n\n</details>"
+
+
+def _number(claim: Claim) -> str:
+    """The effect that decides, the lowest, with its interval."""
+    if not claim.effects:
+        return ""
+    mean, low, high = min(claim.effects, key=lambda effect: effect.low)
+    if low != low:
+        return ""
+    of_how_many = f", lowest of {len(claim.effects)}" if len(claim.effects) > 1 else ""
+    shown = [significant(value, 2) for value in (mean, low, high)]
+    return f": effect {shown[0]} [{shown[1]}, {shown[2]}]{of_how_many}"
 
 
 def check_markers(file: Path) -> None:
@@ -49,8 +59,53 @@ def check_markers(file: Path) -> None:
         raise UserError(f"--update {file} has no lines '{BEGIN}' and '{END}' to write between")
 
 
-def update(file: Path, content: Table) -> None:
-    """Replaces what stands between the markers by the table."""
+def update(file: Path, content: str) -> None:
+    """Replaces what stands between the markers."""
     before, rest = file.read_text().split(BEGIN, 1)
     after = rest.split(END, 1)[1]
-    file.write_text(f"{before}{BEGIN}\n\n{to_markdown(content)}\n\n{END}{after}")
+    file.write_text(f"{before}{BEGIN}\n\n{content}\n{END}{after}")
+
+
+def write_pages(folder: Path, tested: Sequence[Tested], runs: Sequence[Run]) -> None:
+    """Writes claims.md, and a page with the tables of the latest run of every setting.
+
+    Args:
+        folder: Where; pages of an earlier call that nothing replaces are removed.
+        tested: Every claim.
+        runs: Completed runs, oldest first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for page in folder.glob("*.md"):
+        if page.read_text().startswith(_MARK):
+            page.unlink()
+    latest = {run.setting: run for run in runs if (run.path / TABLES_FILE).exists()}
+    names = {setting: f"{_slug(setting)}.md" for setting in latest}
+    for setting, run in latest.items():
+        (folder / names[setting]).write_text(_page(run))
+    links = [f"- [{setting}]({name})" for setting, name in sorted(names.items())]
+    text = (
+        f"{_MARK}\n\n# Claims of the papers, and what the latest runs say\n\n"
+        "An effect is positive where its claim holds. Reproduced: the 95 % interval of every "
+        "effect lies above zero; partly: some do; not told apart: all include zero; contradicted: "
+        f"one lies below.\n\n{listed(tested)}\n## Runs, with all their tables\n\n"
+        + "\n".join(links)
+        + "\n"
+    )
+    (folder / "claims.md").write_text(text)
+
+
+def _page(run: Run) -> str:
+    status = json.loads((run.path / "status.json").read_text())
+    environment = run.config["environment"]
+    versions = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
+    tables = (run.path / TABLES_FILE).read_text()
+    return (
+        f"{_MARK}\n\n# {run.setting}\n\n`{shlex.join(command_of(run.config))}`\n\n"
+        f"{environment['time']}, {status['seconds']:.0f} s on {environment['cpus']} cores; "
+        f"Python {environment['python']}, {versions}.\n\n{tables}"
+    )
+
+
+def _slug(setting: str) -> str:
+    words = "".join(c if c.isalnum() or c == "_" else " " for c in setting).split()
+    return "-".join(words)

@@ -1,6 +1,6 @@
 """Claims of the papers that no job can test at the scale of one machine, and why."""
 
-from experiments.framework.claim import Claim
+from experiments.framework.claims import Claim
 
 _GNQ = "GNQ v2 (arXiv 2510.10902)"
 
@@ -10,6 +10,7 @@ OUT_OF_REACH = (
         "GNQ separates true from made-up assertions better than the gradient norm",
         _GNQ,
         "needs a published language model, whose weights are not at hand",
+        (),
         "not tested at this scale",
     ),
     Claim(
@@ -17,6 +18,7 @@ OUT_OF_REACH = (
         "GNQ accumulated over checkpoints predicts targeted extraction from a language model",
         _GNQ,
         "needs a pretrained language model and its checkpoints",
+        (),
         "not tested at this scale",
     ),
     Claim(
@@ -24,6 +26,7 @@ OUT_OF_REACH = (
         "GNQ agrees with counterfactual memorization",
         _GNQ,
         "needs many language models trained without each text",
+        (),
         "not tested at this scale",
     ),
     Claim(
@@ -31,6 +34,7 @@ OUT_OF_REACH = (
         "GNQ in the run costs 1.12 times a plain step on GPT-2 with 124 million parameters",
         _GNQ,
         "needs an accelerator; `benchmark` times smaller models",
+        (),
         "not tested at this scale",
     ),
     Claim(
@@ -38,6 +42,7 @@ OUT_OF_REACH = (
         "GNQ predicts membership inference on BERT and IMDB",
         "GNQ v1 (arXiv 2510.10902)",
         "needs a pretrained BERT",
+        (),
         "not tested at this scale",
     ),
     Claim(
@@ -45,6 +50,7 @@ OUT_OF_REACH = (
         "The findings on leakage by layer hold on six data sets with AlexNet and VGG",
         "Mo et al. (arXiv 2105.13929)",
         "tested on the data sets named in the rows of `leakage` only",
+        (),
         "not tested at this scale",
     ),
 )

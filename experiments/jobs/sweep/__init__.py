@@ -1,5 +1,6 @@
 """Run a job over a grid, a list or random draws of its options."""
 
-from experiments.jobs.sweep.job import Options, run
+from experiments.jobs.sweep.measure import run
+from experiments.jobs.sweep.options import Options
 
 __all__ = ["Options", "run"]

@@ -108,6 +108,12 @@ class SweepDirectory:
             ),
         )
 
+    def file(self, name: str) -> Path:
+        """Path at which to write the sweep's file `name`; its folder is made."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
     def write(self, name: str, content: str | bytes) -> None:
         """Writes a file that is there as a whole or not at all."""
         path = self.path / name

@@ -1,7 +1,6 @@
 """The page of a sweep: its table, figures that facet by options, and what failed."""
 
 import itertools
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,12 @@ import numpy as np
 import polars as pl
 
 from experiments.framework.trial import Outcome, Trial, show
-from experiments.jobs.sweep.directory import SweepDirectory
 from experiments.jobs.sweep.gather import measures, values_of
-from experiments.report import figures, html, style
+from experiments.report import figures
 from experiments.report.formats import significant
+from experiments.report.page import Picture, Report
 from experiments.report.tables import Table
 from gujax.statistics import Interval, mean_interval
-
-PAGE = "report.html"
 
 _MOST_COLUMNS = 16
 _MOST_ROWS = 6  # of panels in a figure
@@ -27,19 +24,17 @@ _SEED = "seed"
 Setting = tuple[Any, ...]
 
 
-def write(
-    directory: SweepDirectory,
+def report(
     trials: Sequence[Trial],
     table: pl.DataFrame,
     failed: Sequence[Outcome],
     facets: Sequence[str],
     patterns: Sequence[str],
-) -> list[Table]:
-    """Writes `report.html` and figures; returns the tables for the terminal.
+) -> Report:
+    """Results, figures that facet by options, and what failed.
 
     Args:
-        directory: The sweep's.
-        trials: All of its trials.
+        trials: All trials of the sweep.
         table: Made by `gather`, one row per trial.
         failed: The failures.
         facets: Options to facet by; if empty, every option with few values.
@@ -48,34 +43,16 @@ def write(
     names = varied(trials)
     shown = measures(table, patterns)[:_MOST_COLUMNS]
     groups = _groups(trials, table, tuple(name for name in names if name != _SEED), shown)
-    tables = [_results(groups, shown, len(trials) - len(failed))]
+    tables = {"results": _results(groups, shown, len(trials) - len(failed))}
     if failed:
-        tables.append(_failures(failed, names))
-    pictures = [
-        html.figure(path, f"{x} in panels by {facet}", caption)
-        for path, x, facet, caption in _draw(directory, groups, shown[:_MOST_ROWS], facets)
-    ]
-    job = trials[0].job
-    page = html.page(
-        f"Sweep of {job}",
-        f"{len(trials)} trials, {len(failed)} failed; options that vary: "
-        f"{', '.join(names) or 'none'}.",
-        [
-            html.section("Results", html.table(tables[0])),
-            html.section("By option", *pictures) if pictures else "",
-            html.section("Failures", html.table(tables[1])) if failed else "",
-            html.section(
-                "Threat model",
-                html.paragraph(
-                    f"That of job {job}, with each trial's options: the report in every trial's "
-                    "directory states it."
-                ),
-            ),
-            html.section("Files", html.bullets(_FILES)),
-        ],
+        tables["failures"] = _failures(failed, names)
+    return Report(
+        Path(__file__).with_name("report.html.jinja"),
+        tables,
+        _figures(groups, shown[:_MOST_ROWS], facets),
+        terminal=("results", "failures"),
+        words={"job": trials[0].job, "trials": trials, "failed": failed, "names": names},
     )
-    directory.write(PAGE, page)
-    return tables
 
 
 def varied(trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -165,25 +142,21 @@ def _failures(failed: Sequence[Outcome], names: tuple[str, ...]) -> Table:
     )
 
 
-def _draw(
-    directory: SweepDirectory, groups: _Groups, shown: Sequence[str], facets: Sequence[str]
-) -> list[tuple[Path, str, str, str]]:
-    """Draws the figures; returns (file, horizontal option, facet, caption) of each."""
+def _figures(groups: _Groups, shown: Sequence[str], facets: Sequence[str]) -> dict[str, Picture]:
+    """The figures, by what lies below them and what they facet by."""
     if not groups.names or not shown:
-        return []
+        return {}
     few = [name for name in groups.names if len(groups.values(name)) <= _FEW_VALUES]
     many = [name for name in groups.names if name not in few]
-    shutil.rmtree(directory.path / "figures", ignore_errors=True)  # of other facets
-    drawn = []
+    drawn = {}
     for facet in facets or few or [groups.names[0]]:
         others = [name for name in groups.names if name != facet]
         # The longest of a grid's axes lies best; each option of a random search gets a figure.
         longest = max(others, key=lambda name: len(groups.values(name)), default=facet)
         for x in [name for name in many if name != facet] or [longest]:
             figure = _figure(groups, shown, x, facet, joined=x not in many)
-            path = style.save(figure, directory.path / "figures" / f"{x}_by_{facet}")
-            caption = f"Over {x}" if x == facet else f"Over {x}, one column for each {facet}"
-            drawn.append((path, x, facet, f"{caption}. Bars are 95 % t-intervals over seeds."))
+            alt = f"Over {x}" if x == facet else f"Over {x}, one column for each {facet}"
+            drawn[f"{x}_by_{facet}"] = Picture(figure, alt)
     return drawn
 
 
@@ -227,14 +200,3 @@ def _figure(groups: _Groups, shown: Sequence[str], x: str, facet: str, joined: b
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-_FILES = [
-    "trials.parquet: one row per trial: its id, every option, status, reason of a failure, every "
-    "number of its summary.json, seconds.",
-    "failures.json: command, reason and traceback of every trial that failed.",
-    "trials/: the run directory of every trial, named by its id, with its own report.",
-    "logs/: what every trial printed.",
-    "sweep.json: what the sweep consists of.",
-    "figures/: every figure as PNG and SVG.",
-]

@@ -4,14 +4,20 @@ Every score is an array [M, N] for M models and N examples, higher meaning "memb
 models, each model takes its turn as the target and the other M − 1 are its shadows.
 """
 
-from gujax.attacks.membership.evaluation import AttackResult, Estimate, evaluate_attack
-from gujax.attacks.membership.lira import lira
-from gujax.attacks.membership.rmia import rmia
-from gujax.attacks.membership.signals import (
-    log_confidence,
-    loss_threshold,
-    scaled_confidence,
-)
+from gujax._extras import extra
+from gujax.statistics import Interval
+
+with extra("attacks"):
+    from gujax.attacks.membership.evaluation import AttackResult, evaluate_attack
+    from gujax.attacks.membership.lira import lira
+    from gujax.attacks.membership.rmia import rmia
+    from gujax.attacks.membership.signals import (
+        log_confidence,
+        loss_threshold,
+        scaled_confidence,
+    )
+
+Estimate = Interval  # deprecated name
 
 __all__ = [
     "AttackResult",

@@ -6,13 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from sklearn.metrics import roc_curve
 
-
-class Estimate(NamedTuple):
-    """A value and its bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
+from gujax.statistics import Interval, bootstrap
 
 
 class AttackResult(NamedTuple):
@@ -32,10 +26,10 @@ class AttackResult(NamedTuple):
         tpr: true-positive rates of the ROC curve.
     """
 
-    auc: Estimate
-    tpr_at_fpr_1pct: Estimate
-    tpr_at_fpr_01pct: Estimate
-    balanced_accuracy: Estimate
+    auc: Interval
+    tpr_at_fpr_1pct: Interval
+    tpr_at_fpr_01pct: Interval
+    balanced_accuracy: Interval
     threshold: float
     success: Float[np.ndarray, "examples"]
     fpr: Float[np.ndarray, "points"]
@@ -91,9 +85,13 @@ def evaluate_attack(
 
     column = np.nonzero(included)[1]
     curve = _Curve(scores[included], members[included], column)
-    measures = curve.measures(np.ones(scores.shape[1]))
-    low, high = _bootstrap(curve, scores.shape[1], num_resamples, confidence_level, seed)
-    auc, tpr_1, tpr_01, balanced = (Estimate(*map(float, e)) for e in zip(measures, low, high))
+    auc, tpr_1, tpr_01, balanced = bootstrap(
+        curve.measures,
+        scores.shape[1],
+        num_resamples=num_resamples,
+        confidence=confidence_level,
+        seed=seed,
+    )
 
     fpr, tpr, thresholds = roc_curve(members[included], scores[included])
     threshold = float(thresholds[np.argmax(tpr - fpr)])
@@ -127,22 +125,6 @@ class _Curve:
     def _rates(self, weight: Float[np.ndarray, "scores"]) -> Float[np.ndarray, "thresholds"]:
         total = np.cumsum(weight)
         return np.concatenate([[0.0], total[self._last_of_tie] / total[-1]])
-
-
-def _bootstrap(
-    curve: _Curve, num_examples: int, num_resamples: int, level: float, seed: int
-) -> np.ndarray:
-    """Low and high end of the percentile interval of every measure, [2, 4]."""
-    if num_resamples == 0:
-        return np.full((2, 4), np.nan)
-    rng = np.random.default_rng(seed)
-    shares = np.full(num_examples, 1 / num_examples)
-    # One after another: a resample that stays in the cache is faster than many at once.
-    resamples = [
-        curve.measures(rng.multinomial(num_examples, shares)) for _ in range(num_resamples)
-    ]
-    tail = (1 - level) / 2
-    return np.quantile(resamples, [tail, 1 - tail], axis=0)
 
 
 def _check_scores(scores: np.ndarray, members: np.ndarray, included: np.ndarray) -> None:
