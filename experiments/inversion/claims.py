@@ -82,7 +82,7 @@ def _precode(
 
 
 def _holds(label: str, source: str, under: Mapping[str, Results]) -> Claim:
-    attacks = {name: strongest(results) for name, results in under.items()}
+    attacks = {name: strongest(results) or "ig" for name, results in under.items()}
     success = {name: under[name].get("success", attack=best) for name, best in attacks.items()}
     return test(
         f"{key_part(label)}_holds",
