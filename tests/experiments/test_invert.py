@@ -1,10 +1,7 @@
 """A small run of the job `invert` through the real command line, and what it refuses."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from html import unescape
 from types import SimpleNamespace
 
@@ -18,6 +15,7 @@ from experiments.framework.run_directory import is_complete
 from experiments.inversion.analysis import with_attack
 from experiments.jobs.invert.claims import claims
 from gujax import data
+from tests.experiments.running import run_job
 
 SEEDS, VICTIMS = 2, 4
 
@@ -28,16 +26,8 @@ def run(tmp_path_factory):
     command = (
         f"invert --seeds {SEEDS} --victims {VICTIMS} --hidden 12 12 --iterations 8 --reference 6 "
         "--defenses none precode batch:2 --attacks ig analytic idlg labels "
-        f"--out {out}"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
 """A small run of the job `precode` through the real command line, and what it refuses."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from html import unescape
 from types import SimpleNamespace
 
@@ -22,6 +19,7 @@ from experiments.jobs.precode.claims import claims
 from experiments.tasks.task import Task
 from gujax import data, models, training
 from gujax.gradients.algebra import named_leaves
+from tests.experiments.running import run_job
 
 SEEDS, VICTIMS, EPOCHS = 2, 3, 2
 RATES = (1e-5, 0.03)
@@ -33,16 +31,9 @@ def run(tmp_path_factory):
     command = (
         f"precode --models mlp --hidden 12 12 --defenses precode --seeds {SEEDS} "
         f"--victims {VICTIMS} --iterations 5 --epochs {EPOCHS} --train-size 300 "
-        f"--learning-rates {RATES[0]} {RATES[1]} --out {out}"
+        f"--learning-rates {RATES[0]} {RATES[1]}"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 @pytest.fixture(scope="module")
