@@ -89,32 +89,19 @@ def test_imports_point_downward(name):
     height, package = layer(name)
     for other in imported(name):
         found = layer(other)
-        legacy = name == "experiments.framework.seeds"  # goes with the last two jobs
-        if found is not None and found[1] != package and not legacy:
+        if found is not None and found[1] != package:
             assert found[0] < height, f"{name} imports {other} from above or beside"
 
 
-# Two jobs are not converted to the frame yet: each report imports its job's options, and `precode`
-# takes from `invert` what has to move down.
-NOT_YET = ("experiments.jobs.invert", "experiments.jobs.precode")
-
-
 def test_no_circle():
-    graph = {
-        name: {o for o in imported(name) if o in modules()} - {name}
-        for name in modules()
-        if not name.startswith(NOT_YET)
-    }
+    graph = {name: {o for o in imported(name) if o in modules()} - {name} for name in modules()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"circle: {' ← '.join(error.args[1])}")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [n for n in modules() if n.startswith("experiments.jobs.") and not n.startswith(NOT_YET)],
-)
+@pytest.mark.parametrize("name", [n for n in modules() if n.startswith("experiments.jobs.")])
 def test_no_job_imports_another(name):
     own = name.split(".")[2]
     others = {o.split(".")[2] for o in imported(name) if o.startswith("experiments.jobs.")}

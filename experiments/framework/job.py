@@ -143,7 +143,7 @@ def write_results(directory: RunDirectory, results: Results, headline: Mapping[s
 
 
 @contextmanager
-def run_directory(job: str, options: Any) -> Iterator[RunDirectory]:
+def run_directory(job: str, options: RunOptions) -> Iterator[RunDirectory]:
     """The directory of one run, made ready to write to before anything long begins.
 
     Trainings inside the ``with`` block keep checkpoints beside it. A run with the same options and

@@ -9,18 +9,16 @@
 `shared.loss_fn` (and `shared.randomized`) is what such a model is trained with.
 """
 
-from experiments.inversion.attacking import (
+from experiments.inversion.attacks import applicable, attack, check_attacks
+from experiments.inversion.defenses import Setting, build_shared_updates
+from experiments.inversion.measuring import rows, victim_uniqueness
+from experiments.inversion.search import (
     Outcome,
     SearchBudget,
-    applicable,
-    attack,
-    check_attacks,
     check_leaves,
     curvature_text,
     inverting_gradients,
 )
-from experiments.inversion.defenses import Setting, build_shared_updates
-from experiments.inversion.measuring import rows, victim_uniqueness
 from experiments.inversion.sharing import Adversary, Received, SharedUpdate, Victims, share
 from experiments.inversion.space import Space, standardized
 

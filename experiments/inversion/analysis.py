@@ -1,81 +1,83 @@
-"""The numbers of the report, from the table of examples."""
+"""The numbers of the attacks, from the table of examples."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
 from scipy import stats
 
-from experiments.framework.seeds import over_seeds
-from experiments.inversion.runs import Plan, Results
+from experiments.framework.results import Entry, Key, Results, entry
+from experiments.inversion.attacks import compared
+from experiments.inversion.runs import Attacked, Plan
 
-SEARCHES = ("ig", "adaptive", "averaged")
-ATTACKS = (*SEARCHES, "analytic")
-MEASURES = ("ssim", "psnr", "success", "feature_error", "label_recovered")
+MEASURES = {"ssim": "", "psnr": "dB", "success": "", "feature_error": "", "label_recovered": ""}
 
 
-def summarize(plan: Plan, results: Results) -> dict[str, Any]:
-    """Everything that the report shows, as JSON types.
+def attack_entries(plan: Plan, attacked: Attacked, /, **keys: Key) -> Iterator[Entry]:
+    """Everything that was measured of the attacks.
+
+    Keys: defense and, but for what the defenses themselves are, attack.
 
     Args:
         plan: What was done.
-        results: What was measured.
+        attacked: What was found.
+        **keys: Further keys of the entries.
 
     Returns:
-        By defense: family, strength, examples per update, and by attack the mean of every measure
-        per seed with its interval, and the rank correlation of quality with uniqueness.
+        The mean of every measure over the examples of a seed, and the rank correlation of quality
+        with uniqueness; what an attack does not give is left out.
     """
-    defenses: dict[str, Any] = {}
-    quality = "ssim" if plan.space.is_image else "feature_error"
+    for shared in plan.shared_updates:
+        if shared.strength is not None:
+            yield entry("strength", shared.strength, **keys, defense=shared.label)
+        yield entry("examples_per_update", shared.num_examples, **keys, defense=shared.label)
+    quality = quality_measure(plan)
+    sign = 1 if quality == "ssim" else -1
     for shared, name in plan.pairs:
-        entry = defenses.setdefault(
-            shared.label,
-            {
-                "family": shared.family,
-                "strength": shared.strength,
-                "examples_per_update": shared.num_examples,
-                "attacks": {},
-            },
+        place: dict[str, Key] = {**keys, "defense": shared.label, "attack": name}
+        seeds = with_attack(attacked.frame, shared.label, name).partition_by(
+            "seed", maintain_order=True
         )
-        frame = of_pair(results.frame, shared.label, name)
-        entry["attacks"][name] = _measures(frame) | {"spearman": _spearman(frame, quality)}
-    return {"quality": quality, "defenses": defenses}
+        for measure, unit in MEASURES.items():
+            if not any(seed[measure].is_null().all() for seed in seeds):
+                yield entry(measure, [_mean(seed[measure]) for seed in seeds], unit, **place)
+        if not any(seed[quality].is_null().all() for seed in seeds):
+            ranks = [_spearman(seed["uniqueness"], sign * seed[quality]) for seed in seeds]
+            yield entry("spearman", ranks, **place)
 
 
-def of_pair(frame: pl.DataFrame, defense: str, attack: str) -> pl.DataFrame:
+def quality_measure(plan: Plan) -> str:
+    """By which measure the quality of a reconstruction is ranked."""
+    return "ssim" if plan.space.is_image else "feature_error"
+
+
+def with_attack(frame: pl.DataFrame, defense: str, attack: str) -> pl.DataFrame:
     """The rows of one defense and attack."""
     return frame.filter((pl.col("defense") == defense) & (pl.col("attack") == attack))
 
 
-def strongest(entry: Mapping[str, Any], among: Sequence[str] = SEARCHES) -> str | None:
+def strongest(results: Results, among: Sequence[str] | None = None) -> str | None:
     """Of the attacks that were made on a defense, the one with the most success on the mean.
 
     Equal success is decided by the relative error. None if none was made.
 
     Args:
-        entry: A defense in what `summarize` returned.
-        among: Names of the attacks that count.
+        results: The defense's entries, by attack.
+        among: Names of the attacks that count; default: all whose success is compared.
     """
-    made = [name for name in among if name in entry["attacks"]]
-    if not made:
-        return None
 
     def order(name: str) -> tuple[float, float]:
-        of_attack = entry["attacks"][name]
-        return of_attack["success"]["mean"], -of_attack["feature_error"]["mean"]
+        return (
+            results.get("success", attack=name).mean,
+            -results.get("feature_error", attack=name).mean,
+        )
 
-    return max(made, key=order)
-
-
-def _measures(frame: pl.DataFrame) -> dict[str, Any]:
-    """Mean over examples per seed; None for what the attack does not give."""
-    return {
-        name: None
-        if frame[name].is_null().all()
-        else over_seeds([_mean(part[name]) for part in _by_seed(frame)])
-        for name in MEASURES
-    }
+    made = [
+        name
+        for name in (compared() if among is None else among)
+        if results.find("success", attack=name) is not None
+    ]
+    return max(made, key=order, default=None)
 
 
 def _mean(values: pl.Series) -> float:
@@ -83,21 +85,9 @@ def _mean(values: pl.Series) -> float:
     return float(np.mean(np.minimum(values.cast(pl.Float64).to_numpy(), 150)))
 
 
-def _spearman(frame: pl.DataFrame, quality: str) -> dict[str, Any] | None:
-    """Rank correlation, per seed, of the uniqueness with how well examples are reconstructed."""
-    if frame[quality].is_null().all():
-        return None
-    sign = 1 if quality == "ssim" else -1
+def _spearman(uniqueness: pl.Series, quality: pl.Series) -> float:
+    """Rank correlation of the uniqueness with how well examples are reconstructed."""
+    if quality.n_unique() <= 1:
+        return float("nan")
     with np.errstate(invalid="ignore"):
-        return over_seeds(
-            [
-                float(stats.spearmanr(part["uniqueness"], sign * part[quality].to_numpy())[0])
-                if part[quality].n_unique() > 1
-                else float("nan")
-                for part in _by_seed(frame)
-            ]
-        )
-
-
-def _by_seed(frame: pl.DataFrame) -> list[pl.DataFrame]:
-    return frame.partition_by("seed", maintain_order=True)
+        return float(stats.spearmanr(uniqueness.to_numpy(), quality.to_numpy())[0])

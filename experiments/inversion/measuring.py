@@ -7,7 +7,7 @@ import polars as pl
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
 import gujax
-from experiments.inversion.attacking import Outcome
+from experiments.inversion.search import Outcome
 from experiments.inversion.sharing import Received, SharedUpdate, Victims
 from experiments.inversion.space import Space
 from gujax.attacks import inversion

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,18 +10,15 @@ import optax
 import polars as pl
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
+from experiments.framework.errors import check_option
 from experiments.framework.progress import Steps
-from experiments.inversion import (
-    SearchBudget,
-    SharedUpdate,
-    Space,
-    Victims,
-    applicable,
-    attack,
-    rows,
-    share,
-    victim_uniqueness,
-)
+from experiments.framework.run_directory import RunDirectory
+from experiments.inversion.attacks import applicable, attack
+from experiments.inversion.measuring import rows, victim_uniqueness
+from experiments.inversion.options import InversionOptions
+from experiments.inversion.search import SearchBudget, check_leaves
+from experiments.inversion.sharing import SharedUpdate, Victims, share
+from experiments.inversion.space import Space
 from experiments.tasks.task import Task
 from gujax import training, transforms
 
@@ -33,39 +30,62 @@ class Plan:
     """What is attacked, and how.
 
     Attributes:
+        options: Seeds, victims and what counts as a success.
         task: Data and plain model, standardized.
         space: What the inputs are.
-        shared_updates: The defenses.
+        shared_updates: What the defenses make of them.
         attacks: Names of the attacks.
         budget: How searches are made.
-        seeds: Independent repeats: other examples, other parameters, other noise.
-        victims: Examples per seed.
         reference: Other examples, of the batch in which uniqueness is measured.
         epochs: Passes over the data before the updates are shared.
         relative_ridge: Ridge of the uniqueness.
-        ssim_threshold: From which an image counts as reconstructed.
     """
 
+    options: InversionOptions
     task: Task
     space: Space
     shared_updates: Sequence[SharedUpdate]
     attacks: Sequence[str]
     budget: SearchBudget
-    seeds: int
-    victims: int
-    reference: int
-    epochs: int
-    relative_ridge: float
-    ssim_threshold: float
+    reference: int = 0
+    epochs: int = 0
+    relative_ridge: float = 0.1
 
     @property
     def pairs(self) -> list[tuple[SharedUpdate, str]]:
         """Every defense with every attack that can be made on it."""
         return [(s, name) for s in self.shared_updates for name in applicable(s, self.attacks)]
 
+    @property
+    def families(self) -> dict[str, str]:
+        """The defenses' families by their labels."""
+        return {shared.label: shared.family for shared in self.shared_updates}
 
-class Results(NamedTuple):
-    """What was measured.
+    @property
+    def num_steps(self) -> int:
+        """One step per seed, defense and attack."""
+        return self.options.seeds * len(self.pairs)
+
+    def check(self) -> None:
+        """Checks that there are enough examples, and something to match for every attack.
+
+        Raises:
+            UserError: It is not so.
+        """
+        size, victims = len(self.task.dataset.train), self.options.victims
+        beside = f" and --reference {self.reference} are" if self.reference else " is"
+        check_option(
+            victims + self.reference <= size,
+            f"--victims {victims}{beside} more than the {size} training examples; ask for fewer",
+        )
+        for shared in self.shared_updates:
+            shared.check_victims(victims)
+        for shared in self.shared_updates:
+            check_leaves(shared, self.budget)
+
+
+class Attacked(NamedTuple):
+    """What the attacks found.
 
     Attributes:
         frame: One row per seed, defense, attack and example.
@@ -76,19 +96,27 @@ class Results(NamedTuple):
     frame: pl.DataFrame
     pictures: dict[tuple[str, str], Float[np.ndarray, "examples ..."]]
 
+    def save_pictures(self, directory: RunDirectory, name: str = "pictures") -> None:
+        """Writes the reconstructions themselves to ``name``.npz."""
+        arrays: dict[str, Any] = {
+            f"{label} / {attack}".strip(" /"): images
+            for (label, attack), images in self.pictures.items()
+        }
+        np.savez_compressed(directory.file(f"{name}.npz"), **arrays)
+
 
 TRUTH = ("truth", "")
 
 
-def run(plan: Plan, steps: Steps) -> Results:
+def run(plan: Plan, steps: Steps) -> Attacked:
     """Makes all attacks.
 
     Args:
         plan: What to do.
-        steps: Progress; takes one step per seed and pair of `Plan.pairs`.
+        steps: Progress; takes `Plan.num_steps` steps.
     """
     frames, pictures = [], {}
-    for seed in range(plan.seeds):
+    for seed in range(plan.options.seeds):
         victims, reference = _draw(plan, seed)
         if seed == 0:
             pictures[TRUTH] = plan.space.restore(victims.x)
@@ -106,7 +134,7 @@ def run(plan: Plan, steps: Steps) -> Results:
                 with steps.step(f"seed {seed}: {shared.label}, {name}"):
                     outcome = attack(received, name, plan.budget, attack_key)
                     measured = rows(
-                        received, name, outcome, victims, plan.space, plan.ssim_threshold
+                        received, name, outcome, victims, plan.space, plan.options.ssim_threshold
                     )
                 frames.append(
                     measured.with_columns(
@@ -115,15 +143,15 @@ def run(plan: Plan, steps: Steps) -> Results:
                 )
                 if seed == 0 and outcome.inputs is not None:
                     pictures[shared.label, name] = plan.space.restore(outcome.inputs)
-    return Results(pl.concat(frames), pictures)
+    return Attacked(pl.concat(frames), pictures)
 
 
 def _draw(plan: Plan, seed: int) -> tuple[Victims, Victims]:
     """Victims and reference examples of a seed, without repetition."""
-    train = plan.task.dataset.train
+    train, count = plan.task.dataset.train, plan.options.victims
     rng = np.random.default_rng(seed)
-    chosen = rng.choice(len(train), plan.victims + plan.reference, replace=False)
-    parts = np.split(chosen, [plan.victims])
+    chosen = rng.choice(len(train), count + plan.reference, replace=False)
+    parts = np.split(chosen, [count])
     return tuple(Victims(train.x[i], train.y[i], train.ids[i]) for i in parts)  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""A defense of shared updates made ready: what the victim shares, and what attackers make of it."""
+"""What a victim shares under a defense, and what adversaries make of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from experiments.framework.errors import UserError
+from experiments.framework.errors import check_option
 from gujax.attacks import inversion
 from gujax.attacks.inversion.leaves import LeafWeights
 from gujax.attacks.inversion.matching import MatchingLoss
+from gujax.gradients.algebra import named_leaves
 from gujax.models import Model
 from gujax.training.loss import GradientFn, LossFn
 
@@ -29,7 +31,7 @@ def _labels(params: PyTree, examples: Examples) -> PyTree:
 
 @dataclass(frozen=True)
 class Adversary:
-    """What an attacker takes a shared update to be.
+    """What an adversary takes a shared update to be.
 
     Attributes:
         loss_fn: The loss of one example that it takes the victim to differentiate.
@@ -67,12 +69,16 @@ def _model_of_update(adversary: Adversary, sharpness: float) -> GradientFn:
     )
 
 
-@dataclass(frozen=True)
+def _unchanged(key: PRNGKeyArray) -> optax.GradientTransformation:
+    return optax.identity()
+
+
+@dataclass(frozen=True, kw_only=True)
 class SharedUpdate:
-    """A defense, with the attackers that it has to stand.
+    """An update as it is shared under a defense, with the adversaries that it has to stand.
 
     Attributes:
-        label: Its name in tables and figures.
+        label: The defense's name in tables and figures.
         family: Which method it is.
         strength: The method's own setting; None if it has none.
         model: The network, maybe with a bottleneck.
@@ -82,16 +88,18 @@ class SharedUpdate:
         last_layer: Path of the layer that gives the logits.
         num_examples: Number of examples that one update is about.
         share: ``share(params, examples, key)``, what the victim shares; all noise is the key's.
-        naive: The attacker who does not know of the defense.
-        adaptive: The attacker who does; None if no attacker could do better by knowing, because the
-            naive one's model of the update is what the victim computes.
-        averaged: The attacker who averages over a bottleneck's noise; None without one.
+        naive: The adversary who does not know of the defense.
+        adaptive: The one who does; None if none could do better by knowing, because the naive one's
+            model of the update is what the victim computes.
+        averaged: The one who averages over a bottleneck's noise; None without one.
         stochastic: Paths of the leaves that a bottleneck makes stochastic.
+        in_training: ``in_training(key)``, what training with it does to every mean gradient beside
+            what the loss does.
     """
 
-    label: str
-    family: str
-    strength: float | None
+    label: str = ""
+    family: str = ""
+    strength: float | None = None
     model: Model
     loss_fn: LossFn
     randomized: bool
@@ -103,6 +111,19 @@ class SharedUpdate:
     adaptive: Adversary | None = None
     averaged: Adversary | None = None
     stochastic: tuple[str, ...] = ()
+    in_training: Callable[[PRNGKeyArray], optax.GradientTransformation] = _unchanged
+
+    def check_victims(self, count: int) -> None:
+        """Checks that so many examples can be attacked.
+
+        Raises:
+            UserError: The updates do not divide them.
+        """
+        check_option(
+            count > 0 and count % self.num_examples == 0,
+            f"--victims {count} must be a multiple of the {self.num_examples} examples that an "
+            f"update of the defense '{self.label}' is about",
+        )
 
 
 class Victims(NamedTuple):
@@ -120,10 +141,10 @@ class Victims(NamedTuple):
 
 
 class Received(NamedTuple):
-    """What V victims of B examples each shared.
+    """What a server received from V victims of B examples each.
 
     Attributes:
-        shared: How.
+        shared: How it was shared.
         params: The parameters at which it was computed.
         examples: What they computed it of, each [V, B, ...].
         updates: The updates; every leaf is [V, ...].
@@ -134,12 +155,16 @@ class Received(NamedTuple):
     examples: Examples
     updates: PyTree
 
+    def last_layer(self, name: str) -> Array:
+        """Gradients of the last layer's "kernel" or "bias", [V, ...]."""
+        return dict(named_leaves(self.updates))[f"{self.shared.last_layer}/{name}"]
+
 
 def share(shared: SharedUpdate, params: PyTree, victims: Victims, key: PRNGKeyArray) -> Received:
     """The updates about N examples, as many to an update as the defense says.
 
     Args:
-        shared: The defense.
+        shared: How they are shared.
         params: Parameters of ``shared.model``.
         victims: The examples; consecutive ones share an update.
         key: PRNG key of the defense's noise.
@@ -148,12 +173,8 @@ def share(shared: SharedUpdate, params: PyTree, victims: Victims, key: PRNGKeyAr
         UserError: The updates do not divide the examples.
     """
     size = shared.num_examples
-    count, left = divmod(len(victims.y), size)
-    if left or not count:
-        raise UserError(
-            f"--victims {len(victims.y)} must be a multiple of the {size} examples that an update "
-            f"of the defense '{shared.label}' is about"
-        )
+    shared.check_victims(len(victims.y))
+    count = len(victims.y) // size
     x = jnp.asarray(victims.x.reshape(count, size, *victims.x.shape[1:]))
     y = jnp.asarray(victims.y.reshape(count, size))
     updates = _share_many(shared.share, params, (x, y), jax.random.split(key, count))

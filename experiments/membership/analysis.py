@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 from scipy import optimize, stats
 
 from experiments.framework.results import Entry, Key, Results, entry, summarized
-from experiments.framework.seeds import over_seeds
 from experiments.membership.attacks import ATTACKS, auc_per_example, measures
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.task import Task
@@ -39,17 +38,6 @@ def quantile_bins(
     """Index of each example's quantile bin, 0 for the least; bins are equally full."""
     ranks = stats.rankdata(values, method="ordinal") - 1
     return (ranks * num_bins // len(values)).astype(int)
-
-
-def mean_over_bins(
-    values: Sequence[Float[np.ndarray, " examples"]], bins: Sequence[np.ndarray]
-) -> list[dict[str, Any]]:
-    """For each bin, the mean over its examples with its interval over seeds."""
-    means = [
-        [of_seed[of_bin == b].mean() for b in range(NUM_BINS)]
-        for of_seed, of_bin in zip(values, bins)
-    ]
-    return [over_seeds(column) for column in np.array(means).T]
 
 
 def prediction_entries(seeds: Sequence[SeedRun], /, **keys: Key) -> Iterator[Entry]:
@@ -94,25 +82,6 @@ def _matching_scale(mu: Float[np.ndarray, " examples"], auc: float) -> float:
     if not excess(ends[0]) < 0 < excess(ends[1]):
         return float("nan")  # the attack does not beat guessing
     return float(np.exp(optimize.brentq(excess, *ends)))
-
-
-def measures_over_seeds(
-    seeds: Sequence[SeedRun],
-    attack: str,
-    include: Sequence[Bool[np.ndarray, "*models examples"] | None] | None = None,
-) -> dict[str, dict[str, Any]]:
-    """What an attack reaches, see `experiments.membership.measures`, over seeds.
-
-    Args:
-        seeds: Runs of one defense.
-        attack: One of `ATTACKS`.
-        include: For each seed the examples to count, [N], or per model, [M, N]; all if None.
-    """
-    per_seed = [
-        measures(run.outputs.scores[attack], run.members, include=counted)
-        for run, counted in zip(seeds, include or [None] * len(seeds))
-    ]
-    return {name: over_seeds([of_seed[name] for of_seed in per_seed]) for name in per_seed[0]}
 
 
 def attack_entries(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import rich.table
 from rich import box
 
+from experiments.framework.claims import Claim
 from experiments.framework.results import Key, Measured, Results
 from experiments.report.formats import UNKNOWN, Format
 
@@ -131,7 +132,7 @@ def matrix(
     return tabulate(title, having, [rows, *cells], note)
 
 
-def claims_table(claims: Sequence[Any], note: str = "") -> Table:
+def claims_table(claims: Sequence[Claim], note: str = "") -> Table:
     """Claims with their measurements and verdicts."""
     rows = [[claim.statement, claim.source, claim.measured, claim.verdict] for claim in claims]
     return Table("Claims and verdicts", ("claim", "source", "measured here", "verdict"), rows, note)

@@ -1,9 +1,6 @@
 """The study of auditors of DP-SGD, and its bounds against closed forms."""
 
 import json
-import os
-import subprocess
-import sys
 
 import dp_accounting
 import numpy as np
@@ -24,6 +21,7 @@ from experiments.jobs.auditors.bounds import (
 from experiments.jobs.auditors.canaries import coin_flips, with_canaries
 from experiments.tasks.task import load_task
 from gujax.transforms import epsilon_spent
+from tests.experiments.running import run_job
 
 SEEDS, MODELS, EXAMPLES, CANARIES = 2, 6, 120, 40
 DELTA = 1e-5
@@ -34,16 +32,9 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("auditors") / "run"
     command = (
         f"auditors --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
-        f"--hidden 8 --epsilons 1 --canaries {CANARIES} --guesses 10 --out {out}"
+        f"--hidden 8 --epsilons 1 --canaries {CANARIES} --guesses 10"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 def test_the_run_is_complete_and_has_every_file(run):

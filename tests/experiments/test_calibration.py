@@ -1,9 +1,6 @@
 """The study of predicted against achieved attacks, and its parts against closed forms."""
 
 import json
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import jax
@@ -21,6 +18,7 @@ from experiments.jobs import calibration
 from experiments.jobs.calibration.claims import claims
 from experiments.jobs.calibration.fitting import Curve, fit_ridge
 from experiments.jobs.calibration.spectrum import filtered, spectrum, uniqueness_under
+from tests.experiments.running import run_job
 
 SEEDS, MODELS, EXAMPLES = 2, 8, 60
 
@@ -31,16 +29,8 @@ def run(tmp_path_factory):
     command = (
         f"calibration --other-datasets --seeds {SEEDS} --shadow-models {MODELS} --train-size "
         f"{EXAMPLES} --epochs 2 --hidden 8 --checkpoints 1 --ridges 1 --every 1 2 --draws 8 "
-        f"--out {out}"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 def test_the_run_is_complete_and_has_every_file(run):

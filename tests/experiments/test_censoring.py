@@ -1,9 +1,6 @@
 """Censoring against DP-SGD: the rule of the claim, and a tiny run of the command line."""
 
-import os
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import polars as pl
@@ -17,9 +14,9 @@ from experiments.jobs.censoring import Options, cases
 from experiments.jobs.censoring.cases import load_cases
 from experiments.jobs.censoring.claims import MARGIN, SUBSTANTIAL, claims, effects
 from experiments.membership.attacks import measures
+from tests.experiments.running import run_job
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
-
 
 CENSOR, PRIVATE = "censor 10 %", "DP-SGD ε=8"
 
@@ -82,16 +79,9 @@ def run(tmp_path_factory):
     command = (
         f"censoring --datasets digits --seeds {SEEDS} --shadow-models {MODELS} "
         f"--train-size {EXAMPLES} --test-size 90 --epochs 2 --hidden 16 "
-        f"--defenses censor:0.1 dp_sgd:8 --out {out}"
+        f"--defenses censor:0.1 dp_sgd:8"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 def test_the_run_is_complete_and_its_report_loads_nothing(run):

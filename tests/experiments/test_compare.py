@@ -1,10 +1,7 @@
 """A small comparison through the real command line."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
@@ -13,6 +10,7 @@ import pytest
 from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
 from experiments.membership.attacks import auc_per_example, measures
+from tests.experiments.running import run_job
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 200
 
@@ -22,16 +20,9 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("compare") / "run"
     command = (
         f"compare --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
-        f"--hidden 16 --defenses sgd clip censor:0.1 dp_sgd:8 --other-ridges 1 --out {out}"
+        f"--hidden 16 --defenses sgd clip censor:0.1 dp_sgd:8 --other-ridges 1"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 @pytest.fixture(scope="module")

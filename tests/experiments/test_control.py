@@ -1,10 +1,7 @@
 """The study of in-run control: interpolation by hand, and a tiny run of the command line."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +13,7 @@ from experiments.framework.run_directory import is_complete
 from experiments.jobs.control import Options
 from experiments.jobs.control.claims import claims
 from experiments.jobs.control.frontier import Point, at_equal_accuracy, interpolate
+from tests.experiments.running import run_job
 
 
 def test_between_settings_success_is_on_a_straight_line():
@@ -80,16 +78,9 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("control") / "run"
     command = (
         "control --seeds 2 --shadow-models 4 --train-size 120 --epochs 2 --hidden 16 "
-        f"--defenses gate:0.5 budget:0.2 censor:0.3 --drops 0.01 --out {out}"
+        "--defenses gate:0.5 budget:0.2 censor:0.3 --drops 0.01"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 def test_the_run_is_complete_and_its_report_loads_nothing(run):

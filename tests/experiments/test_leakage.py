@@ -1,10 +1,7 @@
 """A small run of the job `leakage` through the real command line, and its parts by hand."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
@@ -21,6 +18,7 @@ from experiments.jobs.leakage.observing import WHOLE, LayerGradients, companions
 from experiments.jobs.leakage.structure import default_layers, fully_connected_layers
 from gujax import data, models
 from gujax.leakage import coordinates_from_gram
+from tests.experiments.running import run_job
 
 SEEDS, EXAMPLES, VICTIMS = 2, 80, 4
 LAYERS = ("layers/0", "layers/1")
@@ -33,16 +31,9 @@ def run(tmp_path_factory):
         f"leakage --model mlp --hidden 8 --attribute parity --seeds {SEEDS} --train-size 200 "
         f"--examples {EXAMPLES} --epochs 0 1 --batch-sizes 4 --noise 1 --width 4 --folds 3 "
         f"--input-components 2 --subspace-dimensions 1 3 --sensitivity-examples 5 --probes 2 "
-        f"--victims {VICTIMS} --iterations 3 --out {out}"
+        f"--victims {VICTIMS} --iterations 3"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 @pytest.fixture(scope="module")

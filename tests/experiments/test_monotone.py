@@ -1,9 +1,6 @@
 """The study of attack success over uniqueness, through the real command line."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
@@ -19,6 +16,7 @@ from experiments.jobs.monotone.estimators import chosen
 from experiments.jobs.monotone.measure import Plan
 from experiments.jobs.monotone.shape import shape
 from experiments.membership.attacks import auc_per_example
+from tests.experiments.running import run_job
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 MAIN = "exact, per batch, ridge 0.1"
@@ -29,16 +27,9 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("monotone") / "run"
     command = (
         f"monotone --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
-        f"--hidden 8 --checkpoints 1 --other-ridges 1 --diagonal-ridges 0.1 --out {out}"
+        f"--hidden 8 --checkpoints 1 --other-ridges 1 --diagonal-ridges 0.1"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 def test_the_run_is_complete_and_has_every_file(run):

@@ -1,10 +1,7 @@
 """The onion: rounds and numbers on made-up runs, and a small study through the command line."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from html import unescape
 from types import SimpleNamespace
 
@@ -24,6 +21,7 @@ from experiments.jobs.onion.analysis import new_in_top, survivors, top_origin
 from experiments.jobs.onion.claims import claims
 from experiments.jobs.onion.rounds import Arm, halves_of_pool, next_layer
 from experiments.membership.runs import SeedRun
+from tests.experiments.running import run_job
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
@@ -164,16 +162,9 @@ def study(tmp_path_factory):
     out = tmp_path_factory.mktemp("onion") / "run"
     command = (
         f"onion --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
-        f"--hidden 8 --rounds 1 --fraction 0.2 --scopes model --out {out}"
+        f"--hidden 8 --rounds 1 --fraction 0.2 --scopes model"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 def _matrix(frame, label, seed, column):

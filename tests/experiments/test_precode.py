@@ -1,10 +1,9 @@
 """A small run of the job `precode` through the real command line, and what it refuses."""
 
 import json
-import os
 import re
-import subprocess
-import sys
+from html import unescape
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +12,14 @@ import polars as pl
 import pytest
 
 from experiments.framework.command_line import main
+from experiments.framework.results import Results, entry
 from experiments.framework.run_directory import is_complete
-from experiments.framework.seeds import differences, over_seeds
 from experiments.inversion import Setting, build_shared_updates
-from experiments.jobs.precode import claims
-from experiments.jobs.precode.training import perturbation
+from experiments.jobs.precode.claims import claims
 from experiments.tasks.task import Task
 from gujax import data, models, training
 from gujax.gradients.algebra import named_leaves
+from tests.experiments.running import run_job
 
 SEEDS, VICTIMS, EPOCHS = 2, 3, 2
 RATES = (1e-5, 0.03)
@@ -32,22 +31,16 @@ def run(tmp_path_factory):
     command = (
         f"precode --models mlp --hidden 12 12 --defenses precode --seeds {SEEDS} "
         f"--victims {VICTIMS} --iterations 5 --epochs {EPOCHS} --train-size 300 "
-        f"--learning-rates {RATES[0]} {RATES[1]} --out {out}"
+        f"--learning-rates {RATES[0]} {RATES[1]}"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 @pytest.fixture(scope="module")
-def summary(run):
-    (network,) = json.loads((run[0] / "summary.json").read_text())["networks"].values()
-    return network["defenses"]
+def results(run):
+    found = Results.read(run[0] / "results.parquet")
+    (network,) = found.values("network")
+    return found.where(network=network)
 
 
 def test_the_run_is_complete_and_has_every_file(run):
@@ -59,6 +52,8 @@ def test_the_run_is_complete_and_has_every_file(run):
         "summary.json",
         "claims.json",
         "report.html",
+        "results.parquet",
+        "tables.md",
         "examples.parquet",
         "training.parquet",
         "pictures-mlp.npz",
@@ -66,89 +61,109 @@ def test_the_run_is_complete_and_has_every_file(run):
     }
 
 
-def test_no_bottleneck_is_without_its_adaptive_attack(run, summary):
-    assert list(summary["no defense"]["attacks"]) == ["ig", "analytic"]
-    assert list(summary["PRECODE"]["attacks"]) == ["ig", "adaptive", "averaged", "analytic"]
+def test_no_bottleneck_is_without_its_adaptive_attack(run, results):
+    def made(defense):
+        return set(results.where(defense=defense).values("attack"))
+
+    assert made("no defense") == {"ig", "analytic"}
+    assert made("PRECODE") == {"ig", "adaptive", "averaged", "analytic"}
     frame = pl.read_parquet(run[0] / "examples.parquet")
     assert len(frame) == SEEDS * VICTIMS * 6
     # The first layer comes before the bottleneck, which leaves its input to be read.
     assert frame.filter(pl.col("attack") == "analytic")["success"].all()
 
 
-def test_accuracies_follow_from_the_table_of_epochs(run, summary):
+def test_accuracies_follow_from_the_table_of_epochs(run, results):
     frame = pl.read_parquet(run[0] / "training.parquet")
-    assert len(frame) == SEEDS * EPOCHS * len(summary)
+    labels = results.values("defense")
+    assert labels == ["no defense", "PRECODE"]
+    assert len(frame) == SEEDS * EPOCHS * len(labels)
     last = frame.filter(pl.col("epoch") == EPOCHS)
     accuracy = {
         label: last.filter(pl.col("defense") == label).sort("seed")["test_accuracy"].to_numpy()
-        for label in summary
+        for label in labels
     }
-    for label, entry in summary.items():
-        trained = entry["training"]
-        assert trained["test_accuracy"]["per_seed"] == pytest.approx(accuracy[label])
-        lost = accuracy[label] - accuracy["no defense"]
-        assert trained["difference"]["per_seed"] == pytest.approx(lost)
+    for label in labels:
+        found = results.get("test_accuracy", defense=label)
+        np.testing.assert_allclose(found.values, accuracy[label])
+    lost = accuracy["PRECODE"] - accuracy["no defense"]
+    found = results.get("accuracy_difference", defense="PRECODE")
+    np.testing.assert_allclose(found.values, lost)
     assert accuracy["PRECODE"].std() > 0
 
 
-def test_the_learning_rate_is_the_best_on_held_out_examples(summary):
-    for entry in summary.values():
-        tried = {x["learning_rate"]: x["accuracy"] for x in entry["training"]["validation"]}
-        assert list(tried) == list(RATES)
+def test_the_learning_rate_is_the_best_on_held_out_examples(results):
+    for label in results.values("defense"):
+        of_defense = results.where(defense=label)
+        assert of_defense.values("learning_rate") == list(RATES)
+        tried = [of_defense.get("validation_accuracy", learning_rate=r).mean for r in RATES]
         # The smaller one leaves a network as it was at initialization.
-        assert tried[RATES[1]] > tried[RATES[0]]
-        assert entry["training"]["learning_rate"] == RATES[1]
+        assert tried[1] > tried[0]
+        assert of_defense.get("learning_rate").mean == RATES[1]
 
 
-def test_the_report_loads_nothing_and_shows_the_numbers(run, summary):
+def test_the_report_loads_nothing_and_shows_the_numbers(run, results):
     out, text = run
     page = (out / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
     assert len(sources) == 3
     assert all(source.startswith("data:image/svg+xml;") for source in sources)
     assert "<script" not in page
-    for label, entry in summary.items():
-        accuracy = f"{100 * entry['training']['test_accuracy']['mean']:.1f} ±"
+    for label in results.values("defense"):
+        accuracy = f"{100 * results.get('test_accuracy', defense=label).mean:.1f} ±"
         assert accuracy in page
         assert accuracy in text
         assert label in text
     for claim in json.loads((out / "claims.json").read_text()):
-        assert claim["statement"] in page.replace("&#x27;", "'")
+        assert claim["statement"] in unescape(page)
     assert str(out / "report.html") in text
 
 
-def entry(family, accuracy, **attacks):
-    measured = {
-        name: {"success": over_seeds(values), "feature_error": over_seeds([0.5, 0.5, 0.5])}
-        for name, values in attacks.items()
-    }
-    difference = differences(over_seeds(accuracy), over_seeds([0.9, 0.91, 0.92]))
-    return {"family": family, "attacks": measured, "training": {"difference": difference}}
+FAMILIES = {"no defense": "none", "PRECODE": "precode", "PPP 1": "ppp", "CVB": "cvb"}
+
+
+def network(name, defenses):
+    """Entries of a network: for each defense its accuracy, and success by attack."""
+    for label, (accuracy, attacks) in defenses.items():
+        place = {"network": name, "defense": label}
+        if label != "no defense":
+            lost = np.subtract(accuracy, [0.9, 0.91, 0.92])
+            yield entry("accuracy_difference", lost, **place)
+        for attack, success in attacks.items():
+            yield entry("success", success, **place, attack=attack)
+            yield entry("feature_error", [0.5, 0.5, 0.5], **place, attack=attack)
+
+
+def claimed_of(*networks):
+    """The claims that results of these networks test."""
+    labels = {keys["defense"] for entries in networks for _, _, keys in entries}
+    families = {label: family for label, family in FAMILIES.items() if label in labels}
+    plan = SimpleNamespace(networks={"all": SimpleNamespace(families=families)})
+    return claims(plan, Results(e for entries in networks for e in entries))
 
 
 def test_verdicts_follow_from_all_networks_and_the_strongest_attack():
     high, none = [0.9, 1.0, 0.95], [0.0, 0.0, 0.0]
     near, far = [0.9, 0.905, 0.92], [0.85, 0.86, 0.87]
     linear = {
-        "no defense": entry("none", near, ig=high),
-        "PRECODE": entry("precode", near, ig=none, adaptive=high, averaged=none),
-        "PPP 1": entry("ppp", far, ig=none, adaptive=none, analytic=high),
+        "no defense": (near, {"ig": high}),
+        "PRECODE": (near, {"ig": none, "adaptive": high, "averaged": none}),
+        "PPP 1": (far, {"ig": none, "adaptive": none, "analytic": high}),
     }
     convolutional = {
-        "no defense": entry("none", near, ig=high),
-        "PRECODE": entry("precode", near, ig=none, adaptive=none, averaged=none),
-        "PPP 1": entry("ppp", far, ig=none, adaptive=none),
-        "CVB": entry("cvb", near, ig=none, adaptive=none),
+        "no defense": (near, {"ig": high}),
+        "PRECODE": (near, {"ig": none, "adaptive": none, "averaged": none}),
+        "PPP 1": (far, {"ig": none, "adaptive": none}),
+        "CVB": (near, {"ig": none, "adaptive": none}),
     }
-    networks = {"a": {"defenses": linear}, "b": {"defenses": convolutional}}
-    found = claims.claims({"networks": networks})
+    found = claimed_of([*network("a", linear)], [*network("b", convolutional)])
     assert {claim.key: claim.verdict for claim in found} == {
         "precode_stops_inversion": "reproduced",
-        "adaptive_attack_breaks_precode": "not reproduced",  # of b it reconstructs nothing
-        "ppp_1_holds": "not reproduced",  # what the analytic attack reads from a
+        "adaptive_attack_breaks_precode": "contradicted",  # of b it reconstructs nothing
+        "ppp_1_holds": "contradicted",  # what the analytic attack reads from a
         "cvb_holds": "reproduced",
         "precode_keeps_accuracy": "reproduced",
-        "ppp_1_keeps_accuracy": "not reproduced",
+        "ppp_1_keeps_accuracy": "contradicted",
         "cvb_keeps_accuracy": "reproduced",
     }
     assert all("a: " in claim.measured for claim in found if not claim.key.startswith("cvb"))
@@ -157,12 +172,11 @@ def test_verdicts_follow_from_all_networks_and_the_strongest_attack():
 def test_what_fails_anyway_is_not_stopped_by_precode():
     low, none, accuracy = [0.0, 0.1, 0.0], [0.0, 0.0, 0.0], [0.9, 0.9, 0.91]
     defenses = {
-        "no defense": entry("none", accuracy, ig=low),
-        "PRECODE": entry("precode", accuracy, ig=none, adaptive=none),
+        "no defense": (accuracy, {"ig": low}),
+        "PRECODE": (accuracy, {"ig": none, "adaptive": none}),
     }
-    found = claims.claims({"networks": {"a": {"defenses": defenses}}})
-    verdicts = {claim.key: claim.verdict for claim in found}
-    assert verdicts["precode_stops_inversion"] == "partly reproduced"
+    verdicts = {claim.key: claim.verdict for claim in claimed_of([*network("a", defenses)])}
+    assert verdicts["precode_stops_inversion"] == "partly"
 
 
 def test_in_training_ppp_adds_noise_to_what_the_adaptive_attack_would_match():
@@ -174,7 +188,7 @@ def test_in_training_ppp_adds_noise_to_what_the_adaptive_attack_would_match():
     )
     ppp, precode = build_shared_updates(task, ["ppp:0.5", "precode"], Setting())
     gradient = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 2.0), model_shapes(ppp))
-    optimizer = perturbation(ppp, jax.random.key(0))
+    optimizer = ppp.in_training(jax.random.key(0))
     first, state = optimizer.update(gradient, optimizer.init(gradient))
     second, _ = optimizer.update(gradient, state)
     noise = []
@@ -187,7 +201,7 @@ def test_in_training_ppp_adds_noise_to_what_the_adaptive_attack_would_match():
     # Half the rms of these leaves, all of whose entries are 2; and fresh in every step.
     np.testing.assert_allclose(noise.std(axis=1), 1.0, rtol=0.05)
     assert abs(np.corrcoef(noise)[0, 1]) < 0.08
-    unchanged = perturbation(precode, jax.random.key(0))
+    unchanged = precode.in_training(jax.random.key(0))
     jax.tree.map(
         np.testing.assert_array_equal,
         unchanged.update(gradient, unchanged.init(gradient))[0],

@@ -1,10 +1,7 @@
 """Who pays: groups and numbers on made-up runs, and a small study through the command line."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from html import unescape
 from types import SimpleNamespace
@@ -33,6 +30,7 @@ from experiments.membership.defenses import parse_defense, parse_defenses
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.recipe import Recipe
 from experiments.tasks.task import load_task
+from tests.experiments.running import run_job
 
 SEEDS, MODELS, EXAMPLES, KEEP = 2, 4, 200, 0.25
 
@@ -160,16 +158,9 @@ def study(tmp_path_factory):
     out = tmp_path_factory.mktemp("who_pays") / "run"
     command = (
         f"who_pays --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 1 "
-        f"--hidden 8 --rare 3 --keep {KEEP} --defenses censor --censor-fraction 0.2 --out {out}"
+        f"--hidden 8 --rare 3 --keep {KEEP} --defenses censor --censor-fraction 0.2"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command.split()],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return run_job(out, command)
 
 
 @pytest.fixture(scope="module")

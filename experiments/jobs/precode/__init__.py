@@ -1,5 +1,12 @@
 """PRECODE, PPP and CVB: accuracy, and attacks that know of them or not."""
 
-from experiments.jobs.precode.job import Options, run
+from experiments.framework.job import Job
+from experiments.jobs.precode.analysis import analyze
+from experiments.jobs.precode.claims import claims
+from experiments.jobs.precode.measure import frames, measure, prepare
+from experiments.jobs.precode.options import Options
+from experiments.jobs.precode.report import report
 
 __all__ = ["Options", "run"]
+
+run = Job("precode", prepare, measure, frames, analyze, report, claims).run

@@ -1,40 +1,39 @@
-"""Claims of the literature on bottlenecks: what attacks reach, and what accuracy is lost."""
+"""Claims of the literature on bottlenecks: what attacks reach, and what accuracy is lost.
 
-from collections.abc import Mapping
-from typing import Any
+Each is judged over all networks of the run.
+"""
 
-from experiments.framework.claim import Claim, verdict
-from experiments.framework.seeds import interval, over_seeds, percent
-from experiments.jobs.invert.claims import ADAPTIVE, CVB, PRECODE, bottleneck_claims, key_of
+from experiments.framework.claims import Claim, above, test
+from experiments.framework.results import Results
+from experiments.inversion.claims import ADAPTIVE, CVB, PRECODE, bottleneck_claims, key_part
+from experiments.jobs.precode.measure import Plan
+from experiments.report.formats import percent
 
 LOSS_LIMIT = 0.02  # of accuracy: a smaller loss counts as almost none
 
 _SOURCES = {"precode": PRECODE, "ppp": ADAPTIVE, "cvb": CVB}
 
 
-def claims(summary: Mapping[str, Any]) -> list[Claim]:
-    """All claims that the run tested, each over all of its networks.
-
-    Args:
-        summary: What `analysis.summarize` returned.
-    """
-    networks = {name: entry["defenses"] for name, entry in summary["networks"].items()}
-    found = bottleneck_claims(networks)
-    for label in dict.fromkeys(label for defenses in networks.values() for label in defenses):
-        entries = {name: d[label] for name, d in networks.items() if label in d}
-        family = next(iter(entries.values()))["family"]
-        if family in _SOURCES:
-            found.append(_keeps_accuracy(label, family, entries))
+def claims(plan: Plan, results: Results) -> list[Claim]:
+    """All claims that the run tested."""
+    families = {k: v for network in plan.networks.values() for k, v in network.families.items()}
+    networks = {name: of_network for (name,), of_network in results.groups("network")}
+    found = bottleneck_claims(families, networks)
+    for label, family in families.items():
+        if family not in _SOURCES:
+            continue
+        lost = {
+            name: difference
+            for name, of_network in networks.items()
+            if (difference := of_network.find("accuracy_difference", defense=label)) is not None
+        }
+        found.append(
+            test(
+                f"{key_part(label)}_keeps_accuracy",
+                f"{label} costs almost no accuracy (less than {100 * LOSS_LIMIT:.0f} points).",
+                _SOURCES[family],
+                "; ".join(f"{name}: difference {percent()(x)} points" for name, x in lost.items()),
+                [above(x, -LOSS_LIMIT) for x in lost.values()],
+            )
+        )
     return found
-
-
-def _keeps_accuracy(label: str, family: str, entries: Mapping[str, Mapping[str, Any]]) -> Claim:
-    lost = {name: entry["training"]["difference"] for name, entry in entries.items()}
-    effects = [over_seeds([x + LOSS_LIMIT for x in entry["per_seed"]]) for entry in lost.values()]
-    return Claim(
-        f"{key_of(label)}_keeps_accuracy",
-        f"{label} costs almost no accuracy (less than {100 * LOSS_LIMIT:.0f} points).",
-        _SOURCES[family],
-        "; ".join(f"{name}: difference {percent(entry)} points" for name, entry in lost.items()),
-        verdict([interval(effect) for effect in effects]),
-    )

@@ -1,318 +1,182 @@
-"""The report of the job: tables, curves, pictures and one HTML page."""
+"""What the job shows: tables, curves and pictures; their words are in `report.html.jinja`."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from experiments.framework.claim import Claim
-from experiments.framework.run_directory import RunDirectory
-from experiments.framework.seeds import interval, number, percent, share
-from experiments.inversion import attacking
-from experiments.inversion.analysis import ATTACKS, strongest
-from experiments.jobs.invert.claims import SAFE
-from experiments.jobs.invert.report import picture_rows, success_bars
+from experiments.framework.claims import Claim
+from experiments.framework.results import Results
+from experiments.inversion import attacks, curvature_text, showing
+from experiments.inversion.analysis import strongest
+from experiments.inversion.claims import SAFE
 from experiments.jobs.precode.claims import LOSS_LIMIT
-from experiments.jobs.precode.networks import Network
-from experiments.report import figures, html, style
-from experiments.report.tables import Table, claims_table
+from experiments.jobs.precode.measure import Network, Plan
+from experiments.report import figures
+from experiments.report.formats import UNKNOWN, percent, plain
+from experiments.report.page import Picture, Report
+from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
-if TYPE_CHECKING:
-    from experiments.jobs.precode.job import Options
+_ROWS = (KeyColumn("network", "network"), showing.DEFENSE)
 
 
-def write(
-    directory: RunDirectory,
-    options: "Options",
-    networks: Sequence[Network],
-    summary: Mapping[str, Any],
-    claims: Sequence[Claim],
-) -> list[Table]:
-    """Writes figures and `report.html`; returns the tables that the terminal shows.
-
-    Args:
-        directory: The run directory.
-        options: Options of the job.
-        networks: What was measured.
-        summary: What `analysis.summarize` returned.
-        claims: What `claims.claims` returned.
-    """
-    measured = summary["networks"]
-    success = success_table(options, measured)
-    accuracy = accuracy_table(options, measured)
-    verdicts = claims_table(claims, "A claim's effects, over seeds, are its distance to the limit.")
-    drawn = _draw(directory, options, networks, measured)
-    sections = [
-        html.section("What the attacks reach", *_reading(measured), html.table(success)),
-        html.section(
-            "Success of the attacks", drawn["success"], html.table(quality_table(measured))
-        ),
-        html.section("What the defenses cost", html.table(accuracy), drawn["training"]),
-        html.section("Claims", html.table(verdicts)),
-    ]
-    for network in networks:
-        name = network.plan.task.model_name
-        if name in drawn:
-            sections.append(html.section(f"Pictures: {name}", drawn[name]))
-    sections += [
-        html.section("Threat model", *map(html.paragraph, _threat_model(options, networks))),
-        html.section("Training", *_training_text(options), html.table(search_table(measured))),
-        html.section("Files of this run", html.bullets(_FILES)),
-    ]
-    task = networks[0].plan.task
-    lead = (
-        f"{task.dataset.name}: {len(task.dataset.train)} training and {len(task.dataset.test)} "
-        f"test examples. {', '.join(measured)}. {options.seeds} seeds; {options.victims} examples "
-        "are attacked per seed, one to an update, at initialization. ± is the 95 % t-interval of "
-        "the mean over seeds."
+def report(
+    plan: Plan, networks: Sequence[Network], results: Results, claims: Sequence[Claim]
+) -> Report:
+    """Tables, figures and their page."""
+    measured = {entry.measure for entry in results.entries}
+    pictures = {
+        f"pictures-{index}": network
+        for index, network in enumerate(networks, start=1)
+        if network.plan.space.is_image
+    }
+    return Report(
+        Path(__file__).with_name("report.html.jinja"),
+        tables={
+            "success": success_table(results),
+            **{
+                measure: showing.by_attack(results, measure, rows=_ROWS)
+                for measure in ("ssim", "psnr", "feature_error")
+                if measure in measured
+            },
+            "accuracy": accuracy_table(results),
+            "search": search_table(results, plan.options.learning_rates),
+        },
+        figures={
+            **_figures(plan, results),
+            **{
+                name: Picture(
+                    figures.reconstruction_grid(showing.picture_rows(network.attacked)),
+                    f"Examples, and what each attack made of their updates: {network.name}",
+                )
+                for name, network in pictures.items()
+            },
+        },
+        terminal=("success", "accuracy", "claims"),
+        claims=claims,
+        claims_note=_RULE,
+        words={
+            "options": plan.options,
+            "plans": list(plan.networks.values()),
+            "reading": {network.name: _reading(network, results) for network in networks},
+            "shown": {name: network.name for name, network in pictures.items()},
+            "safe": SAFE,
+            "loss_limit": LOSS_LIMIT,
+            "curvature": curvature_text(networks[0].plan.budget.sharpness),
+        },
     )
-    title = f"Variational bottlenecks on {task.dataset.name}: privacy and accuracy"
-    directory.file("report.html").write_text(html.page(title, lead, sections))
-    return [success, accuracy, verdicts]
 
 
-def success_table(options: "Options", networks: Mapping[str, Any]) -> Table:
+def success_table(results: Results) -> Table:
     """Success rates: one row per network and defense, every attacker side by side."""
-    rows = []
-    for network, label, entry in _entries(networks):
-        best = strongest(entry, ATTACKS)
-        rows.append(
-            [
-                network,
-                label,
-                *(_success(entry, name) for name in ATTACKS),
-                "–" if best is None else attacking.REGISTRY[best].label,
-            ]
+    columns = [
+        Column(
+            "not adaptive" if name == "ig" else attacks.label(name),
+            "success",
+            percent(),
+            {"attack": name},
         )
-    return Table(
-        "Examples reconstructed (percent)",
-        (
-            "network",
-            "defense",
-            "not adaptive",
-            *(attacking.REGISTRY[name].label for name in ATTACKS[1:]),
-            "strongest",
-        ),
-        rows,
-        f"Share of examples with an SSIM above {options.ssim_threshold:g} (inputs that are no "
-        "images: a relative error below 0.1). Where there is no adaptive attack, the first "
-        "attacker's model of the update is already what the victim computes.",
-    )
-
-
-def quality_table(networks: Mapping[str, Any]) -> Table:
-    """How similar the reconstructions are."""
-    rows = [
-        [
-            network,
-            label,
-            attacking.REGISTRY[name].label,
-            *(
-                "–" if measured[key] is None else number(measured[key], digits)
-                for key, digits in (("ssim", 2), ("psnr", 1), ("feature_error", 2))
-            ),
-        ]
-        for network, label, entry in _entries(networks)
-        for name, measured in entry["attacks"].items()
+        for name in attacks.compared()
     ]
-    return Table(
-        "Quality of the reconstructions",
-        ("network", "defense", "attack", "SSIM", "PSNR (dB)", "rel. error"),
-        rows,
-        "Means over examples. Relative error: of the standardized input.",
-    )
+    table = tabulate("Examples reconstructed (percent)", results, [*_ROWS, *columns])
+    best = {row: strongest(under) for row, under in results.groups("network", "defense")}
+    rows = [
+        [*row, attacks.label(name) if (name := best[row[0], row[1]]) else UNKNOWN]
+        for row in table.rows
+    ]
+    return replace(table, columns=[*table.columns, "strongest"], rows=rows)
 
 
-def accuracy_table(options: "Options", networks: Mapping[str, Any]) -> Table:
+def accuracy_table(results: Results) -> Table:
     """Test accuracy with and without each defense."""
-    rows = []
-    for network, label, entry in _entries(networks):
-        trained = entry["training"]
-        plain = entry["family"] == "none"
-        rows.append(
-            [
-                network,
-                label,
-                percent(trained["test_accuracy"]),
-                "–" if plain else percent(trained["difference"], 2),
-                f"{trained['learning_rate']:g}",
-            ]
-        )
-    return Table(
+    return tabulate(
         "Test accuracy (percent)",
-        ("network", "defense", "test accuracy", "difference (points)", "learning rate"),
-        rows,
-        f"After {options.epochs} epochs. Difference to no defense, paired by seed: initial "
-        "parameters and batches of a seed are the same. At evaluation a bottleneck takes its mean.",
-    )
-
-
-def search_table(networks: Mapping[str, Any]) -> Table:
-    """What the learning rate was chosen by."""
-    rates = [
-        f"{tried['learning_rate']:g}"
-        for tried in next(_entries(networks))[2]["training"]["validation"]
-    ]
-    rows = [
+        results,
         [
-            network,
-            label,
-            *(f"{100 * tried['accuracy']:.1f}" for tried in entry["training"]["validation"]),
-        ]
-        for network, label, entry in _entries(networks)
-    ]
-    return Table(
-        "Accuracy on held-out examples, by learning rate (percent)",
-        ("network", "defense", *rates),
-        rows,
-        "Means over seeds.",
+            *_ROWS,
+            Column("test accuracy", "test_accuracy", percent()),
+            Column("difference (points)", "accuracy_difference", percent(2)),
+            Column("learning rate", "learning_rate", plain("g")),
+        ],
     )
 
 
-def _entries(networks: Mapping[str, Any]):
-    for network, entry in networks.items():
-        for label, of_defense in entry["defenses"].items():
-            yield network, label, of_defense
+def search_table(results: Results, rates: Sequence[float]) -> Table:
+    """What the learning rate was chosen by."""
+    columns = [
+        Column(f"{rate:g}", "validation_accuracy", plain(".1f", 100), {"learning_rate": rate})
+        for rate in rates
+    ]
+    title = "Accuracy on held-out examples, by learning rate (percent)"
+    return tabulate(title, results, [*_ROWS, *columns], "Means over seeds.")
 
 
-def _success(entry: Mapping[str, Any], attack: str) -> str:
-    return percent(entry["attacks"][attack]["success"]) if attack in entry["attacks"] else "–"
+def _reading(network: Network, results: Results) -> list[dict[str, Any]]:
+    """For every defense of a network: what the strongest attack reached, and the accuracy lost."""
+    rows: list[dict[str, Any]] = []
+    for label, family in network.plan.families.items():
+        under = results.where(network=network.name, defense=label)
+        if (best := strongest(under)) is None:
+            continue
+        reached, naive = (under.find("success", attack=name) for name in (best, "ig"))
+        lost = under.find("accuracy_difference")
+        assert reached is not None
+        rows.append(
+            {
+                "label": label,
+                "plain": family == "none",
+                "holds": reached.mean <= SAFE,
+                "attack": attacks.label(best),
+                "reached": percent()(reached),
+                "naive": percent()(naive) if naive is not None and best != "ig" else "",
+                "lost": 0.0 if lost is None else lost.mean,
+            }
+        )
+    return rows
 
 
-def _draw(
-    directory: RunDirectory,
-    options: "Options",
-    networks: Sequence[Network],
-    measured: Mapping[str, Any],
-) -> dict[str, str]:
-    """Figures as HTML; those of pictures by network."""
-    labels = list(dict.fromkeys(label for _, label, _ in _entries(measured)))
+def _figures(plan: Plan, results: Results) -> dict[str, Picture]:
+    labels = list(
+        dict.fromkeys(label for network in plan.networks.values() for label in network.families)
+    )
+    by_network = {name: found for (name,), found in results.groups("network")}
     panels = [
         figures.BarPanel(
             name,
             "examples reconstructed",
-            success_bars({label: entry["defenses"].get(label, _NOTHING) for label in labels}),
+            showing.success_bars(found, labels),
             in_percent=True,
         )
-        for name, entry in measured.items()
+        for name, found in by_network.items()
     ]
-    epochs = list(range(1, options.epochs + 1))
+    epochs = range(1, plan.options.epochs + 1)
 
-    def line(label: str, name: str, curve: Sequence[Mapping[str, Any]]) -> figures.Line:
-        of = share if name == "test_accuracy" else interval
-        return figures.Line(label, epochs, [of(of_epoch) for of_epoch in curve])
+    def lines(found: Results, measure: str) -> list[figures.Line]:
+        curves = {}
+        for label in found.values("defense"):
+            points = [found.get(measure, defense=label, epoch=epoch) for epoch in epochs]
+            is_share = measure == "test_accuracy"
+            curves[label] = [point.share if is_share else point.interval for point in points]
+        return [figures.Line(label, list(epochs), curve) for label, curve in curves.items()]
 
-    grid = [
-        [
-            [
-                line(label, curve, of_defense["training"]["curves"][curve])
-                for label, of_defense in entry["defenses"].items()
-            ]
-            for entry in measured.values()
-        ]
-        for curve in ("test_accuracy", "loss")
+    curves = [
+        [lines(found, measure) for found in by_network.values()]
+        for measure in ("test_accuracy", "loss")
     ]
-    made = {
-        "success": (
-            figures.bar_panels([panels], labels),
-            "Share of examples that each attack reconstructed. The bar of an attacker who does "
-            "not know the defense says little about it: see the other ones.",
+    names = ("test accuracy", "training loss")
+    return {
+        "success": Picture(
+            figures.bar_panels([panels], labels), "Success of each attack on every defense"
         ),
-        "training": (
-            figures.facets(
-                grid, ("test accuracy", "training loss"), list(measured), "epoch", None, True
-            ),
-            "Mean over seeds and 95 % t-interval. The loss of a bottleneck includes its KL term.",
+        "training": Picture(
+            figures.facets(curves, names, list(by_network), "epoch", None, True),
+            "Test accuracy and training loss by epoch, under every defense",
         ),
     }
-    for network in networks:
-        if network.plan.space.is_image:
-            made[network.plan.task.model_name] = (
-                figures.reconstruction_grid(picture_rows(network.attacked)),
-                "Examples of seed 0, and what each attack made of their updates. Below each its "
-                "SSIM; a green frame is a success.",
-            )
-    drawn = {}
-    for index, (name, (figure, caption)) in enumerate(made.items()):
-        file = name if index < 2 else f"pictures-{index - 1}"
-        path = style.save(figure, directory.file(f"figures/{file}"))
-        drawn[name] = html.figure(path, caption, caption)
-    return drawn
 
 
-_NOTHING: Mapping[str, Any] = {"attacks": {}}
-
-
-def _reading(networks: Mapping[str, Any]) -> list[str]:
-    """The tables in a few sentences, one paragraph per network."""
-    paragraphs = []
-    for network, entry in networks.items():
-        sentences = []
-        for label, of_defense in entry["defenses"].items():
-            best = strongest(of_defense, ATTACKS)
-            if best is None:
-                continue
-            reached = of_defense["attacks"][best]["success"]
-            held = reached["mean"] <= SAFE
-            cost = of_defense["training"]["difference"]
-            sentence = (
-                f"{label} {'holds' if held else 'does not hold'}: the strongest attack "
-                f"({attacking.REGISTRY[best].label}) reconstructs {percent(reached)} %"
-            )
-            if of_defense["family"] == "none":
-                sentences.append(f"Without a defense, {percent(reached)} % are reconstructed.")
-                continue
-            if best != "ig":
-                sentence += f", the one that is not adaptive {_success(of_defense, 'ig')} %"
-            points = f"{100 * abs(cost['mean']):.1f}"
-            change = "costs" if cost["mean"] < 0 else "gains"
-            sentences.append(f"{sentence}; it {change} {points} points of accuracy.")
-        paragraphs.append(html.paragraph(f"{network}. " + " ".join(sentences)))
-    return paragraphs
-
-
-def _threat_model(options: "Options", networks: Sequence[Network]) -> list[str]:
-    efforts = [
-        f"{network.plan.task.model_name}: {budget.iterations} steps of signed Adam at "
-        f"{budget.learning_rate:g}, total variation {budget.total_variation:g}"
-        for network in networks
-        for budget in [network.plan.budget]
-    ]
-    return [
-        "Attacker: an honest but curious server. Knows the network, its parameters (at "
-        "initialization) and the loss, sees the gradient of one client's single example, is told "
-        "its label, and wants the input. It does not know the noise that the client drew.",
-        "Not adaptive: Inverting Gradients on all leaves, with a draw of the bottleneck's noise in "
-        "place of the client's. Adaptive: leaves out the gradients that the bottleneck makes "
-        "stochastic, its own and those of later layers; of PPP it matches the leaves that carry "
-        "added noise, and smooths three times as much. Noise-averaged: all leaves, against a "
-        "gradient averaged over draws. Analytic: the input of a first fully connected layer in "
-        "closed form.",
-        "Searches (" + "; ".join(efforts) + ") are lower bounds: what they fail to reconstruct, a "
-        f"longer or better one may. {attacking.curvature_text(networks[0].plan.budget.sharpness)} "
-        f"A defense is said to hold if the strongest attack made here reconstructs at most "
-        f"{100 * SAFE:.0f} %, and to cost almost no accuracy if that is less than "
-        f"{100 * LOSS_LIMIT:.0f} points.",
-        "PPP's strength is the standard deviation of its noise over the root mean square of the "
-        "leaves that it is added to. In training it is added to the mean gradient of every batch.",
-    ]
-
-
-def _training_text(options: "Options") -> list[str]:
-    return [
-        html.paragraph(
-            f"Adam, batches of {options.batch_size}, {options.epochs} epochs, the learning rate "
-            "along a cosine to 0. 10 % of the training examples are held out: every defense is "
-            "trained with every learning rate, and the one that is best on these, on the mean "
-            "over seeds, is reported."
-        )
-    ]
-
-
-_FILES = [
-    "config.json: options and versions; status.json: that the run completed.",
-    "summary.json: every number of this page; claims.json: the verdicts.",
-    "examples.parquet: per network, seed, defense, attack and example: id, label, MSE, PSNR, SSIM, "
-    "relative error, success, matching loss.",
-    "training.parquet: per network, defense, seed and epoch: training loss, test accuracy.",
-    "pictures-….npz: reconstructions of the first seed, by network, defense and attack.",
-    "figures/: every figure as PNG and SVG.",
-]
+_RULE = (
+    "A claim's effects, over seeds and networks, are what lies on its side of the limit that it "
+    "names, and differences paired by seed. Reproduced if all 95 % t-intervals lie above 0, partly "
+    "if some do, contradicted if one lies below 0, not told apart if all include 0."
+)

@@ -1,7 +1,6 @@
 """Trains every network with the same effort: all seeds with every learning rate."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -13,31 +12,13 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from experiments.framework.progress import Steps
 from experiments.inversion import SharedUpdate
-from experiments.inversion.defenses import partially_perturbed
+from experiments.jobs.precode.options import Options
 from experiments.tasks.recipe import descent
 from experiments.tasks.task import Task
 from experiments.tasks.tuned import tuned_loss, tuned_optimizer, with_tuned
 from gujax import training, transforms
-from gujax.attacks import inversion
 
 _HELD_OUT = 0.1  # share of the training examples that learning rates are judged on
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How every network is trained, by Adam.
-
-    Attributes:
-        epochs: Passes over the data.
-        batch_size: Examples per batch.
-        learning_rates: What is tried; each falls to 0 along a cosine.
-        seeds: Independent repeats.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rates: tuple[float, ...]
-    seeds: int
 
 
 class Trained(NamedTuple):
@@ -45,18 +26,18 @@ class Trained(NamedTuple):
 
     Attributes:
         learning_rate: The one that is best on the held-out examples, on the mean over seeds.
-        validation: Mean accuracy of every learning rate on these.
+        validation: Accuracy of every learning rate on these, [rates, seeds].
         loss: Mean training loss of every epoch, [seeds, epochs], with the chosen learning rate.
         test_accuracy: After every epoch, [seeds, epochs], alike.
     """
 
     learning_rate: float
-    validation: tuple[float, ...]
+    validation: Float[np.ndarray, "rates seeds"]
     loss: Float[np.ndarray, "seeds epochs"]
     test_accuracy: Float[np.ndarray, "seeds epochs"]
 
 
-def train(task: Task, shared: SharedUpdate, schedule: Schedule, steps: Steps) -> Trained:
+def train(task: Task, shared: SharedUpdate, options: Options, steps: Steps) -> Trained:
     """Trains a network with a defense in place.
 
     Initial parameters and batches of a seed are the same for every defense, so that differences
@@ -66,16 +47,16 @@ def train(task: Task, shared: SharedUpdate, schedule: Schedule, steps: Steps) ->
     Args:
         task: The data, standardized.
         shared: The defense: the network, its loss, what is done to its updates.
-        schedule: How long.
+        options: How long, and with which learning rates.
         steps: Progress; takes a step for every learning rate.
     """
     split = task.dataset.train
     unseen = held_out(len(split))
-    train_one = _trainer(task, shared, schedule, ~unseen)
+    train_one = _trainer(task, shared, options, ~unseen)
     measured = []
-    for rate in schedule.learning_rates:
+    for rate in options.learning_rates:
         with steps.step(f"{task.model_name}, {shared.label}: training at {rate:g}"):
-            results = [train_one(rate, seed) for seed in range(schedule.seeds)]
+            results = [train_one(rate, seed) for seed in range(options.seeds)]
             accuracy = [
                 np.mean(_answers(shared, result, split.x[unseen]) == split.y[unseen])
                 for result in results
@@ -83,28 +64,28 @@ def train(task: Task, shared: SharedUpdate, schedule: Schedule, steps: Steps) ->
             # Only the numbers: networks of one rate at a time fit the memory.
             loss = np.concatenate([result.steps.loss.mean(axis=-1) for result in results])
             test = np.concatenate([np.asarray(result.epochs.test_accuracy) for result in results])
-            measured.append((float(np.mean(accuracy)), loss, test))
-    validation = tuple(accuracy for accuracy, _, _ in measured)
-    best = int(np.argmax(validation))
+            measured.append((accuracy, loss, test))
+    validation = np.array([accuracy for accuracy, _, _ in measured])
+    best = int(np.argmax(validation.mean(axis=1)))
     _, loss, test = measured[best]
-    return Trained(schedule.learning_rates[best], validation, loss, test)
+    return Trained(options.learning_rates[best], validation, loss, test)
 
 
 def _trainer(
-    task: Task, shared: SharedUpdate, schedule: Schedule, members: Bool[np.ndarray, "examples"]
+    task: Task, shared: SharedUpdate, options: Options, members: Bool[np.ndarray, "examples"]
 ) -> Callable[[float, int], training.TrainResult]:
     """Trains one model with a learning rate and a seed; all calls share a program.
 
     Models are trained one after another: on CPUs a ``vmap`` over networks of this size is no
     faster.
     """
-    plan = training.plan_batches(members, schedule.batch_size, schedule.epochs)
-    num_steps = plan.steps_per_epoch * schedule.epochs
+    plan = training.plan_batches(members, options.batch_size, options.epochs)
+    num_steps = plan.steps_per_epoch * options.epochs
 
     def chain(tuned: dict[str, Array], key: PRNGKeyArray) -> optax.GradientTransformation:
         return optax.chain(
-            transforms.mean(batch_size=schedule.batch_size),
-            perturbation(shared, key),
+            transforms.mean(batch_size=options.batch_size),
+            shared.in_training(key),
             descent("adam", tuned["learning_rate"], 0.0, num_steps),
         )
 
@@ -124,8 +105,8 @@ def _trainer(
             make_optimizer,
             member_masks=members[None],
             keys=key[None],
-            batch_size=schedule.batch_size,
-            epochs=schedule.epochs,
+            batch_size=options.batch_size,
+            epochs=options.epochs,
             randomized=shared.randomized,
             apply=apply,
             test=task.dataset.test,
@@ -146,23 +127,6 @@ def _answers(
 @partial(jax.jit, static_argnums=0)
 def _predict(apply: Callable, params: PyTree, x: Float[Array, "examples ..."]) -> Array:
     return training.predict(apply, params, x)
-
-
-def perturbation(shared: SharedUpdate, key: PRNGKeyArray) -> optax.GradientTransformation:
-    """What the defense does to the mean gradient of a batch before it is shared."""
-    if shared.family != "ppp":
-        return optax.identity()
-    strength, perturbed = shared.strength, inversion.without(*shared.stochastic)
-    assert strength is not None
-
-    def init(params: PyTree) -> PRNGKeyArray:
-        return jnp.copy(key)  # so that donating the state does not delete the caller's key
-
-    def update(updates: PyTree, state: PRNGKeyArray, params: PyTree | None = None):
-        next_key, noise_key = jax.random.split(state)
-        return partially_perturbed(updates, strength, perturbed, noise_key), next_key
-
-    return optax.GradientTransformation(init, update)
 
 
 def held_out(num_examples: int) -> Bool[np.ndarray, "examples"]:

@@ -9,12 +9,13 @@ from experiments.inversion import (
     Setting,
     Space,
     Victims,
-    attacking,
+    attacks,
     build_shared_updates,
     rows,
     share,
 )
-from experiments.inversion.attacking import Outcome
+from experiments.inversion.attacks import labels as label_counts
+from experiments.inversion.search import Outcome, SearchBudget, inverting_gradients
 from experiments.tasks.task import Task
 from gujax import data, models, training
 from gujax.gradients.algebra import named_leaves
@@ -155,12 +156,12 @@ def test_a_bottleneck_and_its_noise(task):
 
 def test_labels_of_a_batch_are_counted_in_any_order(task, params):
     found = received(task, params, "batch:4")
-    outcome = attacking.attack(found, "labels", None, KEY)
+    outcome = attacks.attack(found, "labels", None, KEY)
     expected = np.sort(task.dataset.train.y)
     if (np.sort(outcome.labels) == expected).all():
         np.testing.assert_array_equal(outcome.labels, task.dataset.train.y)
     np.testing.assert_array_equal(
-        attacking._align(np.array([0, 2, 2, 1]), np.array([2, 1, 1, 0])), [2, 1, 2, 0]
+        label_counts.aligned(np.array([0, 2, 2, 1]), np.array([2, 1, 1, 0])), [2, 1, 2, 0]
     )
 
 
@@ -209,8 +210,8 @@ def test_examples_that_do_not_divide(task, params):
 
 def test_an_attack_is_compiled_once_for_all_seeds(task):
     space = Space((0.0,), (1.0,), is_image=True)
-    budget = attacking.SearchBudget(space, 3, 0.1, 0.1)
-    adversary = partial(attacking.inverting_gradients, budget=budget)
+    budget = SearchBudget(space, 3, 0.1, 0.1)
+    adversary = partial(inverting_gradients, budget=budget)
     first, second = (build_shared_updates(task, ["none"])[0].naive for _ in range(2))
     assert adversary(first) is adversary(second)
 
@@ -226,6 +227,6 @@ def test_a_defense_that_is_named_twice_is_attacked_once(task):
 
 def test_whoever_attacks_inputs_of_a_bottleneck_also_does_so_knowing_of_it(task):
     (precode,) = build_shared_updates(task, ["precode"])
-    assert attacking.applicable(precode, ["dlg"]) == ["adaptive", "dlg"]
-    assert attacking.applicable(precode, ["analytic"]) == ["adaptive", "analytic"]
-    assert attacking.applicable(precode, ["idlg", "labels"]) == ["idlg", "labels"]
+    assert attacks.applicable(precode, ["dlg"]) == ["adaptive", "dlg"]
+    assert attacks.applicable(precode, ["analytic"]) == ["adaptive", "analytic"]
+    assert attacks.applicable(precode, ["idlg", "labels"]) == ["idlg", "labels"]

@@ -1,0 +1,96 @@
+"""Claims of the literature on PRECODE, PPP and CVB, each over all networks attacked under it."""
+
+from collections.abc import Mapping
+
+from experiments.framework.claims import Claim, above, below, test
+from experiments.framework.results import Measured, Results
+from experiments.inversion.analysis import strongest
+from experiments.report.formats import percent
+
+BROKEN = 0.5  # more than this share of examples reconstructed counts as broken
+SAFE = 0.05  # at most this share counts as protected
+
+PRECODE = "Scheliga et al. 2022 (arXiv 2108.04725), section 5"
+ADAPTIVE = "Scheliga et al. 2022 (arXiv 2208.04767)"
+CVB = "Scheliga et al. 2023 (arXiv 2309.04515)"
+
+
+def bottleneck_claims(families: Mapping[str, str], networks: Mapping[str, Results]) -> list[Claim]:
+    """The claims on every bottleneck that was attacked without knowing of it too.
+
+    Args:
+        families: The defenses' families by their labels.
+        networks: Results of the attacks by network, in words.
+    """
+    found = []
+    for label, family in families.items():
+        under = {
+            name: results.where(defense=label)
+            for name, results in networks.items()
+            if label in results.values("defense")
+        }
+        if any(results.find("success", attack="ig") is None for results in under.values()):
+            continue
+        if family == "precode":
+            plain = {name: networks[name].where(defense="no defense") for name in under}
+            found += _precode(_success(under, "ig"), under, _success(plain, "ig"))
+        elif family in ("ppp", "cvb"):
+            found.append(_holds(label, ADAPTIVE if family == "ppp" else CVB, under))
+    return found
+
+
+def key_part(label: str) -> str:
+    """A defense's label, with its strength, as a part of a claim's key."""
+    return label.lower().replace(" ", "_")
+
+
+def _success(networks: Mapping[str, Results], attack: str) -> dict[str, Measured]:
+    return {name: found.get("success", attack=attack) for name, found in networks.items()}
+
+
+def _precode(
+    naive: Mapping[str, Measured], under: Mapping[str, Results], plain: Mapping[str, Measured]
+) -> list[Claim]:
+    adaptive, show = _success(under, "adaptive"), percent()
+    return [
+        test(
+            "precode_stops_inversion",
+            f"PRECODE lets Inverting Gradients succeed on at most {100 * SAFE:.0f} % of examples, "
+            "fewer than without it.",
+            PRECODE,
+            "; ".join(
+                f"{name}: success {show(x)} % (not adaptive), {show(plain[name])} % without"
+                for name, x in naive.items()
+            ),
+            # An attack that fails anyway shows nothing of a defense.
+            [below(x, SAFE) for x in naive.values()]
+            + [(plain[name] - x).interval for name, x in naive.items()],
+        ),
+        test(
+            "adaptive_attack_breaks_precode",
+            "An attack that ignores the stochastic gradients disables PRECODE: it reconstructs "
+            f"more than {100 * BROKEN:.0f} %, and more than the attack that does not.",
+            ADAPTIVE,
+            "; ".join(
+                f"{name}: success {show(x)} % adaptive, {show(naive[name])} % not"
+                for name, x in adaptive.items()
+            ),
+            [above(x, BROKEN) for x in adaptive.values()]
+            + [(x - naive[name]).interval for name, x in adaptive.items()],
+        ),
+    ]
+
+
+def _holds(label: str, source: str, under: Mapping[str, Results]) -> Claim:
+    attacks = {name: strongest(results) or "ig" for name, results in under.items()}
+    success = {name: under[name].get("success", attack=best) for name, best in attacks.items()}
+    return test(
+        f"{key_part(label)}_holds",
+        f"{label} lets no attack succeed on more than {100 * SAFE:.0f} % of examples.",
+        source,
+        "; ".join(
+            f"{name}: success {percent()(x)} % ({attacks[name]}, the strongest)"
+            for name, x in success.items()
+        ),
+        [below(x, SAFE) for x in success.values()],
+    )

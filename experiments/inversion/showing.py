@@ -1,0 +1,79 @@
+"""What reports show of the attacks: tables by defense and attack, bars and pictures."""
+
+from collections.abc import Sequence
+
+from experiments.framework.results import Results
+from experiments.inversion import attacks
+from experiments.inversion.analysis import with_attack
+from experiments.inversion.runs import TRUTH, Attacked
+from experiments.report import figures
+from experiments.report.formats import Format, number, percent
+from experiments.report.tables import Column, KeyColumn, Table, tabulate
+from gujax.statistics import Interval
+
+SHOWN = 8  # pictures per attack
+DEFENSE = KeyColumn("defense", "defense")
+FORMATS: dict[str, tuple[str, Format]] = {
+    "success": ("Examples reconstructed (percent)", percent()),
+    "ssim": ("SSIM of the reconstructions", number(2)),
+    "psnr": ("PSNR of the reconstructions (dB)", number(1)),
+    "feature_error": ("Relative error of the reconstructions", number(2)),
+    "label_recovered": ("Labels recovered (percent)", percent()),
+    "spearman": (
+        "Rank correlation (Spearman) of gradient uniqueness and quality of the reconstruction",
+        number(2),
+    ),
+}
+_UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
+
+
+def by_attack(
+    results: Results, measure: str, note: str = "", rows: Sequence[KeyColumn] = (DEFENSE,)
+) -> Table:
+    """One measure, every attack that gives it side by side.
+
+    Args:
+        results: What was measured.
+        measure: A key of `FORMATS`.
+        note: What a reader must know to read it.
+        rows: What the rows are about.
+    """
+    title, show = FORMATS[measure]
+    made = {e.keys["attack"] for e in results.entries if e.measure == measure}
+    columns = [
+        Column(method.label, measure, show, {"attack": name})
+        for name, method in attacks.methods().items()
+        if name in made
+    ]
+    return tabulate(title, results, [*rows, *columns], note)
+
+
+def success_bars(results: Results, defenses: Sequence[str]) -> list[figures.Bars]:
+    """Success of each attack over these defenses."""
+    bars = []
+    for name in attacks.compared():
+        found = [results.find("success", defense=label, attack=name) for label in defenses]
+        if any(found):
+            shares = [_UNKNOWN if one is None else one.share for one in found]
+            method = attacks.methods()[name]
+            bars.append(figures.Bars(method.label, str(method.color), shares))
+    return bars
+
+
+def picture_rows(attacked: Attacked) -> list[figures.PictureRow]:
+    """The first pictures of the first seed: the truth, then each defense and attack."""
+    shown = [figures.PictureRow("truth", attacked.pictures[TRUTH][:SHOWN])]
+    first = attacked.frame.filter(attacked.frame["seed"] == 0)
+    for (label, name), images in attacked.pictures.items():
+        if (label, name) == TRUTH:
+            continue
+        frame = with_attack(first, label, name)[:SHOWN]
+        shown.append(
+            figures.PictureRow(
+                f"{label}\n{attacks.label(name)}",
+                images[:SHOWN],
+                frame["ssim"].to_numpy(),
+                frame["success"].to_numpy(),
+            )
+        )
+    return shown
