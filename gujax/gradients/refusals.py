@@ -46,11 +46,12 @@ _in_one_example: ContextVar[bool] = ContextVar("in_one_example", default=False)
 @contextmanager
 def one_example() -> Iterator[None]:
     """While this is entered, a loss that is not a function of one example raises ValueError."""
-    for module, name in _BATCH_NORMS:
-        if module in sys.modules:
-            _watch(getattr(sys.modules[module], name))
+    layers = [getattr(sys.modules[m], name) for m, name in _BATCH_NORMS if m in sys.modules]
+    calls = [layer.__call__ for layer in layers]
     token = _in_one_example.set(True)
     try:
+        for layer, call in zip(layers, calls, strict=True):
+            layer.__call__ = _watched(call)
         yield
     except NameError as error:
         if "unbound axis name" not in str(error):
@@ -65,13 +66,16 @@ def one_example() -> Iterator[None]:
             raise
         raise ValueError(CHANGES_OBJECT.format(error)) from error
     finally:
+        for layer, call in zip(layers, calls, strict=True):
+            layer.__call__ = call
         _in_one_example.reset(token)
 
 
-@functools.cache
-def _watch(layer: type) -> None:
-    """Make a class of batch normalizations refuse training mode inside of `one_example`."""
-    call: Callable[..., Any] = layer.__call__  # type: ignore[attr-defined]
+def _watched(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call of a batch normalization, which refuses training mode inside of `one_example`.
+
+    Other threads may call it meanwhile: for them it is what it was.
+    """
     signature = inspect.signature(call)
 
     @functools.wraps(call)
@@ -82,7 +86,7 @@ def _watch(layer: type) -> None:
                 raise ValueError(MIXES_EXAMPLES.format(f"{type(self).__name__} in training mode"))
         return call(self, *args, **kwargs)
 
-    layer.__call__ = watched  # type: ignore[method-assign]
+    return watched
 
 
 def _uses_batch_statistics(layer: Any, arguments: dict[str, Any]) -> bool:
