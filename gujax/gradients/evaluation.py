@@ -119,9 +119,7 @@ def _factored(
     values = outputs[: len(plan.values)]
     gradients, pairs = iter(outputs[len(plan.values) :]), iter(factors)
     leaves = [
-        next(gradients)
-        if leaf.as_is
-        else _opened(leaf.assemble([next(pairs) for _ in leaf.terms]))
+        next(gradients) if leaf.as_is else _opened(leaf.assemble([next(pairs) for _ in leaf.terms]))
         for leaf in plan.leaves
     ]
     return jax.tree.unflatten(plan.out_tree, [*values, *leaves])

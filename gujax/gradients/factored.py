@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from gujax.gradients.cost import DEFAULT_OPTIONS, Options, Sizes, choose_gram, choose_norms
 from gujax.gradients.placement import Placement, lift, place
-from gujax.gradients.sealing import REMEDY, Opaque, seal, unseal
+from gujax.gradients.sealing import REMEDY, Opaque, seal, unchanged, unseal, witness
 
 
 @jax.tree_util.register_dataclass
@@ -82,12 +82,18 @@ class _Kind(NamedTuple):
     dtype: np.dtype
     options: Options
 
+    @property
+    def rank(self) -> int:
+        """Axes of dense gradients, and of sealed leaves: tree code may look at their number."""
+        return 1 + len(self.shape)
+
 
 @jax.tree_util.register_pytree_node_class
 class FactoredLeaf(Opaque):
     """Gradients of one parameter for every example of a batch, as a sum of sites.
 
-    As a pytree it has sealed leaves [examples]: JAX passes them on, arithmetic on them is refused.
+    As a pytree it has sealed leaves, with an axis of examples and as many others as the parameter
+    has, but of length 1: JAX passes them on, arithmetic on them is refused.
 
     Args:
         sites: the uses of the parameter; a tied parameter has several.
@@ -112,11 +118,13 @@ class FactoredLeaf(Opaque):
         self._sealed: tuple[Any, ...] = ()
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], _Kind]:
-        """Sealed leaves, two per site, and what is static."""
+        """Sealed leaves: a witness, then two per site; and what is static."""
         if self._sites is None:
             return self._sealed, self._kind
+        rank = self._kind.rank
         factors = (x for site in self._sites for x in (site.left, site.right))
-        return tuple(seal(x, 1) for x in factors), self._kind
+        sealed = witness((self.num_examples,), rank), *(seal(x, 1, rank) for x in factors)
+        return sealed, self._kind
 
     @classmethod
     def tree_unflatten(cls, kind: _Kind, sealed: Sequence[Any]) -> "FactoredLeaf":
@@ -135,10 +143,16 @@ class FactoredLeaf(Opaque):
         # What was opened is not kept: it may belong to a trace that this leaf outlives.
         if self._sites is not None:
             return self._sites
-        pairs = zip(self._sealed[::2], self._sealed[1::2], strict=True)
-        return tuple(
-            _open(*pair, *static) for pair, static in zip(pairs, self._kind.sites, strict=True)
-        )
+        rank = self._kind.rank
+        right_to_use = unchanged(self._sealed[0], 1, rank, zero=True)[:, None, None, None]
+        sites = []
+        pairs = zip(self._sealed[1::2], self._sealed[2::2], strict=True)
+        for static, (left, right) in zip(self._kind.sites, pairs, strict=True):
+            sizes, placement, indexed, left_type, right_type = static
+            left, right = unseal(left, left_type, 1, rank), unseal(right, right_type, 1, rank)
+            right = jnp.where(right_to_use, right, jnp.nan).astype(right.dtype)
+            sites.append(Site(left, right, sizes, placement, indexed))
+        return tuple(sites)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -160,10 +174,10 @@ class FactoredLeaf(Opaque):
         """Number of examples."""
         if self._sites is not None:
             return self._sites[0].right.shape[0]
-        first = self._sealed[1]
-        if len(getattr(first, "shape", ())) != 1:
+        lengths: tuple[int, ...] = getattr(self._sealed[0], "shape", ())
+        if len(lengths) != self._kind.rank:
             raise TypeError(f"per-example gradients were replaced or reshaped: {REMEDY}")
-        return first.shape[0]
+        return lengths[0]
 
     @property
     def num_kept(self) -> int:
@@ -309,36 +323,6 @@ def _over_examples(
         return results
     rest = function(leaf._of(jax.tree.map(lambda x: x[whole * size :], leaf.sites)))
     return jnp.concatenate([results, rest])
-
-
-def _open(
-    left: Any,
-    right: Any,
-    sizes: Sizes,
-    placement: Placement,
-    indexed: bool,
-    left_type: np.dtype,
-    right_type: np.dtype,
-) -> Site:
-    """A site of its sealed arrays, where they are still what they were."""
-
-    def opened(sealed: Any, dtype: np.dtype, length: tuple[int, ...]) -> Array:
-        if not jnp.issubdtype(getattr(sealed, "dtype", None), jax.dtypes.prng_key):
-            raise TypeError(f"per-example gradients were replaced in their tree: {REMEDY}")
-        array = unseal(sealed, dtype)
-        if array.shape[1:] != (sizes.groups, sizes.positions, *length):
-            raise TypeError(
-                "per-example gradients that are kept as factors have one axis, that of the "
-                f"examples; here they were given {sealed.ndim}: {REMEDY}"
-            )
-        return array
-
-    rows = () if indexed else (sizes.rows,)
-    return Site(
-        opened(left, left_type, rows),
-        opened(right, right_type, (sizes.columns,)),
-        *(sizes, placement, indexed),
-    )
 
 
 def _own_inner_gram(sites: tuple[Site, ...]) -> Array:

@@ -15,7 +15,10 @@ from gujax.gradients.algebra import DeferredGrads, gram, materialize, squared_no
 from gujax.gradients.arguments import BoundLoss, Same
 from gujax.gradients.evaluation import Setting, values_and_grads
 from gujax.gradients.inputs import batch_size, checked_loss, traced_gradient
-from gujax.gradients.sealing import REMEDY, Opaque, seal, unseal
+from gujax.gradients.sealing import Opaque, seal, unchanged, unseal, witness
+
+# Axes of the sealed leaves. Tree code that asks takes them for matrices.
+_RANK = 2
 
 
 class _Source(NamedTuple):
@@ -50,6 +53,7 @@ class _Kind(NamedTuple):
     source: _Source
     structure: Any
     dtypes: tuple[np.dtype, ...]
+    axes: tuple[int, ...]  # 1 where the first axis is that of the examples, else 0
 
 
 @jax.tree_util.register_pytree_node_class
@@ -66,17 +70,19 @@ class MicrobatchedGrads(Opaque, DeferredGrads):
     def __init__(self, source: _Source, inputs: _Inputs):
         arrays, structure = jax.tree.flatten(inputs)
         arrays = [jnp.asarray(x) for x in arrays]
-        self._kind = _Kind(source, structure, tuple(x.dtype for x in arrays))
+        axes = [n for n, x in zip((0, 1, 0), inputs, strict=True) for _ in jax.tree.leaves(x)]
+        self._kind = _Kind(source, structure, tuple(x.dtype for x in arrays), tuple(axes))
         self._arrays: list[Array] | None = arrays
         self._sealed: tuple[Any, ...] = ()
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], _Kind]:
-        """Sealed leaves, and what is static."""
+        """Sealed leaves: a witness, then the inputs; and what is static."""
         if self._arrays is None:
             return self._sealed, self._kind
-        inputs = jax.tree.unflatten(self._kind.structure, self._arrays)
-        axes = _Inputs(*(jax.tree.map(lambda _, n=n: n, x) for n, x in zip((0, 1, 0), inputs)))
-        return tuple(map(seal, self._arrays, jax.tree.leaves(axes))), self._kind
+        sealed = [
+            seal(x, axes, _RANK) for x, axes in zip(self._arrays, self._kind.axes, strict=True)
+        ]
+        return (witness((), _RANK), *sealed), self._kind
 
     @classmethod
     def tree_unflatten(cls, kind: _Kind, sealed: Sequence[Any]) -> "MicrobatchedGrads":
@@ -88,11 +94,16 @@ class MicrobatchedGrads(Opaque, DeferredGrads):
     @property
     def _inputs(self) -> _Inputs:
         arrays = self._arrays
-        if arrays is None:
-            if any(not jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in self._sealed):
-                raise TypeError(f"per-example gradients were replaced in their tree: {REMEDY}")
-            arrays = list(map(unseal, self._sealed, self._kind.dtypes))
-        return jax.tree.unflatten(self._kind.structure, arrays)
+        if arrays is not None:
+            return jax.tree.unflatten(self._kind.structure, arrays)
+        right_to_use = unchanged(self._sealed[0], 0, _RANK, zero=False)
+        arrays = [
+            unseal(x, dtype, axes, _RANK)
+            for x, dtype, axes in zip(self._sealed[1:], *self._kind[2:], strict=True)
+        ]
+        inputs: _Inputs = jax.tree.unflatten(self._kind.structure, arrays)
+        poisoned = lambda x: jnp.where(right_to_use, x, jnp.nan).astype(x.dtype)  # noqa: E731
+        return inputs._replace(params=jax.tree.map(poisoned, inputs.params))
 
     @property
     def num_examples(self) -> int:
@@ -127,7 +138,6 @@ def values_and_microbatched(
     arrays: tuple[Any, ...],
 ) -> Any:
     """What `value_and_per_example_grads` returns with a `microbatch_size`."""
-    traced_gradient(loss, setting.has_aux, params, batch, arrays)  # raises where it must
     source = _Source(loss, setting, block_size, loss.surroundings())
     inputs = _Inputs(params, batch, arrays)
     return _values(source, inputs), MicrobatchedGrads(source, inputs)
@@ -138,6 +148,7 @@ def values_and_microbatched(
 
 @partial(jax.jit, static_argnums=0)
 def _values(source: _Source, inputs: _Inputs) -> Any:
+    traced_gradient(source.loss, source.setting.has_aux, *inputs)  # raises where it must
     loss = checked_loss(source.loss, source.setting.has_aux)
     one = lambda example: loss(inputs.params, example, *inputs.arrays)  # noqa: E731
     return lax.map(one, inputs.batch, batch_size=source.block_size)

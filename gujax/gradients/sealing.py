@@ -6,8 +6,12 @@ public kind of array that passes through `jit`, `vmap`, loops, branches and devi
 arithmetic: typed PRNG keys. So factors leave our hands as the bits of such keys, one per example.
 What moves whole examples (a slice, a permutation, a concatenation) or sets them to zero is right as
 it is; anything else is an error in which the name of the type says what to do.
+
+Keys can still be filled with a number, reversed or rearranged along axes. A `witness` goes through
+the same hands and tells: its axes have different lengths, and its entries are different numbers.
 """
 
+import math
 from functools import cache, partial
 from typing import Any, NoReturn
 
@@ -16,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.extend.random import define_prng_impl
+from jaxtyping import Bool
 
 REMEDY = (
     "reduce them with gujax.weighted_sum or a transformation of gujax.transforms first, or form "
@@ -59,14 +64,71 @@ def _kind(shape: tuple[int, ...]) -> Any:
     )
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def seal(x: Array, axes: int) -> Array:
+def seal(x: Array, axes: int, rank: int) -> Array:
     """An array as keys: so many first axes stay, the others become the inside of a key.
 
-    Keys are returned as they are.
+    Args:
+        x: an array of any type; PRNG keys stay what they are.
+        axes: so many axes stay.
+        rank: of the result; axes of length 1 are added.
     """
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return x
+    return x if _is_key(x) else _seal(x, axes, rank)
+
+
+def unseal(sealed: Any, dtype: Any, axes: int, rank: int) -> Array:
+    """The array of this type that was sealed.
+
+    Raises:
+        TypeError: it is no longer as `seal` returned it.
+    """
+    if not _is_key(sealed):
+        raise TypeError(f"per-example gradients were replaced in their tree: {REMEDY}")
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return sealed
+    if sealed.ndim != rank or any(length != 1 for length in sealed.shape[axes:]):
+        raise TypeError(
+            "per-example gradients that are kept as factors have only an axis of examples; here "
+            f"they were given the shape {sealed.shape}: {REMEDY}"
+        )
+    return _unseal(sealed, dtype, axes)
+
+
+def witness(lengths: tuple[int, ...], rank: int) -> Array:
+    """Keys [*lengths, 2, 3, …] of so many axes, to be sealed and opened beside the factors."""
+    return _seal(_numbers(lengths, rank), rank, rank)
+
+
+def unchanged(sealed: Any, axes: int, rank: int, zero: bool) -> Bool[Array, "..."]:
+    """Whether what was done to a witness was right to do, for every entry of its first axes.
+
+    Args:
+        sealed: the witness.
+        axes: its first axes.
+        rank: all its axes.
+        zero: whether it is right to set everything to zero.
+
+    Raises:
+        TypeError: it was not, which is known at once.
+    """
+    shape = getattr(sealed, "shape", ())
+    if not _is_key(sealed) or shape[axes:] != tuple(range(2, 2 + rank - axes)):
+        raise TypeError(f"the axes of per-example gradients were changed: {REMEDY}")
+    right = _compare(sealed, axes, rank, zero)
+    if not isinstance(right, jax.core.Tracer) and not right.all():
+        raise TypeError(f"per-example gradients were filled or rearranged: {REMEDY}")
+    return right
+
+
+def _is_key(x: Any) -> bool:
+    return jnp.issubdtype(getattr(x, "dtype", bool), jax.dtypes.prng_key)
+
+
+# Compiled, because outside of jit each line would be a program of its own.
+_compiled = partial(jax.jit, inline=True)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _as_keys(x: Array, axes: int, rank: int) -> Array:
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         x = jnp.stack([x.real, x.imag], axis=-1)
     if x.dtype == bool:
@@ -74,10 +136,12 @@ def seal(x: Array, axes: int) -> Array:
     if x.dtype.itemsize < 8:  # eight bytes become an axis of two numbers
         x = x[..., None]
     bits = lax.bitcast_convert_type(x, jnp.dtype(f"uint{min(8 * x.dtype.itemsize, 32)}"))
-    return jax.random.wrap_key_data(bits.astype(jnp.uint32), impl=_kind(bits.shape[axes:]))
+    inside = bits.shape[axes:]
+    bits = lax.expand_dims(bits, range(axes, rank))
+    return jax.random.wrap_key_data(bits.astype(jnp.uint32), impl=_kind(inside))
 
 
-@seal.defjvp
+@_as_keys.defjvp
 def _refuse_derivative(*_: Any) -> NoReturn:
     raise TypeError(
         "per-example gradients that are kept as factors have no derivative where they enter or "
@@ -86,11 +150,28 @@ def _refuse_derivative(*_: Any) -> NoReturn:
     )
 
 
-def unseal(sealed: Array, dtype: np.dtype) -> Array:
-    """The array of this type that was sealed."""
-    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        return sealed
-    return _as_type(jax.random.key_data(sealed), dtype)
+_seal = _compiled(_as_keys, static_argnums=(1, 2))
+
+
+@partial(_compiled, static_argnums=(1, 2))
+def _unseal(sealed: Array, dtype: np.dtype, axes: int) -> Array:
+    return _as_type(lax.squeeze(jax.random.key_data(sealed), range(axes, sealed.ndim)), dtype)
+
+
+@partial(_compiled, static_argnums=(0, 1))
+def _numbers(lengths: tuple[int, ...], rank: int) -> Array:
+    """Numbers that a witness holds, different ones for every entry of its last axes."""
+    shape = tuple(range(2, 2 + rank - len(lengths)))
+    numbers = jnp.arange(1, 1 + math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    return jnp.broadcast_to(numbers, (*lengths, *shape))
+
+
+@partial(_compiled, static_argnums=(1, 2, 3))
+def _compare(sealed: Array, axes: int, rank: int, zero: bool) -> Array:
+    found = jax.random.key_data(sealed)[..., 0]
+    rest = tuple(range(axes, rank))
+    right = jnp.all(found == _numbers(sealed.shape[:axes], rank), axis=rest)
+    return right | jnp.all(found == 0, axis=rest) if zero else right
 
 
 def _as_type(bits: Array, dtype: np.dtype) -> Array:
@@ -99,4 +180,4 @@ def _as_type(bits: Array, dtype: np.dtype) -> Array:
         return lax.complex(parts[..., 0], parts[..., 1])
     if dtype.itemsize < 8:
         bits = bits[..., 0].astype(jnp.dtype(f"uint{8 * dtype.itemsize}"))
-    return bits.astype(bool) if dtype == bool else lax.bitcast_convert_type(bits, dtype)
+    return bits.astype(dtype) if dtype.kind == "b" else lax.bitcast_convert_type(bits, dtype)
