@@ -39,14 +39,14 @@ def automatic_axes(
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Result:
-        leaves, structure = jax.tree.flatten((args, kwargs))
+        leaves, structure = jax.tree.flatten(opened((args, kwargs)))
         mesh = explicit_mesh(leaves)
         if mesh is None:
             return function(*args, **kwargs)
 
         def with_arrays(arrays: dict[int, Array]) -> Result:
             values = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
-            args, kwargs = jax.tree.unflatten(structure, values)
+            args, kwargs = closed(jax.tree.unflatten(structure, values))
             return function(*args, **kwargs)
 
         placement = NamedSharding(mesh, PartitionSpec() if out is None else out)
@@ -54,6 +54,23 @@ def automatic_axes(
         return run({i: leaf for i, leaf in enumerate(leaves) if isinstance(leaf, Array)})
 
     return wrapped
+
+
+def opened(tree: chex.ArrayTree) -> Any:
+    """The tree with the arrays of factored gradients as its leaves, in place of sealed ones."""
+    return _each_with("opened", tree)
+
+
+def closed(tree: chex.ArrayTree) -> Any:
+    """What was `opened`, as it was."""
+    return _each_with("closed", tree)
+
+
+def _each_with(method: str, tree: chex.ArrayTree) -> Any:
+    """The tree with what has a method of this name replaced by what that returns."""
+    has = lambda node: hasattr(type(node), method)  # noqa: E731
+    call = lambda node: getattr(node, method)() if has(node) else node  # noqa: E731
+    return jax.tree.map(call, tree, is_leaf=has)
 
 
 def whole(tree: Tree) -> Tree:
@@ -93,7 +110,7 @@ def explicit_mesh(tree: chex.ArrayTree) -> Mesh | AbstractMesh | None:
     Outside of jit it is the mesh of devices: a result that depends on no array of the mesh, as a
     number given by the caller, is still to be placed on them.
     """
-    for leaf in jax.tree.leaves(tree):
+    for leaf in jax.tree.leaves(opened(tree)):
         mesh = jax.typeof(leaf).sharding.mesh if isinstance(leaf, Array) else None
         if mesh is not None and mesh.explicit_axes:
             return leaf.sharding.mesh if is_concrete(leaf) else mesh
@@ -102,7 +119,7 @@ def explicit_mesh(tree: chex.ArrayTree) -> Mesh | AbstractMesh | None:
 
 def example_axes(batch: chex.ArrayTree) -> PartitionSpec:
     """The explicit mesh axes over which the examples of a batch are spread; most often none."""
-    for leaf in jax.tree.leaves(batch):
+    for leaf in jax.tree.leaves(opened(batch)):
         spec = jax.typeof(leaf).sharding.spec if isinstance(leaf, Array) else None
         if spec and spec[0] is not None:
             return PartitionSpec(spec[0])

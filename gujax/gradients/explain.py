@@ -9,9 +9,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from gujax.gradients.arguments import BoundLoss, call_bound
 from gujax.gradients.cost import Way, checked_options, kept_elements
 from gujax.gradients.inputs import check_parameters
-from gujax.gradients.plan import LeafPlan, plan_gradients
+from gujax.gradients.plan import LeafPlan, Plan, plan_gradients
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,11 @@ def explain(
     # Where parameters lie makes no difference to what their gradients are computed from.
     params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), params)
     options = checked_options(gram_way, memory_limit)
-    plan = plan_gradients(loss_fn, has_aux, params, batch, shared, options)
+
+    def planned(loss: BoundLoss, arrays: tuple[Any, ...]) -> Plan:
+        return plan_gradients(loss, has_aux, params, batch, arrays, options)
+
+    plan = call_bound(planned, loss_fn, shared, {})
     return Explanation(batch_size, tuple(_report(leaf, batch_size) for leaf in plan.leaves))
 
 

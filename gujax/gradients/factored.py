@@ -3,15 +3,17 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
 from gujax.gradients.cost import DEFAULT_OPTIONS, Options, Sizes, choose_gram, choose_norms
 from gujax.gradients.placement import Placement, lift, place
+from gujax.gradients.sealing import REMEDY, Opaque, seal, unchanged, unseal, witness
 
 
 @jax.tree_util.register_dataclass
@@ -72,10 +74,44 @@ def _scatter_rows(rows: Array, values: Array, length: int) -> Array:
     return jax.vmap(jax.vmap(one))(rows, values)
 
 
+class _Kind(NamedTuple):
+    """What is static of a leaf: for each site its own, then what is of the parameter."""
+
+    sites: tuple[tuple[Sizes, Placement, bool, np.dtype, np.dtype], ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    options: Options
+
+    @property
+    def rank(self) -> int:
+        """Axes of dense gradients, and of sealed leaves: tree code may look at their number."""
+        return 1 + len(self.shape)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class FactoredLeaf:
+class OpenLeaf:
+    """A factored leaf on its way into or out of a program of ours: as a pytree it has its factors.
+
+    What is sealed has no derivative; this has.
+    """
+
+    sites: tuple[Site, ...]
+    shape: tuple[int, ...] = field(metadata={"static": True})
+    dtype: np.dtype = field(metadata={"static": True})
+    options: Options = field(metadata={"static": True})
+
+    def closed(self) -> "FactoredLeaf":
+        """The leaf that users have."""
+        return FactoredLeaf(self.sites, self.shape, self.dtype, self.options)
+
+
+@jax.tree_util.register_pytree_node_class
+class FactoredLeaf(Opaque):
     """Gradients of one parameter for every example of a batch, as a sum of sites.
+
+    As a pytree it has sealed leaves, with an axis of examples and as many others as the parameter
+    has, but of length 1: JAX passes them on, arithmetic on them is refused.
 
     Args:
         sites: the uses of the parameter; a tied parameter has several.
@@ -84,15 +120,94 @@ class FactoredLeaf:
         options: what the caller said about the way to Gram matrices and norms.
     """
 
-    sites: tuple[Site, ...]
-    shape: tuple[int, ...] = field(metadata={"static": True})
-    dtype: jnp.dtype = field(metadata={"static": True})
-    options: Options = field(default=DEFAULT_OPTIONS, metadata={"static": True})
+    def __init__(
+        self,
+        sites: tuple[Site, ...],
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        options: Options = DEFAULT_OPTIONS,
+    ):
+        static = tuple(
+            (site.sizes, site.placement, site.indexed, site.left.dtype, site.right.dtype)
+            for site in sites
+        )
+        self._kind = _Kind(static, shape, dtype, options)
+        self._sites: tuple[Site, ...] | None = sites
+        self._sealed: tuple[Any, ...] = ()
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], _Kind]:
+        """Sealed leaves: a witness, then two per site; and what is static."""
+        if self._sites is None:
+            return self._sealed, self._kind
+        rank = self._kind.rank
+        factors = (x for site in self._sites for x in (site.left, site.right))
+        sealed = witness((self.num_examples,), rank), *(seal(x, 1, rank) for x in factors)
+        return sealed, self._kind
+
+    @classmethod
+    def tree_unflatten(cls, kind: _Kind, sealed: Sequence[Any]) -> "FactoredLeaf":
+        """The leaf of sealed leaves: whatever JAX puts there is looked at only when it is used."""
+        leaf = object.__new__(cls)
+        leaf._kind, leaf._sites, leaf._sealed = kind, None, tuple(sealed)
+        return leaf
+
+    def opened(self) -> OpenLeaf:
+        """The leaf with its factors in sight of JAX."""
+        return OpenLeaf(self.sites, self.shape, self.dtype, self.options)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The uses of the parameter.
+
+        Raises:
+            TypeError: the sealed leaves are no longer those of this parameter.
+        """
+        # What was opened is not kept: it may belong to a trace that this leaf outlives.
+        if self._sites is not None:
+            return self._sites
+        rank = self._kind.rank
+        right_to_use = unchanged(self._sealed[0], 1, rank, zero=True)[:, None, None, None]
+        sites = []
+        pairs = zip(self._sealed[1::2], self._sealed[2::2], strict=True)
+        for static, (left, right) in zip(self._kind.sites, pairs, strict=True):
+            sizes, placement, indexed, left_type, right_type = static
+            left, right = unseal(left, left_type, 1, rank), unseal(right, right_type, 1, rank)
+            right = jnp.where(right_to_use, right, jnp.nan).astype(right.dtype)
+            sites.append(Site(left, right, sizes, placement, indexed))
+        return tuple(sites)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the parameter."""
+        return self._kind.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the parameter."""
+        return self._kind.dtype
+
+    @property
+    def options(self) -> Options:
+        """What the caller said about the way to Gram matrices and norms."""
+        return self._kind.options
 
     @property
     def num_examples(self) -> int:
         """Number of examples."""
-        return self.sites[0].right.shape[0]
+        if self._sites is not None:
+            return self._sites[0].right.shape[0]
+        lengths: tuple[int, ...] = getattr(self._sealed[0], "shape", ())
+        if len(lengths) != self._kind.rank:
+            raise TypeError(f"per-example gradients were replaced or reshaped: {REMEDY}")
+        return lengths[0]
+
+    @property
+    def num_kept(self) -> int:
+        """Numbers that the factors hold, of all examples."""
+        static = self._kind.sites
+        lefts = sum(s.groups * s.positions * (1 if row else s.rows) for s, _, row, *_ in static)
+        rights = sum(s.groups * s.positions * s.columns for s, *_ in static)
+        return self.num_examples * (lefts + rights)
 
     def materialize(self) -> Array:
         """Dense gradients [examples, *shape], of the parameter's type."""
@@ -105,6 +220,9 @@ class FactoredLeaf:
 
     def gram(self, other: "FactoredLeaf") -> Float[Array, "examples others"]:
         """Inner products of this leaf's gradients with those of `other`, a leaf like this one."""
+        if self._sites is None or other._sites is None:
+            mine = self._of(self.sites)
+            return mine.gram(mine if other is self else other._of(other.sites))
         examples, others = self.num_examples, other.num_examples
         choice = choose_gram(self._sizes, examples, others, **self._setting)
         if choice.way == "inner":
@@ -127,6 +245,8 @@ class FactoredLeaf:
 
     def squared_norms(self) -> Float[Array, " examples"]:
         """Squared norm of every example's gradient."""
+        if self._sites is None:
+            return self._of(self.sites).squared_norms()
         choice = choose_norms(self._sizes, self.num_examples, **self._setting)
         if choice.way == "outer" and self._aligned:
             return self._over_rows(
@@ -137,35 +257,34 @@ class FactoredLeaf:
         def norms(some: "FactoredLeaf") -> Array:
             if choice.way == "outer":
                 return jnp.sum(jnp.square(some._dense_rows()), axis=1)
-            alone = jax.vmap(lambda leaf: leaf._inner_gram(leaf)[0, 0])
-            return alone(jax.tree.map(lambda x: x[:, None], some))
+            return jax.vmap(_inner_norm)(jax.tree.map(lambda x: x[:, None], some.sites))
 
         return _over_examples(norms, self, choice.block)
 
     @property
     def _sizes(self) -> list[Sizes]:
-        return [site.sizes for site in self.sites]
+        return [sizes for sizes, *_ in self._kind.sites]
 
     @property
     def _aligned(self) -> bool:
-        return aligned([(site.sizes, site.placement) for site in self.sites])
+        return aligned([(sizes, placement) for sizes, placement, *_ in self._kind.sites])
 
     @property
     def _setting(self) -> dict[str, Any]:
-        itemsize = max(site.dtype.itemsize for site in self.sites)
+        rights = [right for *_, right in self._kind.sites]
+        itemsize = max(jnp.promote_types(right, jnp.float32).itemsize for right in rights)
         unaligned = None if self._aligned else math.prod(self.shape)
         return {"itemsize": itemsize, "unaligned": unaligned, "options": self.options}
 
     def _inner_gram(self, other: "FactoredLeaf") -> Array:
         """Gram matrix by inner products of positions, for sites that are placed alike."""
-        if other is not self:
-            return sum(_inner(a, b) for a in self.sites for b in other.sites)  # type: ignore
-        total = sum(_inner(site, site) for site in self.sites)
-        for i, a in enumerate(self.sites):
-            for b in self.sites[:i]:
-                cross = _inner(a, b)
-                total = total + cross + cross.T
-        return total  # type: ignore[return-value]
+        if other is self:
+            return _own_inner_gram(self.sites)
+        return sum(_inner(a, b) for a in self.sites for b in other.sites)  # type: ignore
+
+    def _of(self, sites: tuple[Site, ...]) -> "FactoredLeaf":
+        """The same parameter's gradients for other examples."""
+        return FactoredLeaf(sites, self.shape, self.dtype, self.options)
 
     def _dense(self) -> Array:
         total = sum(
@@ -191,7 +310,7 @@ class FactoredLeaf:
 
         Each chunk of per-example gradients is formed, used and dropped.
         """
-        rows = self.sites[0].sizes.rows
+        rows = self._sizes[0].rows
         if size == rows:
             return function(0, rows)
         whole, rest = divmod(rows, size)
@@ -218,13 +337,29 @@ def _over_examples(
     if size >= leaf.num_examples:
         return function(leaf)
     whole = leaf.num_examples // size
-    blocks = jax.tree.map(lambda x: x[: whole * size].reshape(whole, size, *x.shape[1:]), leaf)
-    results = lax.map(function, blocks)
+    first = lambda x: x[: whole * size].reshape(whole, size, *x.shape[1:])  # noqa: E731
+    blocks = jax.tree.map(first, leaf.sites)
+    results = lax.map(lambda sites: function(leaf._of(sites)), blocks)
     results = results.reshape(whole * size, *results.shape[2:])
     if whole * size == leaf.num_examples:
         return results
-    rest = function(jax.tree.map(lambda x: x[whole * size :], leaf))
+    rest = function(leaf._of(jax.tree.map(lambda x: x[whole * size :], leaf.sites)))
     return jnp.concatenate([results, rest])
+
+
+def _own_inner_gram(sites: tuple[Site, ...]) -> Array:
+    """Inner products of the sum of sites with itself."""
+    total = sum(_inner(site, site) for site in sites)
+    for i, a in enumerate(sites):
+        for b in sites[:i]:
+            cross = _inner(a, b)
+            total = total + cross + cross.T
+    return total  # type: ignore[return-value]
+
+
+def _inner_norm(sites: tuple[Site, ...]) -> Array:
+    """Squared norm of the only example."""
+    return _own_inner_gram(sites)[0, 0]
 
 
 def _inner(a: Site, b: Site) -> Float[Array, "examples others"]:

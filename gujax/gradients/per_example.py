@@ -1,21 +1,15 @@
 """Per-example gradients of any JAX loss."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import chex
-import jax
-from jax.extend import core
 
-from gujax.gradients.cost import DEFAULT_OPTIONS, Options, Way, checked_options
-from gujax.gradients.inputs import batch_size, check_parameters, checked_loss, traced_gradient
-from gujax.gradients.microbatch import MicrobatchedGrads
-from gujax.gradients.plan import Plan, plan_program
-from gujax.gradients.program import Program
-from gujax.gradients.respread import on_any_mesh
-from gujax.sharding import varying_like, whole
-
-Method = Literal["factored", "dense"]
+from gujax.gradients.arguments import BoundLoss, call_bound
+from gujax.gradients.cost import DEFAULT_OPTIONS, Way, checked_options
+from gujax.gradients.evaluation import Method, Setting, values_and_grads
+from gujax.gradients.inputs import batch_size, check_parameters
+from gujax.gradients.microbatch import values_and_microbatched
 
 
 def per_example_grads(
@@ -61,8 +55,10 @@ def per_example_grads(
         loss_fn, has_aux, method, microbatch_size, gram_way, memory_limit
     )
 
-    def grads_fn(params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any) -> Any:
-        values, grads = inner(params, batch, *shared)
+    def grads_fn(
+        params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any, **keywords: Any
+    ) -> Any:
+        values, grads = inner(params, batch, *shared, **keywords)
         return (grads, values[1]) if has_aux else grads
 
     return grads_fn
@@ -88,111 +84,21 @@ def value_and_per_example_grads(
             "gram_way and memory_limit are for factored gradients: leave them out with "
             "method='dense', or use microbatch_size to take less memory"
         )
-    if microbatch_size is not None:
-        return _microbatched(loss_fn, has_aux, method, microbatch_size, options)
-
-    @jax.jit
-    def compiled(params: chex.ArrayTree, batch: chex.ArrayTree, shared: tuple[Any, ...]) -> Any:
-        if method == "dense":
-            return _dense(loss_fn, has_aux, params, batch, shared)
-        return _factored(loss_fn, has_aux, params, batch, shared, options)
-
-    def value_and_grads_fn(params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any) -> Any:
-        check_parameters(params)
-        batch_size(batch)
-        return compiled(varying_like(params, batch), batch, shared)
-
-    return value_and_grads_fn
-
-
-def _microbatched(
-    loss_fn: Callable[..., Any],
-    has_aux: bool,
-    method: Method,
-    microbatch_size: int,
-    options: Options,
-) -> Callable[..., Any]:
-    if microbatch_size < 1:
+    if microbatch_size is not None and microbatch_size < 1:
         raise ValueError(f"microbatch_size must be at least 1, got {microbatch_size}")
-    grads_fn = per_example_grads(loss_fn, has_aux, method, None, *options)
-    checked = checked_loss(loss_fn, has_aux)
+    setting = Setting(has_aux, method, options)
 
-    def scalar_loss(*args: Any) -> Any:
-        return checked(*args)[0] if has_aux else checked(*args)
-
-    def block_grads(*args: Any) -> Any:
-        return grads_fn(*args)[0] if has_aux else grads_fn(*args)
-
-    def value_and_grads_fn(params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any) -> Any:
+    def value_and_grads_fn(
+        params: chex.ArrayTree, batch: chex.ArrayTree, *shared: Any, **keywords: Any
+    ) -> Any:
         check_parameters(params)
         batch_size(batch)
-        params, batch, shared = whole((varying_like(params, batch), batch, shared))
-        traced_gradient(loss_fn, has_aux, params, batch, shared)  # raises where it must
-        values = jax.lax.map(
-            lambda example: checked(params, example, *shared), batch, batch_size=microbatch_size
-        )
-        grads = MicrobatchedGrads(params, batch, shared, scalar_loss, block_grads, microbatch_size)
-        return values, grads
+
+        def compute(loss: BoundLoss, arrays: tuple[Any, ...]) -> Any:
+            if microbatch_size is None:
+                return values_and_grads(loss, setting, params, batch, arrays)
+            return values_and_microbatched(loss, setting, microbatch_size, params, batch, arrays)
+
+        return call_bound(compute, loss_fn, shared, keywords)
 
     return value_and_grads_fn
-
-
-def _dense(
-    loss_fn: Callable[..., Any],
-    has_aux: bool,
-    params: chex.ArrayTree,
-    batch: chex.ArrayTree,
-    shared: tuple[Any, ...],
-) -> Any:
-    closed, shapes = traced_gradient(loss_fn, has_aux, params, batch, shared)
-
-    def run(closed: core.ClosedJaxpr, params: Any, batch: Any, shared: Any) -> Any:
-        program = Program(closed)
-
-        def one(example: list[Any]) -> list[Any]:
-            arguments = [*jax.tree.leaves(params), *example, *jax.tree.leaves(shared)]
-            return program.evaluate(arguments, program.jaxpr.outvars)
-
-        return jax.tree.unflatten(jax.tree.structure(shapes), jax.vmap(one)(jax.tree.leaves(batch)))
-
-    return on_any_mesh(run, closed, params, batch, shared)
-
-
-def _factored(
-    loss_fn: Callable[..., Any],
-    has_aux: bool,
-    params: chex.ArrayTree,
-    batch: chex.ArrayTree,
-    shared: tuple[Any, ...],
-    options: Options,
-) -> Any:
-    closed, shapes = traced_gradient(loss_fn, has_aux, params, batch, shared)
-
-    def run(closed: core.ClosedJaxpr, params: Any, batch: Any, shared: Any) -> Any:
-        return _assembled(
-            plan_program(closed, shapes, params, batch_size(batch), options), params, batch, shared
-        )
-
-    return on_any_mesh(run, closed, params, batch, shared)
-
-
-def _assembled(
-    plan: Plan, params: chex.ArrayTree, batch: chex.ArrayTree, shared: tuple[Any, ...]
-) -> Any:
-    """The result, from the factors of all examples."""
-    factored = [leaf for leaf in plan.leaves if not leaf.as_is]
-    terms = [term for leaf in factored for term in leaf.terms]
-    dense = [leaf.atom for leaf in plan.leaves if leaf.as_is]
-
-    def one(example: list[Any]) -> Any:
-        arguments = [*jax.tree.leaves(params), *example, *jax.tree.leaves(shared)]
-        return plan.program.factors(arguments, [*plan.values, *dense], terms)
-
-    outputs, factors = jax.vmap(one)(jax.tree.leaves(batch))
-    values = outputs[: len(plan.values)]
-    gradients, pairs = iter(outputs[len(plan.values) :]), iter(factors)
-    leaves = [
-        next(gradients) if leaf.as_is else leaf.assemble([next(pairs) for _ in leaf.terms])
-        for leaf in plan.leaves
-    ]
-    return jax.tree.unflatten(plan.out_tree, [*values, *leaves])

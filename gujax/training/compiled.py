@@ -65,10 +65,11 @@ def init_optimizer(program: Program, params: PyTree, keys: PRNGKeyArray, *, many
 
     def init(params: PyTree, key: PRNGKeyArray) -> PyTree:
         opt_state = program.make_optimizer(key).init(params)
-        slots = aggregation_state(opt_state).weights.shape[0]
+        state = aggregation_state(opt_state)
+        slots = state.batch_size if hasattr(state, "batch_size") else state.weights.shape[0]
         if slots != program.plan.physical_size:
             raise ValueError(
-                f"the optimizer's first transformation has batch_size={slots or None}; batches "
+                f"the optimizer's first transformation has batch_size={slots}; batches "
                 f"have {program.plan.physical_size} slots, so give it batch_size="
                 f"{program.plan.physical_size} (physical_size of gujax.training.plan_batches)"
             )

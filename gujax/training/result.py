@@ -73,7 +73,7 @@ def aggregation_state(opt_state: PyTree) -> AggregationState:
     """
 
     def is_aggregation(node: PyTree) -> bool:
-        return all(hasattr(node, name) for name in AggregationState._fields)
+        return all(hasattr(type(node), name) for name in ("weights", "ledger"))
 
     for node in jax.tree.leaves(opt_state, is_leaf=is_aggregation):
         if is_aggregation(node):

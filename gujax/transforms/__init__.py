@@ -34,10 +34,11 @@ Sharp edges: how to get it silently wrong
 """
 
 from gujax.transforms.accounting import calibrate_noise_multiplier, epsilon_spent
-from gujax.transforms.aggregation import AggregationState
 from gujax.transforms.disclosure_budget import disclosure_budget
 from gujax.transforms.dp_sgd import DPSGDState, dp_sgd
+from gujax.transforms.freeze import freeze
 from gujax.transforms.mean import mean
+from gujax.transforms.state import AggregationState
 from gujax.transforms.uniqueness_clip import uniqueness_clip
 from gujax.transforms.uniqueness_gate import uniqueness_gate
 
@@ -48,6 +49,7 @@ __all__ = [
     "disclosure_budget",
     "dp_sgd",
     "epsilon_spent",
+    "freeze",
     "mean",
     "uniqueness_clip",
     "uniqueness_gate",

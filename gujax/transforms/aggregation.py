@@ -18,7 +18,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from gujax.gradients import gram, num_examples, weighted_sum
+from gujax.gradients.algebra import DeferredGrads, named_leaves
+from gujax.gradients.factored import FactoredLeaf
 from gujax.sharding import whole
+from gujax.transforms.state import AggregationState, empty_state, filled_state
+from gujax.transforms.wrappers import refuse_wrappers
 from gujax.uniqueness import (
     Ledger,
     disclosure_bound,
@@ -32,22 +36,6 @@ from gujax.validation import check_count, check_nonnegative, check_probability, 
 
 Scalar = ArrayLike  # a number, or a traced scalar: every hyperparameter can be scheduled
 Size = int | Int[Array, ""]
-
-
-class AggregationState(NamedTuple):
-    """State of a transformation of per-example gradients.
-
-    Attributes:
-        uniqueness: GNQ of each example of the last batch as it came in, before the defense (under
-            `dp_sgd`: as clipped); 0 for padded examples. None if it is not measured.
-        weights: w_i of the released Σ w_i g_i, before the division by the number of examples.
-        ledger: what each example of the data set has disclosed so far through the released sums,
-            or None if `num_examples` was not given.
-    """
-
-    uniqueness: Float[Array, "batch"] | None
-    weights: Float[Array, "batch"]
-    ledger: Ledger | None
 
 
 class Batch(NamedTuple):
@@ -158,7 +146,7 @@ def aggregate(
         rule: maps a `Batch` to a `Release`.
         measures: whether the rule measures uniqueness; required for a ledger.
         inclusion_probability: p of the disclosure bound.
-        batch_size: physical batch size B, to fix the shapes of the state at `init`.
+        batch_size: physical batch size B; None for any of up to `MOST_EXAMPLES` examples.
         num_examples: size N of the data set, to keep a ledger.
 
     Raises:
@@ -169,13 +157,13 @@ def aggregate(
     check_probability("inclusion_probability", inclusion_probability)
 
     def init(params: PyTree) -> AggregationState:
-        size = 0 if batch_size is None else _static_size("batch_size", batch_size)
+        refuse_wrappers(params)
+        size = None if batch_size is None else _static_size("batch_size", batch_size)
         dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(params))
         ledger = None
         if num_examples is not None:
             ledger = init_ledger(_static_size("num_examples", num_examples))
-        uniqueness = jnp.zeros(size, dtype) if measures else None
-        return AggregationState(uniqueness, jnp.zeros(size, dtype), ledger)
+        return empty_state(size, dtype, ledger, measures)
 
     def update(
         updates: PyTree,
@@ -186,8 +174,12 @@ def aggregate(
         mask: Bool[Array, "batch"] | None = None,
         **extra: object,
     ) -> tuple[PyTree, AggregationState]:
-        del params, extra
-        size = _checked_size(updates, state, fixed=batch_size is not None)
+        del extra
+        refuse_wrappers(updates)
+        _check_per_example(updates, params)
+        size = _checked_size(updates, state)
+        # What a checkpoint gives back may be NumPy's.
+        state = jax.tree.map(jnp.asarray, state)
         mask = jnp.ones(size, bool) if mask is None else _per_example("mask", mask, size)
         mask = mask.astype(bool)
         if state.ledger is not None:
@@ -200,7 +192,7 @@ def aggregate(
             _check_ids(example_ids, mask, state.ledger.steps.shape[0])
         release = rule(Batch(updates, mask, example_ids, state.ledger))
 
-        dtype = state.weights.dtype
+        dtype = state.slots.dtype
         undefined = jnp.isnan(release.weights)
         shown = release.uniqueness
         if shown is not None:
@@ -221,7 +213,7 @@ def aggregate(
         # The division is folded into the weights: dividing B numbers costs nothing, dividing
         # every gradient is one more pass over all parameters.
         released = weighted_sum(updates, weights / release.divisor)
-        return released, AggregationState(shown, weights, ledger)
+        return released, filled_state(state, shown, weights, ledger)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -246,12 +238,32 @@ def _static_size(name: str, value: Size) -> int:
     return size
 
 
-def _checked_size(updates: PyTree, state: AggregationState, fixed: bool) -> int:
-    size, expected = num_examples(updates), state.weights.shape[0]
-    if fixed and size != expected:
+def _check_per_example(updates: PyTree, params: PyTree | None) -> None:
+    """Raise ValueError where an update of dense gradients has the shape of its parameter."""
+    if params is None or isinstance(updates, DeferredGrads):
+        return
+    shapes = {name: jnp.shape(leaf) for name, leaf in named_leaves(params)}
+    for name, leaf in named_leaves(updates):
+        if not isinstance(leaf, FactoredLeaf) and jnp.shape(leaf)[1:] != shapes.get(name):
+            raise ValueError(
+                f"the update of the parameter {name or '(the only one)'} has the shape "
+                f"{jnp.shape(leaf)}, the parameter itself {shapes.get(name)}: expected per-example "
+                "gradients [examples, …] (see gujax.per_example_grads), as no other transformation "
+                "or accumulation has touched them"
+            )
+
+
+def _checked_size(updates: PyTree, state: AggregationState) -> int:
+    size, slots = num_examples(updates), state.slots.shape[0]
+    if state.filled is None and size != slots:
         raise ValueError(
-            f"batch_size={expected} but the updates hold {size} examples: pass per-example "
+            f"batch_size={slots} but the updates hold {size} examples: pass per-example "
             "gradients of batches padded to batch_size (with mask=), or leave batch_size=None"
+        )
+    if size > slots:
+        raise ValueError(
+            f"the updates hold {size} examples, and the state was made for up to {slots}: give "
+            f"the transformation batch_size={size}"
         )
     return size
 

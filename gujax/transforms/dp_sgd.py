@@ -9,7 +9,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from gujax.gradients import squared_norms
 from gujax.transforms.aggregation import (
-    AggregationState,
     Batch,
     Release,
     Scalar,
@@ -18,6 +17,7 @@ from gujax.transforms.aggregation import (
     measurement,
 )
 from gujax.transforms.noise import add_noise
+from gujax.transforms.state import AggregationState
 from gujax.uniqueness import Ledger, noise_ridge
 from gujax.validation import check_finite, check_nonnegative, check_positive
 
@@ -25,10 +25,28 @@ from gujax.validation import check_finite, check_nonnegative, check_positive
 class DPSGDState(NamedTuple):
     """State of `dp_sgd`: that of every aggregation (`AggregationState`) and the noise's key."""
 
-    uniqueness: Float[Array, "batch"] | None
-    weights: Float[Array, "batch"]
-    ledger: Ledger | None
+    aggregation: AggregationState
     key: PRNGKeyArray
+
+    @property
+    def uniqueness(self) -> Float[Array, "batch"] | None:
+        """See `AggregationState`."""
+        return self.aggregation.uniqueness
+
+    @property
+    def weights(self) -> Float[Array, "batch"]:
+        """See `AggregationState`."""
+        return self.aggregation.weights
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """See `AggregationState`."""
+        return self.aggregation.ledger
+
+    @property
+    def batch_size(self) -> int | None:
+        """See `AggregationState`."""
+        return self.aggregation.batch_size
 
 
 def dp_sgd(
@@ -100,14 +118,14 @@ def dp_sgd(
 
     def init(params: PyTree) -> DPSGDState:
         # A copy, so that donating the state does not delete the caller's key.
-        return DPSGDState(**clipped_sum.init(params)._asdict(), key=jnp.copy(key))
+        return DPSGDState(clipped_sum.init(params), jnp.copy(key))
 
     def update(
         updates: PyTree, state: DPSGDState, params: PyTree | None = None, **extra: object
     ) -> tuple[PyTree, DPSGDState]:
-        released, inner = clipped_sum.update(updates, AggregationState(*state[:3]), params, **extra)
+        released, inner = clipped_sum.update(updates, state.aggregation, params, **extra)
         next_key, noise_key = jax.random.split(state.key)
         noisy = add_noise(released, noise_std / expected_batch_size, noise_key)
-        return noisy, DPSGDState(**inner._asdict(), key=next_key)
+        return noisy, DPSGDState(inner, next_key)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -70,8 +70,7 @@ def _kept(leaf: Any) -> bool:
     """Whether the leaf's factors are smaller than the mean gradient itself."""
     if not isinstance(leaf, FactoredLeaf):
         return False
-    factors = sum(site.left.size + site.right.size for site in leaf.sites)
-    return factors < math.prod(leaf.shape)
+    return leaf.num_kept < math.prod(leaf.shape)
 
 
 def _kept_products(leaf: FactoredLeaf, observed: Array) -> tuple[Array, Array]:
