@@ -43,6 +43,11 @@ def format_interval(interval: Interval, percent: bool = False, digits: int = 1) 
     return f"{text} ± {scale * interval.half_width:.{digits}f}"
 
 
+def points(share: float) -> str:
+    """A difference of shares in percentage points: "1 point", "2 points"."""
+    return f"{100 * share:g} point{'' if 100 * share == 1 else 's'}"
+
+
 def signed(text: str) -> str:
     """A number in words with its sign, also where it is positive."""
     return text if text.startswith(("-", UNKNOWN)) else f"+{text}"

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -15,22 +16,37 @@ from experiments.report.page import TABLES_FILE
 
 BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
 _MARK = "<!-- written by the job `claims`; changes are lost -->"
+_READING = (
+    "One line per claim: verdict, statement, and the effect that decides with its 95 % interval "
+    "over seeds; the details unfold. An effect is positive where its claim holds. Reproduced: the "
+    "interval of every effect lies above zero; partly: some do; not told apart: all include zero; "
+    "contradicted: one lies below. Effects are in the unit of what was measured: rates, accuracies "
+    "and AUC as fractions (0.01 is one point), factors as decimal logarithms; where a claim names "
+    "a limit, the effect is the distance to it."
+)
+_LONG = 15  # rows from which a table is folded
 
 
 def listed(tested: Sequence[Tested]) -> str:
     """One line per claim and run that tested it: verdict, statement, number; details folded."""
-    return "\n".join(map(_item, tested)) + "\n"
+    settings = ("" if one.setting == "–" else f" ({one.setting})" for one in tested)
+    return "\n".join(map(_item, tested, settings)) + "\n"
 
 
-def _item(one: Tested) -> str:
+def _item(one: Tested, setting: str = "") -> str:
     claim = one.claim
-    setting = "" if one.setting == "–" else f" ({one.setting})"
-    line = f"<b>{claim.verdict}</b>: {escape(claim.statement)}{escape(setting)}{_number(claim)}"
+    statement = claim.statement.rstrip(".") + setting
+    line = f"<b>{claim.verdict}</b>: {_plain(statement)}{_number(claim)}"
     details = [f"Measured: {claim.measured}", f"Claimed by: {claim.source}"]
     if one.time:
         details.append(f"Run: {one.run}, {one.time}")
-    body = "<br>\n".join(map(escape, details)).replace(escape("<br>"), "<br>")
+    body = "<br>\n".join(map(_plain, details)).replace(escape("<br>"), "<br>")
     return f"<details><summary>{line}</summary>\n\n{body}\n\n</details>"
+
+
+def _plain(text: str) -> str:
+    """Text as it is: no tags, and no emphasis where a line has two stars."""
+    return escape(text, quote=False).replace("*", "&#42;")
 
 
 def _number(claim: Claim) -> str:
@@ -82,28 +98,47 @@ def write_pages(folder: Path, tested: Sequence[Tested], runs: Sequence[Run]) -> 
     names = {setting: f"{_slug(setting)}.md" for setting in latest}
     for setting, run in latest.items():
         (folder / names[setting]).write_text(_page(run))
-    links = [f"- [{setting}]({name})" for setting, name in sorted(names.items())]
-    text = (
-        f"{_MARK}\n\n# Claims of the papers, and what the latest runs say\n\n"
-        "An effect is positive where its claim holds. Reproduced: the 95 % interval of every "
-        "effect lies above zero; partly: some do; not told apart: all include zero; contradicted: "
-        f"one lies below.\n\n{listed(tested)}\n## Runs, with all their tables\n\n"
-        + "\n".join(links)
-        + "\n"
-    )
-    (folder / "claims.md").write_text(text)
+    links = {setting: f"[{setting}]({name})" for setting, name in sorted(names.items())}
+    counts = Counter(one.claim.verdict for one in tested).most_common()
+    parts = [
+        _MARK,
+        "# Claims of the papers, and what the latest runs say",
+        f"Of {len(tested)} claims: {', '.join(f'{count} {name}' for name, count in counts)}.",
+        _READING,
+    ]
+    for setting in sorted({one.setting for one in tested} - {"–"}):
+        parts += [f"## {links.get(setting, setting)}", _items(tested, setting)]
+    if out_of_reach := _items(tested, "–"):
+        parts += ["## Out of reach of one machine", out_of_reach]
+    parts += ["## Runs, with all their tables", "\n".join(f"- {link}" for link in links.values())]
+    (folder / "claims.md").write_text("\n\n".join(parts) + "\n")
+
+
+def _items(tested: Sequence[Tested], setting: str) -> str:
+    return "\n".join(_item(one) for one in tested if one.setting == setting)
 
 
 def _page(run: Run) -> str:
     status = json.loads((run.path / "status.json").read_text())
     environment = run.config["environment"]
     versions = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
-    tables = (run.path / TABLES_FILE).read_text()
+    tables = _folded((run.path / TABLES_FILE).read_text())
     return (
         f"{_MARK}\n\n# {run.setting}\n\n`{shlex.join(command_of(run.config))}`\n\n"
         f"{environment['time']}, {status['seconds']:.0f} s on {environment['cpus']} cores; "
         f"Python {environment['python']}, {versions}.\n\n{tables}"
     )
+
+
+def _folded(tables: str) -> str:
+    """The tables of a run; the long ones unfold below their titles."""
+    blocks = tables.split("\n\n")
+    for index, block in enumerate(blocks):
+        if block.startswith("| ") and block.count("\n") > _LONG:
+            title = _plain(blocks[index - 1].strip("*"))
+            blocks[index - 1] = f"<details><summary><b>{title}</b></summary>"
+            blocks[index] = f"{block}\n\n</details>"
+    return "\n\n".join(blocks)
 
 
 def _slug(setting: str) -> str:

@@ -14,7 +14,7 @@ from experiments.framework.results import Results
 from experiments.jobs.control.analysis import LEFT_OUT
 from experiments.jobs.control.measure import Plan
 from experiments.jobs.control.options import REFERENCE
-from experiments.report.formats import percent
+from experiments.report.formats import percent, points
 
 RULE = (
     "The rule was fixed before the first run: reproduced if, at every named loss of accuracy that "
@@ -43,7 +43,7 @@ def _claim(drops: tuple[float, ...], results: Results, method: str) -> Claim:
             continue
         effects.append(reference - rate)
         measured.append(
-            f"at {100 * drop:g} points less accuracy {percent(2)(rate)} % found, under censoring "
+            f"at {points(drop)} less accuracy {percent(2)(rate)} % found, under censoring "
             f"{percent(2)(reference)} %"
         )
     return test(

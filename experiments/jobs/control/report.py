@@ -14,7 +14,7 @@ from experiments.membership.defenses import methods
 from experiments.membership.runs import DefenseRun
 from experiments.membership.tables import recipes_table
 from experiments.report import figures
-from experiments.report.formats import number, percent
+from experiments.report.formats import number, percent, points
 from experiments.report.page import Picture, Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
@@ -50,7 +50,7 @@ def report(
 def equal_table(results: Results, drops: Sequence[float]) -> Table:
     """What each method gives away at each named loss of accuracy."""
     columns = [
-        Column(f"{100 * drop:g} points below SGD", "tpr_at_1pct", percent(2), {"lost": drop})
+        Column(f"{points(drop)} below SGD", "tpr_at_1pct", percent(2), {"lost": drop})
         for drop in drops
     ]
     return Table(

@@ -89,6 +89,8 @@ def attack_by_uniqueness(series: Sequence[Series], chance: float, x_label: str) 
         axes.set_xticks(list(line.x)[:: max(1, len(line.x) // 5)])
     for axes in grid.flat[len(series) :]:
         axes.set_visible(False)
+    for axes in grid.flat[max(0, len(series) - grid.shape[1]) : len(series)]:
+        axes.tick_params(labelbottom=True)  # nothing is below, where the last row is not full
     figure.supxlabel(x_label, fontsize=10)
     figure.supylabel("LiRA: AUC per example, mean of bin", fontsize=10)
     return figure
