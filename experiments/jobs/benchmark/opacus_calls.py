@@ -26,7 +26,6 @@ from experiments.jobs.benchmark.costs import Effort, Result, relative_error, tim
 from experiments.jobs.benchmark.methods import L2_NORM_CLIP, LEARNING_RATE
 
 TORCH_PLAIN, GRAD_SAMPLE, GHOST = "torch plain step", "Opacus grad_sample", "Opacus ghost"
-_SETTINGS: Any = {"noise_multiplier": 0.0, "max_grad_norm": L2_NORM_CLIP}
 
 
 def has_twin(case: Case) -> bool:
@@ -78,7 +77,11 @@ class _Call:
         # follow, and of those Opacus takes wrong gradients without a word.
         self.x = torch.empty(moved.shape).copy_(moved)
         self.y = torch.tensor(y).long()
-        self.size = case.batch_size
+        self.settings: Any = {
+            "noise_multiplier": 0.0,
+            "max_grad_norm": L2_NORM_CLIP,
+            "expected_batch_size": case.batch_size,
+        }
         self.sgd = torch.optim.SGD(self.module.parameters(), lr=LEARNING_RATE)
         # What Opacus wraps.
         self.model: Any = self.module
@@ -124,7 +127,7 @@ class _GradSampleCall(_Call):
     def __init__(self, case: Case):
         super().__init__(case)
         self.model = GradSampleModule(self.module)
-        self.optimizer = DPOptimizer(self.sgd, **_SETTINGS, expected_batch_size=self.size)
+        self.optimizer = DPOptimizer(self.sgd, **self.settings)
 
 
 class _GhostCall(_Call):
