@@ -132,9 +132,10 @@ def measure_case(
     references = {kind: calls[name].update for kind, name in _REFERENCES.items() if name in calls}
     known = calls[DENSE_AUDIT].uniqueness if DENSE_AUDIT in calls else None
     for method in methods:
-        if call := calls.get(method.name):
+        if method.name in calls:
+            call, reference = calls[method.name], references.get(method.released)
             results[method.name] = timed[method.name]._replace(
-                update_error=relative_error(call.update, references.get(method.released)),
+                update_error=None if reference is None else relative_error(call.update, reference),
                 uniqueness_error=_uniqueness_error(call.uniqueness, known),
             )
     return [results[method.name] for method in methods], references
@@ -155,10 +156,8 @@ def time_calls(calls: Mapping[str, Any], effort: Effort, plain: str) -> dict[str
     }
 
 
-def relative_error(update: PyTree, reference: PyTree | None) -> float | None:
-    """‖u − v‖ / ‖v‖ over all parameters; None if there is nothing to compare with."""
-    if reference is None:
-        return None
+def relative_error(update: PyTree, reference: PyTree) -> float:
+    """‖u − v‖ / ‖v‖ over all parameters."""
     u, v = (np.asarray(ravel_pytree(tree)[0], float) for tree in (update, reference))
     return float(np.linalg.norm(u - v) / np.linalg.norm(v))
 

@@ -55,12 +55,11 @@ def measure_opacus(case: Case, effort: Effort, references: dict[str, PyTree]) ->
         warnings.simplefilter("ignore")
         calls = {name: kind(case) for name, kind in kinds.items() if name not in skipped}
         timed = time_calls(calls, effort, TORCH_PLAIN)
-    results = skipped | {
-        name: result._replace(
-            update_error=relative_error(calls[name].update, references.get(calls[name].released))
-        )
-        for name, result in timed.items()
-    }
+    results = skipped | timed
+    for name, call in calls.items():
+        if call.released in references:
+            error = relative_error(call.update, references[call.released])
+            results[name] = timed[name]._replace(update_error=error)
     return [results[name] for name in kinds]
 
 
@@ -136,9 +135,7 @@ class _GhostCall(_Call):
     def __init__(self, case: Case):
         super().__init__(case)
         self.model = GradSampleModuleFastGradientClipping(self.module, max_grad_norm=L2_NORM_CLIP)
-        self.optimizer = DPOptimizerFastGradientClipping(
-            self.sgd, **_SETTINGS, expected_batch_size=self.size
-        )
+        self.optimizer = DPOptimizerFastGradientClipping(self.sgd, **self.settings)
         self.loss = DPLossFastGradientClipping(self.model, self.optimizer, self.loss)
 
 

@@ -24,11 +24,11 @@ def listed(tested: Sequence[Tested]) -> str:
 
 def _item(one: Tested) -> str:
     claim = one.claim
-    setting = "" if one.setting == "–" else f" ({one.setting})"
+    setting = f" ({one.setting})" if one.run else ""
     line = f"<b>{claim.verdict}</b>: {escape(claim.statement)}{escape(setting)}{_number(claim)}"
     details = [f"Measured: {claim.measured}", f"Claimed by: {claim.source}"]
-    if one.time:
-        details.append(f"Run: {one.run}, {one.time}")
+    if one.run:
+        details.append(f"Run: {one.name}, {one.run.time}")
     body = "<br>\n".join(map(escape, details)).replace(escape("<br>"), "<br>")
     return f"<details><summary>{line}</summary>\n\n{body}\n\n</details>"
 
