@@ -45,15 +45,10 @@ def test(
     measured: str,
     effects: Sequence[Measured | Interval],
 ) -> Claim:
-    """A claim with the verdict that follows from its effects.
+    """A claim with the verdict that follows from its effects, see `Claim`.
 
-    Args:
-        key: Its name.
-        statement: What is claimed.
-        source: Paper and section.
-        measured: The measurement in words.
-        effects: Contrasts that are positive where the claim holds; subtract the margin, as in
-            ``limit - measured`` for a claim that something is at most `limit`.
+    Effects are contrasts that are positive where the claim holds; subtract the margin, as in
+    ``limit - measured`` for a claim that something is at most `limit`.
     """
     intervals = tuple(e.interval if isinstance(e, Measured) else e for e in effects)
     return Claim(key, statement, source, measured, intervals, verdict(intervals))

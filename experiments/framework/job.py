@@ -63,24 +63,6 @@ Plan = TypeVar("Plan", bound=PlanLike)
 Data = TypeVar("Data")
 
 
-def no_frames(plan: PlanLike, data: Any) -> dict[str, pl.DataFrame]:
-    """The further tables of a job that has none."""
-    del plan, data
-    return {}
-
-
-def no_claims(plan: PlanLike, results: Results) -> list[Claim]:
-    """The claims of a job that tests none."""
-    del plan, results
-    return []
-
-
-def no_headline(results: Results) -> dict[str, Any]:
-    """The headline of a job whose runs are compared by all their numbers."""
-    del results
-    return {}
-
-
 @dataclass(frozen=True)
 class Job(Generic[Plan, Data]):
     """A job as the functions that differ between jobs.
@@ -91,22 +73,22 @@ class Job(Generic[Plan, Data]):
             been written yet.
         measure: The long part. It is given the plan, the run directory and the progress, of which
             it takes `plan.num_steps` steps.
-        frames: Further tables of the run, by file name without ".parquet".
+        frames: Further tables of the run, by file name without ".parquet"; None if there are none.
         analyze: The entries of the results.
         report: What is shown.
-        claims: The claims that the results test.
-        headline: The few numbers by which runs are compared.
+        claims: The claims that the results test; none if None.
+        headline: The few numbers by which runs are compared; all if None.
         exit_code: Of the results; 0 if None.
     """
 
     name: str
     prepare: Callable[[Any], Plan]
     measure: Callable[[Plan, RunDirectory, Steps], Data]
-    frames: Callable[[Plan, Data], Mapping[str, pl.DataFrame]]
+    frames: Callable[[Plan, Data], Mapping[str, pl.DataFrame]] | None
     analyze: Callable[[Plan, Data], Iterable[Entry]]
     report: Callable[[Plan, Data, Results, Sequence[Claim]], Shown]
-    claims: Callable[[Plan, Results], Sequence[Claim]] = no_claims
-    headline: Callable[[Results], Mapping[str, Any]] = no_headline
+    claims: Callable[[Plan, Results], Sequence[Claim]] | None = None
+    headline: Callable[[Results], Mapping[str, Any]] | None = None
     exit_code: Callable[[Plan, Results], int] | None = None
 
     def run(self, options: RunOptions) -> int:
@@ -122,24 +104,20 @@ class Job(Generic[Plan, Data]):
             data = self.measure(plan, directory, steps)
             with steps.step("tables and figures"):
                 results = Results(self.analyze(plan, data))
-                claims = self.claims(plan, results)
-                write_results(directory, results, self.headline(results))
+                claims = self.claims(plan, results) if self.claims else []
+                results.frame().write_parquet(directory.file(RESULTS_FILE))
+                compared = {HEADLINE: self.headline(results)} if self.headline else {}
+                directory.write_json("summary.json", {**compared, **results.summary()})
                 if claims:
                     write_claims(directory, claims)
-                for name, frame in self.frames(plan, data).items():
+                frames = self.frames(plan, data) if self.frames else {}
+                for name, frame in frames.items():
                     frame.write_parquet(directory.file(f"{name}.parquet"))
                 shown = self.report(plan, data, results, claims)
                 shown.write(directory)
         shown.show(console)
         console.print(f"{shown.name}: {directory.path / shown.file}", soft_wrap=True)
         return self.exit_code(plan, results) if self.exit_code else 0
-
-
-def write_results(directory: RunDirectory, results: Results, headline: Mapping[str, Any]) -> None:
-    """Writes the table of results, and their summary for people and sweeps."""
-    results.frame().write_parquet(directory.file(RESULTS_FILE))
-    compared = {HEADLINE: headline} if headline else {}
-    directory.write_json("summary.json", {**compared, **results.summary()})
 
 
 @contextmanager

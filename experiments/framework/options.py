@@ -28,6 +28,8 @@ from experiments.framework.errors import UserError
 
 T = TypeVar("T")
 
+PLACE = ("out", "overwrite")  # where a run lies is no part of what it computes
+
 
 def _must(condition: Callable[[Any], bool], what: str) -> AfterValidator:
     """A check whose failure reads "--name value must be `what`"."""
@@ -90,7 +92,7 @@ def options(cls: type[T]) -> type[T]:
 
     made.__init__ = init
     fields = made.__dataclass_fields__
-    for name in ("out", "overwrite"):  # where a run lies stands last in the help
+    for name in PLACE:  # stands last in the help
         if name in fields:
             fields[name] = fields.pop(name)
     return made

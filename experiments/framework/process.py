@@ -37,6 +37,7 @@ def start(
         folder: Its working directory; default: this process's.
     """
     _clear(out)
+    paths = [_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
     with log.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", __name__, str(os.getpid()), *command, "--out", str(out)],
@@ -47,7 +48,7 @@ def start(
             start_new_session=True,  # Ctrl-C is for the sweep, which then stops its trials
             env={
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join([_ROOT, *_also("PYTHONPATH")]),
+                "PYTHONPATH": os.pathsep.join(paths),
                 "PYTHONUNBUFFERED": "1",  # what was printed before a crash is in the log
                 "PYTHONFAULTHANDLER": "1",  # and so is where the crash happened
                 **(environment or {}),
@@ -72,11 +73,6 @@ def failure(code: int, log: str) -> tuple[str, str]:
     if code == 0:
         return f"ended without a completed run directory: {last}", details
     return f"exit code {code}: {last}", details
-
-
-def _also(name: str) -> list[str]:
-    """An environment variable, if it is set."""
-    return [os.environ[name]] if os.environ.get(name) else []
 
 
 def _clear(out: Path) -> None:

@@ -13,9 +13,7 @@ import tyro
 
 from experiments.framework.command_line import load_job
 from experiments.framework.errors import UserError
-
-# The sweep decides where its trials lie.
-_PLACE = ("out", "overwrite")
+from experiments.framework.options import PLACE, flag
 
 
 class Schema:
@@ -33,7 +31,7 @@ class Schema:
         self._options = load_job(job).Options
         self._types = typing.get_type_hints(self._options)
         self.names = tuple(
-            field.name for field in dataclasses.fields(self._options) if field.name not in _PLACE
+            field.name for field in dataclasses.fields(self._options) if field.name not in PLACE
         )
 
     def name(self, text: str) -> str:
@@ -43,7 +41,7 @@ class Schema:
             UserError: The job has no such option, or the sweep sets it.
         """
         name = text.strip().lstrip("-").replace("-", "_")
-        if name in _PLACE:
+        if name in PLACE:
             raise UserError(
                 f"option {name} is set by the sweep, which names every trial's directory"
             )
@@ -64,7 +62,7 @@ class Schema:
             with redirect_stdout(silence), redirect_stderr(silence):
                 parsed = tyro.cli(
                     self._options,
-                    args=[_flag(name), *words],
+                    args=[flag(name), *words],
                     config=(tyro.conf.FlagConversionOff,),
                 )
         except SystemExit:
@@ -97,12 +95,12 @@ def to_arguments(options: Any) -> list[str]:
     arguments = []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.name in _PLACE or value == field.default:
+        if field.name in PLACE or value == field.default:
             continue
         if isinstance(value, bool):
-            arguments.append(_flag(field.name) if value else _flag(f"no_{field.name}"))
+            arguments.append(flag(field.name) if value else flag(f"no_{field.name}"))
         else:
-            arguments += [_flag(field.name), *_words(value)]
+            arguments += [flag(field.name), *_words(value)]
     return arguments
 
 
@@ -120,7 +118,3 @@ def command_of(config: Mapping[str, Any]) -> list[str]:
 
 def _words(value: Any) -> list[str]:
     return [str(item) for item in (value if isinstance(value, (list, tuple)) else (value,))]
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

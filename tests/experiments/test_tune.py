@@ -140,5 +140,5 @@ def test_the_record_holds_the_winner_of_the_finals_and_can_be_loaded(tmp_path):
     assert (len(record["search"]), len(record["finals"])) == (3, 2)
     results = Results(analyze(None, record))
     assert results.get("accuracy", method="sgd").mean == 0.9
-    (row,) = Recipes(record, results).table().rows
+    (row,) = Recipes(record).table().rows
     assert row == ["sgd", "adam 0.2 cosine", "64", "3", "–", "–", "3", "90.0"]

@@ -19,15 +19,8 @@ from experiments.jobs.audit.history import History
 from experiments.jobs.audit.monitor import monitor
 from experiments.jobs.audit.options import Options
 from experiments.membership.cost import StepCost, measure_steps
-from experiments.membership.defenses import (
-    Privacy,
-    Training,
-    aggregation,
-    parse_defense,
-)
-from experiments.membership.defenses import (
-    prepare as prepare_training,
-)
+from experiments.membership.defenses import Privacy, Training, aggregation, parse_defense
+from experiments.membership.defenses import prepare as prepare_training
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import Recipe, load_recipes
 from experiments.tasks.task import Task, load_task
@@ -39,21 +32,13 @@ _PICTURES = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """What is audited.
-
-    Attributes:
-        options: Of the job.
-        task: Data and model.
-        fitted: The task as the recipe trains it.
-        recipe: How.
-        num_steps: Training, and the cost of a step.
-    """
+    """What is audited: the task, the same as the recipe trains it (`fitted`), and the recipe."""
 
     options: Options
     task: Task
     fitted: Task
     recipe: Recipe
-    num_steps: int = 2
+    num_steps: int = 2  # training, and the cost of a step
 
 
 class Audited(NamedTuple):

@@ -20,13 +20,7 @@ from experiments.tasks.task import Task, load_task
 
 @dataclass(frozen=True)
 class Plan:
-    """What is audited.
-
-    Attributes:
-        options: Of the job.
-        task: Data and model.
-        recipes: How the models of each target ε are trained.
-    """
+    """What is audited: data and model, and how the models of each target ε are trained."""
 
     options: Options
     task: Task
@@ -39,13 +33,7 @@ class Plan:
 
 
 class Audited(NamedTuple):
-    """The runs of one target ε.
-
-    Attributes:
-        privacy: What the accountant says.
-        seconds: Time that the accountant took.
-        runs: One per seed.
-    """
+    """One target ε: what the accountant says, the seconds it took, and one run per seed."""
 
     privacy: Privacy
     seconds: float

@@ -1,6 +1,6 @@
 """Time and memory of a step, beside plain steps and other libraries."""
 
-from experiments.framework.job import Job, no_frames
+from experiments.framework.job import Job
 from experiments.jobs.benchmark import inversion, inversion_report
 from experiments.jobs.benchmark.analysis import analyze, exit_code
 from experiments.jobs.benchmark.measure import measure, prepare
@@ -9,12 +9,12 @@ from experiments.jobs.benchmark.report import report
 
 __all__ = ["Options", "run"]
 
-_STEPS = Job("benchmark", prepare, measure, no_frames, analyze, report, exit_code=exit_code)
+_STEPS = Job("benchmark", prepare, measure, None, analyze, report, exit_code=exit_code)
 _INVERSION = Job(
     "benchmark",
     inversion.prepare,
     inversion.measure,
-    no_frames,
+    None,
     inversion.analyze,
     inversion_report.report,
     exit_code=inversion.exit_code,

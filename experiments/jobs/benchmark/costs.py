@@ -1,12 +1,12 @@
 """Time, memory and results of every method on one case."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from experiments.framework.timing import Quartiles, interleave, summarize_times
@@ -24,8 +24,7 @@ from experiments.jobs.benchmark.methods import (
 _REFERENCES = {"mean": PLAIN, "clipped mean": CLIPPED_GRAD}
 
 
-@dataclass(frozen=True)
-class Effort:
+class Effort(NamedTuple):
     """How much to spend on measuring.
 
     Attributes:
@@ -39,8 +38,7 @@ class Effort:
     memory_mib: float
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What was measured of one method on one case.
 
     Attributes:
@@ -57,10 +55,10 @@ class Result:
     """
 
     method: str
-    milliseconds: Quartiles | None
-    relative: Quartiles | None
-    samples: int
-    memory_mib: float | None
+    milliseconds: Quartiles | None = None
+    relative: Quartiles | None = None
+    samples: int = 0
+    memory_mib: float | None = None
     skipped: str = ""
     update_error: float | None = None
     uniqueness_error: float | None = None
@@ -120,48 +118,48 @@ def measure_case(
     Returns:
         One result per method, and the noiseless update of each kind's reference.
     """
+    results: dict[str, Result] = {}
     calls: dict[str, Call] = {}
-    skipped: dict[str, Result] = {}
     for method in methods:
-        call = Call(case, method)
+        name, call = method.name, Call(case, method)
         needed = call.memory_mib
         # The plain step always runs: all the others are compared with it.
-        if method.name != PLAIN and needed is not None and needed > effort.memory_mib:
-            skipped[method.name] = Result(method.name, None, None, 0, needed, "MiB")
+        if name != PLAIN and needed is not None and needed > effort.memory_mib:
+            results[name] = Result(name, memory_mib=needed, skipped="MiB")
         else:
-            calls[method.name] = call
-    samples = interleave(calls, effort.seconds, effort.rounds)
-    times = summarize_times(samples, PLAIN)
+            calls[name] = call
+    timed = time_calls(calls, effort, PLAIN)
     references = {kind: calls[name].update for kind, name in _REFERENCES.items() if name in calls}
-    results = []
+    known = calls[DENSE_AUDIT].uniqueness if DENSE_AUDIT in calls else None
     for method in methods:
-        if method.name in skipped:
-            results.append(skipped[method.name])
-            continue
-        call = calls[method.name]
-        reference = references.get(method.released)
-        known = None if DENSE_AUDIT not in calls else calls[DENSE_AUDIT].uniqueness
-        results.append(
-            Result(
-                method.name,
-                *times[method.name],
-                len(samples[method.name]),
-                call.memory_mib,
-                "",
-                None if reference is None else relative_error(call.update, reference),
-                _uniqueness_error(call.uniqueness, known),
+        if method.name in calls:
+            call, reference = calls[method.name], references.get(method.released)
+            results[method.name] = timed[method.name]._replace(
+                update_error=None if reference is None else relative_error(call.update, reference),
+                uniqueness_error=_uniqueness_error(call.uniqueness, known),
             )
-        )
-    return results, references
+    return [results[method.name] for method in methods], references
+
+
+def time_calls(calls: Mapping[str, Any], effort: Effort, plain: str) -> dict[str, Result]:
+    """Time and memory of calls, run side by side; nothing is compared yet.
+
+    Args:
+        calls: Steps by name, which know their `memory_mib`.
+        effort: Limits of time.
+        plain: Name of the step whose time the others' is taken relative to.
+    """
+    samples = interleave(calls, effort.seconds, effort.rounds)
+    return {
+        name: Result(name, *spreads, len(samples[name]), calls[name].memory_mib)
+        for name, spreads in summarize_times(samples, plain).items()
+    }
 
 
 def relative_error(update: PyTree, reference: PyTree) -> float:
     """‖u − v‖ / ‖v‖ over all parameters."""
-    squares = lambda tree: sum(  # noqa: E731
-        float(np.sum(np.square(np.asarray(leaf, np.float64)))) for leaf in jax.tree.leaves(tree)
-    )
-    difference = jax.tree.map(lambda u, v: np.asarray(u) - np.asarray(v), update, reference)
-    return float(np.sqrt(squares(difference) / squares(reference)))
+    u, v = (np.asarray(ravel_pytree(tree)[0], float) for tree in (update, reference))
+    return float(np.linalg.norm(u - v) / np.linalg.norm(v))
 
 
 def _uniqueness_error(gnq: Array | None, known: Array | None) -> float | None:

@@ -13,7 +13,7 @@ import gujax
 from experiments.framework.timing import Quartiles, interleave, quartiles
 from experiments.jobs.benchmark.cases import Case, gpt_case, mlp_case
 from experiments.jobs.benchmark.costs import Call, Effort
-from experiments.jobs.benchmark.methods import AUDIT, METHODS, PLAIN
+from experiments.jobs.benchmark.methods import AUDIT, METHODS, PLAIN, Method
 
 ADDED = "added by the audit"
 
@@ -51,8 +51,7 @@ class Exponent(NamedTuple):
     high: float | None
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(NamedTuple):
     """Cost of one thing over the sizes of a sweep.
 
     Attributes:
@@ -123,7 +122,7 @@ def measure_growth(sweep: Sweep, effort: Effort) -> list[Curve]:
         [audited - plain for audited, plain in zip(*both)]
         for both in zip(seconds[AUDIT], seconds[PLAIN])
     ]
-    step = [_step_operations(case) for case in cases]
+    step = [_step_operations(case, methods[PLAIN]) for case in cases]
     gram = [_gram_operations(case) for case in cases]
     operations = {PLAIN: step, AUDIT: [a + b for a, b in zip(step, gram)], ADDED: gram}
     curves = []
@@ -153,12 +152,10 @@ def fit(sizes: Sequence[int], times: Sequence[float], operations: Sequence[float
     )
 
 
-def _step_operations(case: Case) -> float:
-    """Operations of the plain step, as XLA counts them before it optimizes."""
-    plain = next(method for method in METHODS if method.name == PLAIN)
-    state, step = plain.make(case)
-    lowered = jax.jit(step).lower(case.params, state, case.batch, 0.0)
-    analysis = lowered.cost_analysis()
+def _step_operations(case: Case, method: Method) -> float:
+    """Operations of a step, as XLA counts them before it optimizes."""
+    state, step = method.make(case)
+    analysis = jax.jit(step).lower(case.params, state, case.batch, 0.0).cost_analysis()
     assert isinstance(analysis, dict)
     return float(analysis["flops"])
 

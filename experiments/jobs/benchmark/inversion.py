@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -33,8 +32,7 @@ _RATE, _SMOOTHING, _LIMITS = 0.2, 3e-2, (-2.0, 2.0)
 _ITERATIONS = 20  # of a call, so that starting it does not count
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What is measured: the options of the job, and limits of time."""
 
     options: Options
@@ -70,15 +68,10 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Measured:
     """Times the same iteration side by side in one process, and checks that it is the same."""
     directory.write_json("device.json", {"device": jax.devices()[0].device_kind})
     with steps.step("Inverting Gradients"):
-        return measure_inversion(plan.effort)
+        return _measured(plan.effort)
 
 
-def measure_inversion(effort: Effort) -> Measured:
-    """Times the same iteration side by side, and checks that it is the same.
-
-    Args:
-        effort: Limits of time.
-    """
+def _measured(effort: Effort) -> Measured:
     from experiments.jobs.benchmark.torch_inversion import TorchInversion
 
     model = models.lenet(_SHAPE, _CLASSES, "relu", by_patches=True)
@@ -119,7 +112,7 @@ def measure_inversion(effort: Effort) -> Measured:
     first = jax.tree.map(lambda leaf: leaf[0], updates)
     objective = _objective(attack, gradient_fn, params, first, labels[0])
     errors = {
-        "gradient that is shared": relative_error(torch_search.shared(params), first),
+        "gradient that is shared": relative_error(torch_search.shared(), first),
         "gradient of the objective": relative_error(
             torch_search.gradient_of_objective(), jax.jit(jax.grad(objective))(x[None])[0]
         ),

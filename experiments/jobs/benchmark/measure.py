@@ -20,14 +20,7 @@ _CPU_MEMORY_GIB = 3.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
-
-    Attributes:
-        options: Of the job.
-        effort: Limits of time and memory.
-        builders: Make the cases.
-        sweeps: Sizes with which growth is measured.
-    """
+    """What is measured: what builds the cases, and the sizes with which growth is measured."""
 
     options: Options
     effort: Effort

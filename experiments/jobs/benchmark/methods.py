@@ -44,13 +44,17 @@ class Method:
     make: Callable[[Case], tuple[Any, Step]]
 
 
-def _plain(case: Case) -> tuple[Any, Step]:
-    gradient_fn = batch_gradient(case.loss_fn)
+def _stateless(update_fn: Callable[[PyTree, PyTree], PyTree]) -> tuple[Any, Step]:
+    """The step along ``update_fn(params, batch)``, without noise."""
 
     def step(params, state, batch, noise_multiplier):
-        return _descend(params, gradient_fn(params, batch)), state
+        return _descend(params, update_fn(params, batch)), state
 
     return (), step
+
+
+def _plain(case: Case) -> tuple[Any, Step]:
+    return _stateless(batch_gradient(case.loss_fn))
 
 
 def _aggregated(
@@ -97,27 +101,24 @@ def _dp_sgd(case: Case) -> tuple[Any, Step]:
 def _clip(case: Case) -> tuple[Any, Step]:
     grads_fn = gujax.per_example_grads(case.loss_fn)
 
-    def step(params, state, batch, noise_multiplier):
+    def clipped(params, batch):
         grads = grads_fn(params, batch)
         norms = jnp.sqrt(gujax.squared_norms(grads))
         weights = jnp.minimum(1.0, L2_NORM_CLIP / norms) / case.batch_size
-        return _descend(params, gujax.weighted_sum(grads, weights)), state
+        return gujax.weighted_sum(grads, weights)
 
-    return (), step
+    return _stateless(clipped)
 
 
 def _jax_privacy(case: Case) -> tuple[Any, Step]:
-    clipped_grad = jax_privacy.clipped_grad(
-        case.loss_fn,
-        l2_clip_norm=L2_NORM_CLIP,
-        normalize_by=case.batch_size,
-        keep_batch_dim=False,
+    return _stateless(
+        jax_privacy.clipped_grad(
+            case.loss_fn,
+            l2_clip_norm=L2_NORM_CLIP,
+            normalize_by=case.batch_size,
+            keep_batch_dim=False,
+        )
     )
-
-    def step(params, state, batch, noise_multiplier):
-        return _descend(params, clipped_grad(params, batch)), state
-
-    return (), step
 
 
 def _optax(case: Case) -> tuple[Any, Step]:

@@ -6,8 +6,6 @@ twins of the MLP and of the CNN only.
 
 import os
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,15 +20,12 @@ from opacus.grad_sample import GradSampleModuleFastGradientClipping
 from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 
-from experiments.framework.timing import interleave, summarize_times
+from experiments.jobs.benchmark import torch_twins
 from experiments.jobs.benchmark.cases import Case
-from experiments.jobs.benchmark.costs import Effort, Result, relative_error
+from experiments.jobs.benchmark.costs import Effort, Result, relative_error, time_calls
 from experiments.jobs.benchmark.methods import L2_NORM_CLIP, LEARNING_RATE
 
 TORCH_PLAIN, GRAD_SAMPLE, GHOST = "torch plain step", "Opacus grad_sample", "Opacus ghost"
-
-# A parameter of the twin, and the order of axes that makes it the parameter of ours.
-_Twin = tuple[torch.Tensor, tuple[int, ...]]
 
 
 def has_twin(case: Case) -> bool:
@@ -50,179 +45,114 @@ def measure_opacus(case: Case, effort: Effort, references: dict[str, PyTree]) ->
         One result per method; relative times are over PyTorch's own plain step. Memory is the
         peak of PyTorch's allocator above what it held before the step.
     """
-    makers: dict[str, tuple[str, Callable[[Case], _Call]]] = {
-        TORCH_PLAIN: ("mean", _PlainCall),
-        GRAD_SAMPLE: ("clipped mean", _GradSampleCall),
-        GHOST: ("clipped mean", _GhostCall),
-    }
+    kinds = {TORCH_PLAIN: _Call, GRAD_SAMPLE: _GradSampleCall, GHOST: _GhostCall}
     needed = case.batch_size * case.num_parameters * 4 / 2**20
     skipped = {}
     if needed > effort.memory_mib:
-        skipped[GRAD_SAMPLE] = Result(GRAD_SAMPLE, None, None, 0, needed, "MiB or more")
+        skipped[GRAD_SAMPLE] = Result(GRAD_SAMPLE, memory_mib=needed, skipped="MiB or more")
     with warnings.catch_warnings():
         # Opacus warns of hooks on inputs that need no gradient, and of its random generator.
         warnings.simplefilter("ignore")
-        calls = {name: make(case) for name, (_, make) in makers.items() if name not in skipped}
-        samples = interleave(calls, effort.seconds, effort.rounds)
-        times = summarize_times(samples, TORCH_PLAIN)
-        return [
-            skipped[name]
-            if name in skipped
-            else Result(
-                name,
-                *times[name],
-                len(samples[name]),
-                calls[name].peak_mib(),
-                "",
-                relative_error(calls[name].update, references[released])
-                if released in references
-                else None,
-            )
-            for name, (released, _) in makers.items()
-        ]
+        calls = {name: kind(case) for name, kind in kinds.items() if name not in skipped}
+        timed = time_calls(calls, effort, TORCH_PLAIN)
+    results = skipped | timed
+    for name, call in calls.items():
+        if call.released in references:
+            error = relative_error(call.update, references[call.released])
+            results[name] = timed[name]._replace(update_error=error)
+    return [results[name] for name in kinds]
 
 
-class _Call(ABC):
-    """A step on a case's data; the first adds no noise, and the others leave the parameters."""
+class _Call:
+    """A plain step on a case's data; the first adds no noise, the others leave the parameters."""
+
+    released = "mean"
 
     def __init__(self, case: Case):
-        self.module, twins = _twin(case)
+        self.module, twin = _twin(case)
         x, y = map(np.asarray, case.batch)
         moved = torch.tensor(np.moveaxis(x, -1, 1))
         # Into fresh memory: with one channel, moved axes count as channels-last, all activations
         # follow, and of those Opacus takes wrong gradients without a word.
         self.x = torch.empty(moved.shape).copy_(moved)
         self.y = torch.tensor(y).long()
-        self.size = case.batch_size
+        self.settings: Any = {
+            "noise_multiplier": 0.0,
+            "max_grad_norm": L2_NORM_CLIP,
+            "expected_batch_size": case.batch_size,
+        }
         self.sgd = torch.optim.SGD(self.module.parameters(), lr=LEARNING_RATE)
-        self.optimizer: Any = self.sgd  # Opacus' calls wrap it
-        self._twins, self._params = twins, case.params
+        # What Opacus wraps.
+        self.model: Any = self.module
+        self.loss: Any = torch.nn.CrossEntropyLoss()
+        self.optimizer: Any = self.sgd
+        self._twin, self._params = twin, case.params
         self.update: PyTree = None
 
-    @abstractmethod
-    def step(self) -> None:
-        """One step on the data."""
-
     def __call__(self) -> None:
-        self.step()
+        self._step()
         if self.update is None:
-            self.update = jax.tree.map(_update, self._params, self._twins)
+            self.update = jax.tree.map(
+                lambda ours, theirs: (
+                    (np.asarray(ours) - torch_twins.as_ours(theirs)) / LEARNING_RATE
+                ),
+                self._params,
+                self._twin,
+            )
             self.sgd.param_groups[0]["lr"] = 0.0
-            if self.optimizer is not self.sgd:
-                self.optimizer.noise_multiplier = 1.0
+            self.optimizer.noise_multiplier = 1.0  # SGD itself does not look at it
 
-    def peak_mib(self) -> float:
+    def _step(self) -> None:
+        self.optimizer.zero_grad()
+        self.loss(self.model(self.x), self.y).backward()
+        self.optimizer.step()
+
+    @property
+    def memory_mib(self) -> float:
         """Most memory that a step holds at a time, beyond what is held before it."""
         self.sgd.zero_grad()
         activities = [torch.profiler.ProfilerActivity.CPU]
         with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-            self.step()
+            self._step()
         events = profile.profiler.kineto_results.events()
         changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
         held = np.cumsum([change for _, change in sorted(changes, key=lambda c: c[0])])
         return float(held.max(initial=0)) / 2**20
 
 
-class _PlainCall(_Call):
-    def step(self) -> None:
-        self.sgd.zero_grad()
-        torch.nn.functional.cross_entropy(self.module(self.x), self.y).backward()
-        self.sgd.step()
+class _GradSampleCall(_Call):
+    released = "clipped mean"
 
-
-class _OpacusCall(_Call):
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "noise_multiplier": 0.0,
-            "max_grad_norm": L2_NORM_CLIP,
-            "expected_batch_size": self.size,
-        }
-
-
-class _GradSampleCall(_OpacusCall):
     def __init__(self, case: Case):
         super().__init__(case)
-        self.sampled = GradSampleModule(self.module)
-        self.optimizer = DPOptimizer(self.sgd, **self._settings())
-
-    def step(self) -> None:
-        self.optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(self.sampled(self.x), self.y).backward()
-        self.optimizer.step()
+        self.model = GradSampleModule(self.module)
+        self.optimizer = DPOptimizer(self.sgd, **self.settings)
 
 
-class _GhostCall(_OpacusCall):
+class _GhostCall(_Call):
+    released = "clipped mean"
+
     def __init__(self, case: Case):
         super().__init__(case)
-        self.sampled = GradSampleModuleFastGradientClipping(self.module, max_grad_norm=L2_NORM_CLIP)
-        self.optimizer = DPOptimizerFastGradientClipping(self.sgd, **self._settings())
-        self.loss = DPLossFastGradientClipping(
-            self.sampled, self.optimizer, torch.nn.CrossEntropyLoss()
-        )
-
-    def step(self) -> None:
-        self.optimizer.zero_grad()
-        self.loss(self.sampled(self.x), self.y).backward()
-        self.optimizer.step()
+        self.model = GradSampleModuleFastGradientClipping(self.module, max_grad_norm=L2_NORM_CLIP)
+        self.optimizer = DPOptimizerFastGradientClipping(self.sgd, **self.settings)
+        self.loss = DPLossFastGradientClipping(self.model, self.optimizer, self.loss)
 
 
-class _ChannelsLast(torch.nn.Module):
-    """Flattens images as ours are flattened: channels vary fastest."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.permute(0, 2, 3, 1).flatten(1)
-
-
-def _update(ours: Any, twin: _Twin) -> np.ndarray:
-    theirs, order = twin
-    after = theirs.detach().permute(order).numpy()
-    return (np.asarray(ours) - after) / LEARNING_RATE
-
-
-def _twin(case: Case) -> tuple[torch.nn.Module, PyTree]:
-    """A PyTorch model with the parameters of the case, and its parameters as our pytree."""
-    return _mlp_twin(case.params) if case.family == "mlp" else _cnn_twin(case.params)
-
-
-def _mlp_twin(params: PyTree) -> tuple[torch.nn.Module, PyTree]:
-    layers, twins = [], {}
-    for index, ours in params["layers"].items():
-        layer, twins[index] = _linear(ours)
-        layers += [layer, torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers[:-1]), {"layers": twins}
-
-
-def _cnn_twin(params: PyTree) -> tuple[torch.nn.Module, PyTree]:
+def _twin(case: Case) -> torch_twins.Twinned:
+    """A PyTorch model with the parameters of the case."""
+    params = case.params
     layers: list[torch.nn.Module] = []
-    twins: dict[str, Any] = {"convolutions": {}, "norms": {}}
+    if case.family == "mlp":
+        twins: dict[str, Any] = {"layers": {}}
+        for index, ours in params["layers"].items():
+            layer, twins["layers"][index] = torch_twins.linear(ours)
+            layers += [layer, torch.nn.ReLU()]
+        return torch.nn.Sequential(*layers[:-1]), twins
+    twins = {"convolutions": {}, "norms": {}}
     for index, ours in params["convolutions"].items():
-        height, width, c_in, c_out = ours["kernel"].shape
-        convolution = torch.nn.Conv2d(c_in, c_out, (height, width), padding="same")
-        norm = torch.nn.GroupNorm(c_out // 8, c_out, eps=1e-6)  # as Flax has it
-        twins["convolutions"][index] = {
-            "kernel": _copy(convolution.weight, ours["kernel"], (3, 2, 0, 1)),
-            "bias": _copy(convolution.bias, ours["bias"], (0,)),
-        }
-        theirs = params["norms"][index]
-        twins["norms"][index] = {
-            "scale": _copy(norm.weight, theirs["scale"], (0,)),
-            "bias": _copy(norm.bias, theirs["bias"], (0,)),
-        }
+        convolution, twins["convolutions"][index] = torch_twins.convolution(ours, padding="same")
+        norm, twins["norms"][index] = torch_twins.group_norm(params["norms"][index])
         layers += [convolution, norm, torch.nn.ReLU(), torch.nn.AvgPool2d(2)]
-    head, twins["head"] = _linear(params["head"])
-    return torch.nn.Sequential(*layers, _ChannelsLast(), head), twins
-
-
-def _linear(ours: PyTree) -> tuple[torch.nn.Linear, PyTree]:
-    layer = torch.nn.Linear(*ours["kernel"].shape)
-    twins = {
-        "kernel": _copy(layer.weight, ours["kernel"], (1, 0)),
-        "bias": _copy(layer.bias, ours["bias"], (0,)),
-    }
-    return layer, twins
-
-
-def _copy(theirs: Any, ours: Any, order: tuple[int, ...]) -> _Twin:
-    with torch.no_grad():
-        theirs.copy_(torch.tensor(np.asarray(ours)).permute(order))
-    return theirs, tuple(int(axis) for axis in np.argsort(order))
+    head, twins["head"] = torch_twins.linear(params["head"])
+    return torch.nn.Sequential(*layers, torch_twins.ChannelsLast(), head), twins

@@ -183,26 +183,25 @@ def _means(row: Results, measure: str) -> tuple[float, float, float]:
     return low, median, high
 
 
-def _panels(results: Results, memory: bool) -> list[figures.CostPanel]:
-    panels = []
-    for (label,), of_case in results.groups("case"):
-        names, kinds, remarks = [], [], []
-        costs: list[Any] = []
-        for (method,), row in of_case.groups("method"):
-            needed, known = row.find("needed"), row.find("memory")
-            names.append(method)
-            kinds.append(_KINDS.get(method, "torch"))
-            remarks.append(_spread(needed) if needed else "")
-            if needed or (memory and known is None):
-                costs.append(None)
-            else:
-                costs.append((known.mean,) * 3 if memory and known else _means(row, "relative"))
-        panels.append(figures.CostPanel(label, names, kinds, costs, remarks))
-    return panels
+def _costs(results: Results, memory: bool) -> dict[str, list[figures.Cost]]:
+    """Memory, or time over that of the plain step, of every method by model."""
+
+    def cost(method: str, row: Results) -> figures.Cost:
+        needed, known = row.find("needed"), row.find("memory")
+        kind = _KINDS.get(method, "torch")
+        if needed or (memory and known is None):
+            return figures.Cost(method, kind, None, _spread(needed) if needed else "")
+        means = (known.mean,) * 3 if memory and known else _means(row, "relative")
+        return figures.Cost(method, kind, means)
+
+    return {
+        label: [cost(method, row) for (method,), row in of_case.groups("method")]
+        for (label,), of_case in results.groups("case")
+    }
 
 
 def _figures(results: Results, sweeps: Sequence[Sweep]) -> dict[str, Picture]:
-    time, memory = (_panels(results, memory) for memory in (False, True))
+    time, memory = (_costs(results, memory) for memory in (False, True))
     drawn = {
         "time": Picture(
             figures.method_costs(time, "time over that of the plain step (log scale)", 1.0),

@@ -1,11 +1,11 @@
 """Inverting Gradients in PyTorch, as its authors' code has it; needs the `bench` extra."""
 
-from collections.abc import Callable
-
 import jax
 import numpy as np
 import torch
 from jaxtyping import PyTree
+
+from experiments.jobs.benchmark.torch_twins import ChannelsLast, as_ours, convolution, linear
 
 _STRIDES = (2, 2, 1)
 
@@ -38,8 +38,8 @@ class TorchInversion:
             total_variation: Weight of the total variation.
             limits: The box.
         """
-        self.model = _lenet(params)
-        self._weights = list(self.model.parameters())
+        self.model, twin = _lenet(params)
+        self._weights, self._tree = jax.tree.flatten(twin)
         self._label = torch.tensor([label])
         self._total_variation, self._limits = total_variation, limits
         self._shared = [g.detach() for g in self._gradient(_image(truth), graph=False)]
@@ -57,9 +57,9 @@ class TorchInversion:
             with torch.no_grad():
                 self._x.clamp_(*self._limits)
 
-    def shared(self, params: PyTree) -> PyTree:
+    def shared(self) -> PyTree:
         """What the victim shares, as a pytree like ours."""
-        return jax.tree.map(_ours, params, _as_tree(self._shared, params))
+        return jax.tree.unflatten(self._tree, map(as_ours, self._shared))
 
     def gradient_of_objective(self) -> np.ndarray:
         """Gradient with respect to the candidate, [H, W, C]."""
@@ -83,42 +83,16 @@ class TorchInversion:
         return distance + self._total_variation * (down + across)
 
 
-def _lenet(params: PyTree) -> torch.nn.Module:
+def _lenet(params: PyTree) -> tuple[torch.nn.Module, PyTree]:
     layers: list[torch.nn.Module] = []
+    twins = {}
     for index, ours in params["convolutions"].items():
-        size, _, c_in, c_out = ours["kernel"].shape
-        layer = torch.nn.Conv2d(c_in, c_out, size, _STRIDES[index], padding=size // 2)
-        _copy(layer, ours, (3, 2, 0, 1))
+        padding = ours["kernel"].shape[0] // 2
+        layer, twins[index] = convolution(ours, stride=_STRIDES[index], padding=padding)
         layers += [layer, torch.nn.ReLU()]
-    head = torch.nn.Linear(*params["head"]["kernel"].shape)
-    _copy(head, params["head"], (1, 0))
-    return torch.nn.Sequential(*layers, _ChannelsLast(), head)
-
-
-class _ChannelsLast(torch.nn.Module):
-    """Flattens images as ours are flattened: channels vary fastest."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.permute(0, 2, 3, 1).flatten(1)
-
-
-def _copy(layer: torch.nn.Conv2d | torch.nn.Linear, ours: PyTree, order: tuple[int, ...]) -> None:
-    assert layer.bias is not None
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor(np.array(ours["kernel"])).permute(order))
-        layer.bias.copy_(torch.tensor(np.array(ours["bias"])))
-
-
-def _as_tree(gradient: list[torch.Tensor], params: PyTree) -> PyTree:
-    """PyTorch's order, weight before bias and layer by layer, as our tree."""
-    left = iter(gradient)
-    take: Callable[[], PyTree] = lambda: {"kernel": next(left), "bias": next(left)}  # noqa: E731
-    return {"convolutions": {index: take() for index in params["convolutions"]}, "head": take()}
-
-
-def _ours(ours: np.ndarray, theirs: torch.Tensor) -> np.ndarray:
-    order = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[theirs.ndim]
-    return theirs.permute(order).numpy().reshape(ours.shape)
+    head, twin = linear(params["head"])
+    model = torch.nn.Sequential(*layers, ChannelsLast(), head)
+    return model, {"convolutions": twins, "head": twin}
 
 
 def _image(x: np.ndarray) -> torch.Tensor:

@@ -43,19 +43,20 @@ class Run:
 
 @dataclass(frozen=True)
 class Tested:
-    """A claim as one run tested it.
-
-    Attributes:
-        claim: The claim with its measurement and verdict.
-        run: Name of the run directory.
-        setting: Job, data and model of the run.
-        time: When the run began.
-    """
+    """A claim, and the run that tested it; None if no job can."""
 
     claim: Claim
-    run: str
-    setting: str
-    time: str
+    run: Run | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the run directory."""
+        return self.run.path.name if self.run else "–"
+
+    @property
+    def setting(self) -> str:
+        """Job, data and model of the run."""
+        return self.run.setting if self.run else "–"
 
 
 def runs_in(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
@@ -89,11 +90,7 @@ def collect(runs: Sequence[Run]) -> list[Tested]:
     Args:
         runs: Oldest first.
     """
-    latest = {
-        (run.setting, claim.key): Tested(claim, run.path.name, run.setting, run.time)
-        for run in runs
-        for claim in run.claims
-    }
+    latest = {(run.setting, claim.key): Tested(claim, run) for run in runs for claim in run.claims}
     return list(latest.values())
 
 

@@ -38,9 +38,10 @@ def _item(one: Tested, setting: str = "") -> str:
     statement = claim.statement.rstrip(".") + setting
     line = f"<b>{claim.verdict}</b>: {_plain(statement)}{_number(claim)}"
     details = [f"Measured: {claim.measured}", f"Claimed by: {claim.source}"]
-    if one.time:
-        details.append(f"Run: {one.run}, {one.time}")
-    body = "<br>\n".join(map(_plain, details)).replace(escape("<br>"), "<br>")
+    if one.run:
+        details.append(f"Run: {one.name}, {one.run.time}")
+    body = "<br>
+".join(map(_plain, details)).replace(escape("<br>"), "<br>")
     return f"<details><summary>{line}</summary>\n\n{body}\n\n</details>"
 
 

@@ -1,56 +1,46 @@
 """Claims of the papers that no job can test at the scale of one machine, and why."""
 
-from experiments.framework.claims import Claim
+from experiments.framework.claims import test
 
 _GNQ = "GNQ v2 (arXiv 2510.10902)"
 
-OUT_OF_REACH = (
-    Claim(
+# Key, statement, source, and why it is not tested.
+_CLAIMS = (
+    (
         "assertions",
         "GNQ separates true from made-up assertions better than the gradient norm",
         _GNQ,
         "needs a published language model, whose weights are not at hand",
-        (),
-        "not tested at this scale",
     ),
-    Claim(
+    (
         "extraction",
         "GNQ accumulated over checkpoints predicts targeted extraction from a language model",
         _GNQ,
         "needs a pretrained language model and its checkpoints",
-        (),
-        "not tested at this scale",
     ),
-    Claim(
+    (
         "counterfactual",
         "GNQ agrees with counterfactual memorization",
         _GNQ,
         "needs many language models trained without each text",
-        (),
-        "not tested at this scale",
     ),
-    Claim(
+    (
         "gpt2_cost",
         "GNQ in the run costs 1.12 times a plain step on GPT-2 with 124 million parameters",
         _GNQ,
         "needs an accelerator; `benchmark` times smaller models",
-        (),
-        "not tested at this scale",
     ),
-    Claim(
+    (
         "text_models",
         "GNQ predicts membership inference on BERT and IMDB",
         "GNQ v1 (arXiv 2510.10902)",
         "needs a pretrained BERT",
-        (),
-        "not tested at this scale",
     ),
-    Claim(
+    (
         "six_data_sets",
         "The findings on leakage by layer hold on six data sets with AlexNet and VGG",
         "Mo et al. (arXiv 2105.13929)",
         "tested on the data sets named in the rows of `leakage` only",
-        (),
-        "not tested at this scale",
     ),
 )
+OUT_OF_REACH = tuple(test(*claim, effects=()) for claim in _CLAIMS)

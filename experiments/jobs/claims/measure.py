@@ -18,8 +18,8 @@ class Plan:
 
     Attributes:
         options: Of the job.
-        tested: Every claim by the latest run that tested it, then those that no job can test.
-        runs: The latest run of every setting, whether it tests claims or not.
+        tested: Every claim by the latest run that tested it, and those that no job can test.
+        runs: Completed runs, oldest first, whether they test claims or not.
         left_out: Runs of earlier versions, each with the reason.
     """
 
@@ -39,7 +39,7 @@ def prepare(options: Options) -> Plan:
     if options.update is not None:
         document.check_markers(options.update)
     runs, left_out = runs_in(options.runs)
-    tested = collect(runs) + [Tested(claim, "–", "–", "") for claim in OUT_OF_REACH]
+    tested = collect(runs) + [Tested(claim) for claim in OUT_OF_REACH]
     tested.sort(key=lambda one: (one.claim.source, one.claim.statement, one.setting))
     return Plan(options, tested, runs, left_out)
 
@@ -62,7 +62,7 @@ def frames(plan: Plan, data: None) -> dict[str, pl.DataFrame]:
             "key": one.claim.key,
             "claim": one.claim.statement,
             "source": one.claim.source,
-            "run": one.run,
+            "run": one.name,
             "setting": one.setting,
             "measured": one.claim.measured,
             "verdict": one.claim.verdict,

@@ -33,5 +33,8 @@ def report(plan: Plan, data: None, results: Results, claims: Sequence[Claim]) ->
             "counts": tabulate("Verdicts", results, counts),
         },
         terminal=("list", "counts"),
-        words={"runs": sorted({one.run for one in plan.tested} - {"–"}), "left_out": plan.left_out},
+        words={
+            "runs": sorted({one.name for one in plan.tested if one.run}),
+            "left_out": plan.left_out,
+        },
     )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from experiments.framework.errors import UserError, check_option
+from experiments.framework.options import PLACE
 from experiments.framework.run_directory import is_complete, to_json
 from experiments.framework.schema import Schema
 from experiments.framework.trial import Trial
@@ -101,12 +102,8 @@ class SweepDirectory:
 
     def record(self, trials: Sequence[Trial]) -> None:
         """Writes down what the sweep consists of."""
-        self.write(
-            SPECIFICATION,
-            to_json(
-                {"job": trials[0].job, "trials": {trial.id: config(trial) for trial in trials}}
-            ),
-        )
+        configs = {trial.id: config(trial) for trial in trials}
+        self.write(SPECIFICATION, to_json({"job": trials[0].job, "trials": configs}))
 
     def file(self, name: str) -> Path:
         """Path at which to write the sweep's file `name`; its folder is made."""
@@ -141,4 +138,4 @@ class SweepDirectory:
 def config(trial: Trial) -> dict:
     """The options that make up the trial's configuration."""
     values = dataclasses.asdict(trial.options)
-    return {name: value for name, value in values.items() if name not in ("out", "overwrite")}
+    return {name: value for name, value in values.items() if name not in PLACE}

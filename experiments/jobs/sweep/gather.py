@@ -30,7 +30,7 @@ def gather(
     rows = []
     for trial in trials:
         reason = reasons.get(trial.id)
-        row = {"trial": trial.id, **_cells(config(trial))}
+        row = {"trial": trial.id, **json.loads(to_json(config(trial)))}
         row |= {"status": "done" if reason is None else "failed", "reason": reason}
         if reason is None:
             row |= numbers(directory.run(trial))
@@ -39,7 +39,9 @@ def gather(
     table = pl.DataFrame(rows, infer_schema_length=None)
     if "seconds" in table.columns:  # what differs by chance comes last
         table = table.select(pl.exclude("seconds"), "seconds")
-    directory.write(TABLE, _parquet(table))
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    directory.write(TABLE, buffer.getvalue())
     directory.write(FAILURES, to_json([_failure(outcome, directory) for outcome in failed]))
     return table
 
@@ -98,11 +100,6 @@ def _flatten(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
         yield ".".join(path if len(path) > 1 else ("summary", *path)), float(value)
 
 
-def _cells(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as values of a table's columns."""
-    return json.loads(to_json(options))
-
-
 def _failure(outcome: Outcome, directory: SweepDirectory) -> dict[str, Any]:
     return {
         "trial": outcome.trial.id,
@@ -115,9 +112,3 @@ def _failure(outcome: Outcome, directory: SweepDirectory) -> dict[str, Any]:
 
 def _json(path: Path) -> Any:
     return json.loads(path.read_text())
-
-
-def _parquet(table: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table.write_parquet(buffer)
-    return buffer.getvalue()

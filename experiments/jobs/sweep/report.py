@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from experiments.framework.trial import Outcome, Trial, show
+from experiments.jobs.sweep.directory import config
 from experiments.jobs.sweep.gather import measures, values_of
 from experiments.report import figures
 from experiments.report.formats import significant
@@ -42,7 +43,7 @@ def report(
     """
     names = varied(trials)
     shown = measures(table, patterns)[:_MOST_COLUMNS]
-    groups = _groups(trials, table, tuple(name for name in names if name != _SEED), shown)
+    groups = _Groups(trials, table, tuple(name for name in names if name != _SEED), shown)
     tables = {"results": _results(groups, shown, len(trials) - len(failed))}
     if failed:
         tables["failures"] = _failures(failed, names)
@@ -57,13 +58,8 @@ def report(
 
 def varied(trials: Sequence[Trial]) -> tuple[str, ...]:
     """Options in which the trials differ."""
-    first = trials[0].options
-    names = [name for name in first.__dataclass_fields__ if name not in ("out", "overwrite")]
-    return tuple(
-        name
-        for name in names
-        if any(getattr(trial.options, name) != getattr(first, name) for trial in trials)
-    )
+    first, *others = (config(trial) for trial in trials)
+    return tuple(name for name in first if any(other[name] != first[name] for other in others))
 
 
 class _Groups:
@@ -75,32 +71,30 @@ class _Groups:
         counts: Number of trials that are done, for each setting.
     """
 
-    def __init__(self, names: tuple[str, ...]):
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        table: pl.DataFrame,
+        names: tuple[str, ...],
+        shown: Sequence[str],
+    ):
         self.names = names
-        self.rows: dict[Setting, list[Interval]] = {}
-        self.counts: dict[Setting, int] = {}
+        members: dict[Setting, list[int]] = {}
+        for index, (trial, status) in enumerate(zip(trials, table["status"])):
+            of_setting = members.setdefault(tuple(getattr(trial.options, n) for n in names), [])
+            if status == "done":
+                of_setting.append(index)
+        columns = [values_of(table, measure) for measure in shown]
+        self.counts = {setting: len(done) for setting, done in members.items()}
+        self.rows = {
+            setting: [_interval(column[done]) for column in columns]
+            for setting, done in members.items()
+        }
 
     def values(self, name: str) -> list[Any]:
         """The values of an option: numbers in order, others as they came."""
         values = list(dict.fromkeys(key[self.names.index(name)] for key in self.rows))
         return sorted(values) if all(map(_is_number, values)) else values
-
-
-def _groups(
-    trials: Sequence[Trial], table: pl.DataFrame, names: tuple[str, ...], shown: Sequence[str]
-) -> _Groups:
-    positions: dict[Setting, list[int]] = {}
-    for index, trial in enumerate(trials):
-        key = tuple(getattr(trial.options, name) for name in names)
-        positions.setdefault(key, []).append(index)
-    columns = [values_of(table, measure) for measure in shown]
-    groups = _Groups(names)
-    done = (table["status"] == "done").to_list()
-    for key, of_key in positions.items():
-        members = [index for index in of_key if done[index]]
-        groups.counts[key] = len(members)
-        groups.rows[key] = [_interval(column[members]) for column in columns]
-    return groups
 
 
 def _interval(values: pl.DataFrame) -> Interval:

@@ -27,20 +27,14 @@ def read_grid(schema: Schema, texts: Sequence[str]) -> list[Values]:
     The values of an option are separated by commas. Those of a tuple are written as on the job's
     own command line, with spaces: ``hidden=64,256 128`` is (64,), then (256, 128).
     """
-    axes = []
-    for text in texts:
-        name, values = _setting("--grid", schema, text)
-        axes.append([{name: value} for value in _list(schema, name, values)])
-    return _product(axes)
+    named = [_setting("--grid", schema, text) for text in texts]
+    return _product([{name: v} for v in _list(schema, name, values)] for name, values in named)
 
 
 def read_fixed(schema: Schema, texts: Sequence[str]) -> list[Values]:
     """The one combination of `option=value`, where commas separate nothing."""
-    axes = []
-    for text in texts:
-        name, value = _setting("--set", schema, text)
-        axes.append([{name: schema.read(name, _split(value))}])
-    return _product(axes)
+    named = [_setting("--set", schema, text) for text in texts]
+    return _product([{name: schema.read(name, _split(value))}] for name, value in named)
 
 
 def read_samples(schema: Schema, texts: Sequence[str], number: int, seed: int) -> list[Values]:
@@ -48,7 +42,6 @@ def read_samples(schema: Schema, texts: Sequence[str], number: int, seed: int) -
 
     Draw i depends on i and the seed only: a larger number of draws begins with the same ones.
     """
-    check_option(number >= 1, f"--num-samples {number} must be at least 1")
     drawers = [_drawer(schema, *_setting("--sample", schema, text)) for text in texts]
     if not drawers:
         return [{}]
@@ -79,7 +72,6 @@ def read_seeds(schema: Schema, number: int | None) -> list[Values]:
     """
     if number is None:
         return [{}]
-    check_option(number >= 1, f"--seeds {number} must be at least 1")
     if "seed" in schema.names:
         return [{"seed": seed} for seed in range(number)]
     if "seeds" in schema.names:

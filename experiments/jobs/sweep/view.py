@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from experiments.framework.progress import live_bar
 from experiments.framework.trial import Outcome, Tick
 
 
@@ -17,22 +18,14 @@ class View:
         failed: The failures so far.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        total: int,
-        skipped: int,
-        names: tuple[str, ...],
-        bar: Progress | None,
-    ):
+    def __init__(self, total: int, skipped: int, names: tuple[str, ...], bar: Progress):
         self.failed: list[Outcome] = []
-        self._console = console
         self._total = total
         self._skipped = skipped
         self._names = names
         self._done = 0
         self._bar = bar
-        self._task = bar.add_task("", total=total, completed=skipped) if bar else None
+        self._task = bar.add_task("", total=total, completed=skipped)
         self._start = self._last = time.monotonic()
 
     def show(self, tick: Tick) -> None:
@@ -44,19 +37,18 @@ class View:
                 self._done += 1
             else:
                 self.failed.append(outcome)
-            if self._bar is None or outcome.reason is not None:
+            if self._bar.disable or outcome.reason is not None:
                 self._print(outcome, tick.running)
-        if self._bar is not None and self._task is not None:
-            ended = self._skipped + self._done + len(self.failed)
-            self._bar.update(self._task, completed=ended, description=self._counts(tick.running))
+        ended = self._skipped + self._done + len(self.failed)
+        self._bar.update(self._task, completed=ended, description=self._counts(tick.running))
 
     def _print(self, outcome: Outcome, running: int) -> None:
         trial = outcome.trial
         end = "done" if outcome.reason is None else f"FAILED, {outcome.reason}"
         text = f"{trial.id} {trial.describe(self._names)}: {end}"
-        if self._bar is None:
+        if self._bar.disable:
             text = f"[{self._counts(running)}] {text}"
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _counts(self, running: int) -> str:
         parts = [f"{self._done + self._skipped} of {self._total} done", f"{running} running"]
@@ -81,17 +73,9 @@ def view(console: Console, total: int, skipped: int, names: tuple[str, ...]) -> 
         skipped: How many of them were done before.
         names: Options by which trials are told apart.
     """
-    if not console.is_terminal:
-        yield View(console, total, skipped, names, None)
-        return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield View(console, total, skipped, names, bar)
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
+    with live_bar(console, *columns, TimeElapsedColumn()) as bar:
+        yield View(total, skipped, names, bar)
 
 
 def _duration(seconds: float) -> str:

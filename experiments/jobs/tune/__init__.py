@@ -1,10 +1,10 @@
 """Search the hyperparameters with which `compare` runs every defense."""
 
-from experiments.framework.job import Job, no_frames
+from experiments.framework.job import Job
 from experiments.jobs.tune.measure import analyze, measure, prepare
 from experiments.jobs.tune.options import Options
 from experiments.jobs.tune.report import report
 
 __all__ = ["Options", "run"]
 
-run = Job("tune", prepare, measure, no_frames, analyze, report).run
+run = Job("tune", prepare, measure, None, analyze, report).run

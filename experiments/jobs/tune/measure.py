@@ -23,13 +23,7 @@ from gujax.training import random_halves
 
 @dataclass(frozen=True)
 class Plan:
-    """What is searched.
-
-    Attributes:
-        options: Of the job.
-        task: Data and model.
-        trials: The search.
-    """
+    """The search: its trials, with the data and the model that they are made on."""
 
     options: Options
     task: Task

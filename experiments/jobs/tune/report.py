@@ -11,8 +11,8 @@ from experiments.framework.results import Results
 from experiments.framework.run_directory import RunDirectory
 from experiments.jobs.tune.measure import Plan
 from experiments.jobs.tune.record import to_json
-from experiments.report.formats import UNKNOWN, plain
-from experiments.report.tables import Column, Table, to_terminal
+from experiments.report.formats import UNKNOWN
+from experiments.report.tables import Table, to_terminal
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,11 @@ class Recipes:
 
     Attributes:
         record: What `experiments.jobs.tune.record` made.
-        results: The best recipes.
-        file: Where the record is written.
+        file: Where it is written.
         name: What the terminal calls it.
     """
 
     record: Mapping[str, Any]
-    results: Results
     file: str = "recipes.json"
     name: str = "recipes"
 
@@ -41,18 +39,8 @@ class Recipes:
 
     def table(self) -> Table:
         """The best configuration of each method."""
-        numbers = (
-            Column("batch", "batch_size", plain(".0f")),
-            Column("epochs", "epochs", plain(".0f")),
-            Column("clip", "l2_norm_clip", plain("")),
-        )
-        last = (
-            Column("tried", "tried", plain(".0f")),
-            Column("accuracy (%)", "accuracy", plain(".1f", 100)),
-        )
         rows = []
-        for (name,), row in self.results.groups("method"):
-            recipe = self.record["recipes"][name]
+        for name, recipe in self.record["recipes"].items():
             decay = " cosine" if recipe["cosine_decay"] else ""
             practices = {
                 "copies": recipe["augmentation_multiplicity"],
@@ -64,9 +52,12 @@ class Recipes:
                 [
                     name,
                     f"{recipe['optimizer']} {recipe['learning_rate']:.4g}{decay}",
-                    *(column.cell(row) for column in numbers),
+                    str(recipe["batch_size"]),
+                    str(recipe["epochs"]),
+                    str(recipe["l2_norm_clip"] or UNKNOWN),
                     ", ".join(used) or UNKNOWN,
-                    *(column.cell(row) for column in last),
+                    str(self.record["tried"][name]),
+                    f"{100 * self.record['accuracy'][name]:.1f}",
                 ]
             )
         columns = ["method", "optimizer", "batch", "epochs", "clip", "practices", "tried"]
@@ -82,5 +73,5 @@ def report(
     plan: Plan, record: Mapping[str, Any], results: Results, claims: Sequence[Claim]
 ) -> Recipes:
     """The record, to be written and shown."""
-    del plan, claims
-    return Recipes(record, results)
+    del plan, results, claims
+    return Recipes(record)

@@ -11,7 +11,7 @@ from experiments.report.figures.comparison import (
     privacy_utility,
     roc_curves,
 )
-from experiments.report.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
+from experiments.report.figures.costs import Cost, GrowthPanel, cost_growth, method_costs
 from experiments.report.figures.layers import (
     LayerPanel,
     PointGroup,
@@ -39,7 +39,7 @@ __all__ = [
     "BarPanel",
     "Bars",
     "BoundSeries",
-    "CostPanel",
+    "Cost",
     "FrontierLine",
     "GrowthPanel",
     "LayerPanel",
