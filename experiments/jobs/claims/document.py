@@ -40,8 +40,7 @@ def _item(one: Tested, setting: str = "") -> str:
     details = [f"Measured: {claim.measured}", f"Claimed by: {claim.source}"]
     if one.run:
         details.append(f"Run: {one.name}, {one.run.time}")
-    body = "<br>
-".join(map(_plain, details)).replace(escape("<br>"), "<br>")
+    body = "<br>\n".join(map(_plain, details)).replace(escape("<br>"), "<br>")
     return f"<details><summary>{line}</summary>\n\n{body}\n\n</details>"
 
 
