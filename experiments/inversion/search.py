@@ -14,8 +14,7 @@ from experiments.inversion.sharing import Adversary, Received, SharedUpdate
 from experiments.inversion.space import Space
 from experiments.tasks.task import ModelName
 from gujax.attacks import inversion
-from gujax.attacks.inversion.leaves import LeafWeights
-from gujax.gradients.algebra import named_leaves
+from gujax.trees import LeafWeights, named_leaves
 
 
 @dataclass(frozen=True)

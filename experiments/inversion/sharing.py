@@ -13,11 +13,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from experiments.framework.errors import check_option
 from gujax.attacks import inversion
-from gujax.attacks.inversion.leaves import LeafWeights
 from gujax.attacks.inversion.matching import MatchingLoss
-from gujax.gradients.algebra import named_leaves
 from gujax.models import Model
 from gujax.training.loss import GradientFn, LossFn
+from gujax.trees import LeafWeights, named_leaves
 
 Examples = tuple[Array, Array]
 """Inputs [B, ...] and labels [B]."""

@@ -14,9 +14,8 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from gujax.attacks.inversion.leaves import LeafWeights
-from gujax.gradients.algebra import named_leaves
 from gujax.transforms.noise import add_noise
+from gujax.trees import LeafWeights, named_leaves
 from gujax.validation import check_nonnegative
 
 

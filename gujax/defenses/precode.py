@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from gujax.defenses.bottleneck import Build, VariationalBottleneck, linear
 from gujax.defenses.insertion import parts_of, shape_before, submodules, wrap
 from gujax.defenses.randomized import RandomizedModel, Sample, randomized_loss
-from gujax.gradients.algebra import named_leaves
 from gujax.models import Model, from_module
 from gujax.training.loss import LossFn
+from gujax.trees import named_leaves
 
 
 @dataclass(frozen=True, kw_only=True)

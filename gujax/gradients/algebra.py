@@ -168,12 +168,6 @@ def num_examples(grads: chex.ArrayTree) -> int:
     return count  # type: ignore[return-value]
 
 
-def named_leaves(tree: chex.ArrayTree) -> list[tuple[str, Any]]:
-    """Leaves, factored ones whole, each with its path, such as ``"layers/0/kernel"``."""
-    leaves = jax.tree.leaves_with_path(tree, is_leaf=_is_factored)
-    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
-
-
 def _is_factored(x: Any) -> bool:
     return isinstance(x, FactoredLeaf)
 

@@ -10,7 +10,7 @@ from jax.extend.core import Literal
 from jaxtyping import Array, Float
 
 from gujax.gradients import MicrobatchedGrads, gram
-from gujax.gradients.algebra import named_leaves
+from gujax.trees import named_leaves
 
 
 def layer_names(params: chex.ArrayTree) -> tuple[str, ...]:

@@ -18,11 +18,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from gujax.gradients import gram, num_examples, weighted_sum
-from gujax.gradients.algebra import DeferredGrads, named_leaves
+from gujax.gradients.algebra import DeferredGrads
 from gujax.gradients.factored import FactoredLeaf
 from gujax.sharding import whole
 from gujax.transforms.state import AggregationState, empty_state, filled_state
 from gujax.transforms.wrappers import refuse_wrappers
+from gujax.trees import named_leaves
 from gujax.uniqueness import (
     Ledger,
     disclosure_bound,

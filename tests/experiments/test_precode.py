@@ -18,7 +18,7 @@ from experiments.inversion import Setting, build_shared_updates
 from experiments.jobs.precode.claims import claims
 from experiments.tasks.task import Task
 from gujax import data, models, training
-from gujax.gradients.algebra import named_leaves
+from gujax.trees import named_leaves
 from tests.experiments.running import run_job
 
 SEEDS, VICTIMS, EPOCHS = 2, 3, 2

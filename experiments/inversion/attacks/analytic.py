@@ -9,7 +9,7 @@ from experiments.inversion.attacks._method import Method
 from experiments.inversion.search import Outcome, SearchBudget, leaf_paths
 from experiments.inversion.sharing import Received, SharedUpdate
 from gujax.attacks import inversion
-from gujax.gradients.algebra import named_leaves
+from gujax.trees import named_leaves
 
 _KERNEL, _BIAS = "layers/0/kernel", "layers/0/bias"
 

@@ -14,7 +14,7 @@ from experiments.inversion.sharing import Examples, SharedUpdate
 from experiments.tasks.task import Task
 from gujax import defenses
 from gujax.attacks import inversion
-from gujax.attacks.inversion.leaves import LeafWeights, weigh
+from gujax.trees import LeafWeights, weigh
 
 Noise = Callable[[ArrayLike, PRNGKeyArray], optax.GradientTransformation]
 

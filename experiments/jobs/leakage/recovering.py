@@ -20,8 +20,8 @@ from experiments.inversion import (
 )
 from experiments.jobs.leakage.observing import WHOLE
 from gujax.attacks import inversion
-from gujax.gradients.algebra import named_leaves
 from gujax.training.loss import GradientFn
+from gujax.trees import named_leaves
 
 
 class Recovered(NamedTuple):

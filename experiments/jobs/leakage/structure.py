@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from gujax.gradients.algebra import named_leaves
 from gujax.leakage import layers_by_use, split_layers
 from gujax.models import Model
+from gujax.trees import named_leaves
 
 
 def default_layers(model: Model, layers: Sequence[str] = ()) -> tuple[str, ...]:

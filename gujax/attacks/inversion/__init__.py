@@ -14,12 +14,12 @@ with extra("attacks"):
     from gujax.attacks.inversion.attack import GradientMatching, dlg, inverting_gradients
     from gujax.attacks.inversion.invert import Reconstruction, invert, invert_many
     from gujax.attacks.inversion.labels import count_labels, idlg_label
-    from gujax.attacks.inversion.leaves import every_leaf, only, without
     from gujax.attacks.inversion.matching import cosine_distance, squared_distance
     from gujax.attacks.inversion.metrics import ImageQuality, feature_error, image_quality
     from gujax.attacks.inversion.priors import box, standard_normal, total_variation, uniform
     from gujax.attacks.inversion.surrogate import surrogate_relu
     from gujax.training import batch_gradient
+    from gujax.trees import every_leaf, only, without
 
 __all__ = [
     "GradientMatching",

@@ -6,7 +6,6 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
-from gujax.attacks.inversion.leaves import LeafWeights, every_leaf
 from gujax.attacks.inversion.matching import MatchingLoss, cosine_distance, squared_distance
 from gujax.attacks.inversion.priors import (
     Initialize,
@@ -16,6 +15,7 @@ from gujax.attacks.inversion.priors import (
     standard_normal,
     total_variation,
 )
+from gujax.trees import LeafWeights, every_leaf
 from gujax.validation import check_count, check_nonnegative, check_positive
 
 _MEMORY_SIZE = 100  # of L-BFGS; PyTorch's default, with which DLG was published

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from gujax.attacks.inversion.attack import GradientMatching
-from gujax.attacks.inversion.leaves import weigh
 from gujax.attacks.inversion.search import Candidate
 from gujax.training.loss import GradientFn
+from gujax.trees import weigh
 
 
 def check_unknowns(inputs_like: PyTree, labels: PyTree | None, num_classes: int | None) -> None:

@@ -12,12 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from gujax.attacks.inversion.leaves import LeafWeights, chosen
 from gujax.attacks.inversion.matching import cosine_distance_of
 from gujax.gradients import per_example_grads
-from gujax.gradients.algebra import named_leaves
 from gujax.gradients.factored import FactoredLeaf
 from gujax.training.loss import BatchGradient, GradientFn
+from gujax.trees import LeafWeights, chosen, named_leaves
 
 _WORTH_IT = 2**15  # entries of a parameter; a smaller one's gradient stays in a cache
 

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from gujax.attacks.inversion.attack import GradientMatching
 from gujax.attacks.inversion.factors import factored_cosine_distance, pays
-from gujax.attacks.inversion.leaves import weigh
 from gujax.attacks.inversion.matching import cosine_distance
 from gujax.training.loss import GradientFn
+from gujax.trees import weigh
 
 
 class Candidate(NamedTuple):

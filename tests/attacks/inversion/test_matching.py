@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gujax import trees
 from gujax.attacks import inversion
 from gujax.attacks.inversion.search import Candidate, matching_loss
 
@@ -68,7 +69,7 @@ UPDATE = {"head": jnp.full(2, 2.0), "layers": {"0": jnp.ones(3), "01": jnp.ones(
 
 class TestLeafWeights:
     def sizes(self, leaf_weights):
-        return [leaf.size for leaf in inversion.leaves.weigh(leaf_weights, UPDATE)]
+        return [leaf.size for leaf in trees.weigh(leaf_weights, UPDATE)]
 
     def test_prefixes_end_where_names_end(self):
         assert self.sizes(inversion.every_leaf) == [2, 3, 4]
@@ -81,7 +82,7 @@ class TestLeafWeights:
             assert paths == ["head", "layers/0", "layers/01"]
             return [3.0, 0.0, 0.5]
 
-        weighed = inversion.leaves.weigh(by_depth, UPDATE)
+        weighed = trees.weigh(by_depth, UPDATE)
         # 3 · 2 · 2² + 0.5 · 4 · 1²
         zero = [jnp.zeros_like(leaf) for leaf in weighed]
         assert inversion.squared_distance(weighed, zero) == pytest.approx(26.0, rel=1e-6)

@@ -18,7 +18,7 @@ from experiments.inversion.attacks import labels as label_counts
 from experiments.inversion.search import Outcome, SearchBudget, inverting_gradients
 from experiments.tasks.task import Task
 from gujax import data, models, training
-from gujax.gradients.algebra import named_leaves
+from gujax.trees import named_leaves
 
 KEY = jax.random.key(3)
 SIZE, FEATURES, CLASSES = 4, 5, 3

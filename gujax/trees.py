@@ -1,15 +1,23 @@
-"""Which leaves of the shared gradient an attack matches, and with which weight."""
+"""Leaves of gradients and parameters by their names, and the weights that an attack gives them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import chex
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from gujax.gradients.algebra import named_leaves
+from gujax.gradients.factored import FactoredLeaf
 
 LeafWeights = Callable[[Sequence[str]], Sequence[float]]
 """Maps the paths of all leaves, such as ``"layers/0/kernel"``, to weights; 0 leaves one out."""
+
+
+def named_leaves(tree: chex.ArrayTree) -> list[tuple[str, Any]]:
+    """Leaves, factored ones whole, each with its path, such as ``"layers/0/kernel"``."""
+    leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda x: isinstance(x, FactoredLeaf))
+    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
 
 
 def every_leaf(paths: Sequence[str]) -> list[float]:
