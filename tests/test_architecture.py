@@ -15,6 +15,7 @@ LAYERS = (
     ("gujax._extras", "gujax.validation", "gujax.statistics", "gujax.trees"),
     ("gujax.gradients",),
     ("gujax.uniqueness",),
+    ("gujax.prediction",),
     ("gujax.transforms",),
     ("gujax.data", "gujax.models"),
     ("gujax.training",),
@@ -34,9 +35,13 @@ CORE = (
     "gujax.trees",
     "gujax.gradients",
     "gujax.uniqueness",
+    "gujax.prediction",
     "gujax.transforms",
 )
-CORE_MAY_IMPORT = {"chex", "dp_accounting", "jax", "jax_privacy", "jaxtyping", "numpy", "optax"}
+CORE_MAY_IMPORT = {
+    *("chex", "dp_accounting", "jax", "jax_privacy", "jaxtyping", "numpy", "optax"),
+    "scipy",  # which JAX requires and imports
+}
 
 
 @cache
