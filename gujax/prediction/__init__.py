@@ -10,14 +10,10 @@ The attacker sees the published model alone, and has as many shadow models as he
 """
 
 from gujax.prediction.attack import PredictedAttack, predict_attack
-from gujax.prediction.calibration import (
-    Gap,
-    UncalibratedError,
-    calibrated_ridge,
-    generalization_gap,
-)
-from gujax.prediction.deviation import influence_deviation, rerun_deviation
-from gujax.prediction.shift import membership_shift
+from gujax.prediction.calibration import UncalibratedError, calibrated_ridge, ridge_for_gap
+from gujax.prediction.deviation import influence_deviation, rerun_deviation, squared_changes
+from gujax.prediction.gap import Gap, generalization_gap, paired_gap
+from gujax.prediction.shift import membership_shift, shift_of
 from gujax.prediction.signal import check_labels, signal
 from gujax.prediction.spectrum import Spectrum, gram_spectrum, sketch_spectrum
 
@@ -32,8 +28,12 @@ __all__ = [
     "gram_spectrum",
     "influence_deviation",
     "membership_shift",
+    "paired_gap",
     "predict_attack",
     "rerun_deviation",
+    "ridge_for_gap",
+    "shift_of",
     "signal",
     "sketch_spectrum",
+    "squared_changes",
 ]

@@ -12,6 +12,7 @@ from gujax.prediction import (
     generalization_gap,
     gram_spectrum,
     influence_deviation,
+    paired_gap,
     sketch_spectrum,
 )
 from tests.prediction.problems import fit_logistic, logistic_pool, random_pool
@@ -145,7 +146,7 @@ class TestLeaveOneOutRetraining:
         mean_shift = true[members[: len(true)].nonzero()].mean()
         gap = generalization_gap(phi, members)
         typical = np.where(members, phi, phi + gap.mean - mean_shift)
-        ridge = gujax.calibrated_ridge(gram, typical, members)
+        ridge = gujax.calibrated_ridge(gram, phi, members, gap=generalization_gap(typical, members))
         shift = gujax.membership_shift(gram, phi, members, ridge)[: len(true)]
         error = np.abs(shift / true - 1)
         assert np.median(error) < 0.03
@@ -165,7 +166,7 @@ class TestCalibration:
 
     def test_a_gap_that_training_cannot_have_made(self):
         gradients, phi, members = random_pool(0, 60, 3, scale=0.1)
-        with pytest.raises(UncalibratedError, match="more than members explain at any ridge"):
+        with pytest.raises(UncalibratedError, match="more than training explains at any ridge"):
             gujax.calibrated_ridge(gradients @ gradients.T, phi + 10 * members, members)
 
     def test_a_larger_gap_has_a_smaller_ridge(self):
@@ -203,6 +204,36 @@ class TestCalibration:
         arguments = {"gram": gradients @ gradients.T, "phi": phi, "members": members, **change}
         with pytest.raises(ValueError, match=message):
             gujax.calibrated_ridge(**arguments)
+
+
+class TestPairedGap:
+    @pytest.mark.parametrize("on", ["another half", "some of the members"])
+    def test_it_is_the_mean_shift_with_less_noise(self, on):
+        rng = np.random.default_rng(0)
+        shift, members = rng.exponential(size=2000), rng.random((2, 2000)) < 0.5
+        if on == "some of the members":
+            members[1] &= members[0]
+        base = 5 * rng.normal(size=2000)
+        first, second = base + shift * members + 0.5 * rng.normal(size=(2, 2000))
+        gap = paired_gap(first, second + 1, *members)
+        assert abs(gap.mean - shift.mean()) < 3 * gap.standard_error
+        assert gap.standard_error < generalization_gap(first, members[0]).standard_error / 3
+
+    def test_calibration_takes_it(self):
+        gradients, phi, members = random_pool(0, 160, 200)
+        again = np.random.default_rng(1).random(160) < 0.5
+        gap = paired_gap(phi, phi - 0.3 * members + 0.3 * again, members, again)
+        assert gap.mean == pytest.approx(0.3)
+        gram = gradients @ gradients.T
+        ridge = gujax.calibrated_ridge(gram, phi, members, gap=gap)
+        shift = gujax.membership_shift(gram, phi, members, ridge)
+        left, joined = shift[members & ~again], shift[again & ~members]
+        assert (left.mean() + joined.mean()) / 2 == pytest.approx(0.3, rel=1e-8)
+
+    def test_a_rerun_on_the_same_members(self):
+        _, phi, members = random_pool(0, 80, 3)
+        with pytest.raises(ValueError, match="leaves out 0 members"):
+            paired_gap(phi, phi + 1, members, members)
 
 
 class TestDeviation:
