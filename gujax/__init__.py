@@ -15,7 +15,7 @@ for an attacker who sees every update;
       → membership_shift
       → predict_attack
 
-for one who sees the published model;
+for one who sees the published model (`assess` does all of it, for a model trained anywhere);
 
 and `gujax.transforms`, optax transformations that act on it. What is built on the core is imported
 by name: `gujax.data`, `gujax.models`, `gujax.training`, `gujax.attacks`,
@@ -27,6 +27,7 @@ from importlib.metadata import version
 # `gujax.uniqueness` is the function; the package of that name is reached by `from gujax.uniqueness
 # import ...`. Importing the transforms first makes sure that the name is bound to the function.
 from gujax import transforms
+from gujax.assessment import Assessment, assess
 from gujax.gradients import (
     explain,
     gram,
@@ -75,10 +76,12 @@ from gujax.uniqueness import (
 __version__ = version("gujax")
 
 __all__ = [
+    "Assessment",
     "Ledger",
     "PredictedAttack",
     "SketchedUniqueness",
     "UncalibratedError",
+    "assess",
     "batch_to_dataset_uniqueness",
     "binary_information",
     "calibrated_ridge",

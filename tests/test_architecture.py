@@ -16,6 +16,7 @@ LAYERS = (
     ("gujax.gradients",),
     ("gujax.uniqueness",),
     ("gujax.prediction",),
+    ("gujax.assessment",),
     ("gujax.transforms",),
     ("gujax.data", "gujax.models"),
     ("gujax.training",),

@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 
-_GROUPS = 512  # of examples with nearly the same μ, for pooled numbers
+_GROUPS = 256  # of examples with nearly the same μ, for pooled numbers
 _DECADES = 6  # below the largest μ; smaller ones count as one
 _STEPS = 80  # of bisection for a threshold
 _SMALLEST_MU = 1e-9
@@ -80,7 +80,7 @@ class PredictedAttack:
 
     @cached_property
     def _groups(self) -> tuple[np.ndarray, np.ndarray]:
-        """μ and shares of groups of examples, within 3 % of each other: 1e-5 of error at most."""
+        """μ and shares of groups of examples, within 6 % of each other: 1e-4 of error at most."""
         mu, share = np.maximum(self.mu, _SMALLEST_MU), self.weights / self.weights.sum()
         if len(mu) <= _GROUPS:
             return mu, share

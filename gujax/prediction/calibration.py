@@ -10,6 +10,8 @@ from gujax.prediction.spectrum import Spectrum, gram_spectrum
 _SPAN = 60.0  # of log λ, to both sides of the largest eigenvalue
 _POINTS = 33  # ridges at a time: one pass over the pool costs little more than one ridge
 _TOLERANCE = 1e-12  # of log λ
+_ERRORS = 2.326  # standard errors by which a gap may exceed what can be explained
+_ALMOST = 0.999  # of what can be explained
 
 
 class UncalibratedError(ValueError):
@@ -48,7 +50,7 @@ def calibrated_ridge(
 
     Raises:
         UncalibratedError: the gap is negative, not significant (one-sided, 1 %), or larger than
-            any ridge explains.
+            any ridge explains; one that is larger by less than its error has the smallest ridge.
         ValueError: the arguments do not fit each other, see `gram_spectrum`.
     """
     spectrum = gram if isinstance(gram, Spectrum) else gram_spectrum(gram, phi, members)
@@ -78,18 +80,22 @@ def ridge_for_gap(spectrum: Spectrum, gap: Gap, size: float) -> float:
     """
 
     def predicted(log_ridges: np.ndarray) -> np.ndarray:
-        influences = spectrum.self_influences(np.exp(log_ridges))
-        return gap.predicted(shift_of(influences, spectrum.signal, spectrum.members))
+        shifts = np.zeros((len(log_ridges), len(needed)))
+        influences = spectrum.self_influences(np.exp(log_ridges))[:, needed]
+        shifts[:, needed] = shift_of(influences, spectrum.signal[needed], spectrum.members[needed])
+        return gap.predicted(shifts)
 
+    needed = gap.needed
     top = np.log(spectrum.eigenvalues[-1])
     low, high = top - _SPAN, top + _SPAN
-    most, least = predicted(np.array([low, high]))
-    if not least < size < most:
+    most = predicted(np.array([low]))[0]
+    if not size - _ERRORS * gap.standard_error < most:
         raise UncalibratedError(
             f"the gap of {size:.3g} nats is more than training explains at any ridge (at most "
             f"{most:.3g}): members and held-out examples differ in more than training",
             gap,
         )
+    size = min(size, _ALMOST * most)
     while high - low > _TOLERANCE:
         log_ridges = np.linspace(low, high, _POINTS)
         above = int(np.sum(predicted(log_ridges)[1:-1] > size))

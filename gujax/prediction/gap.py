@@ -56,6 +56,11 @@ class Gap:
         """Whether the gap is above zero (one-sided, 1 %)."""
         return self.mean > _SIGNIFICANT * self.standard_error
 
+    @property
+    def needed(self) -> Bool[np.ndarray, "pool"]:
+        """Whose predicted shifts matter, [N]."""
+        return np.any([part.examples for part in self.parts if part.share], axis=0)
+
     def observed(self, weights: Float[np.ndarray, "pool"]) -> float:
         """The gap where examples count that often, [N]."""
         return float(

@@ -7,7 +7,8 @@ from scipy.special import expit
 from gujax.prediction.spectrum import Spectrum, gram_spectrum
 from gujax.validation import check_positive
 
-_STEPS = 60  # of bisection: to the last digit of float64
+_HALVINGS = 12
+_NEWTON_STEPS = 5  # together: to the last digits of float64
 
 
 def membership_shift(
@@ -46,14 +47,23 @@ def shift_of(
     members: Bool[np.ndarray, "pool"],
 ) -> Float[np.ndarray, "*ridges pool"]:
     """The shift from the influence a."""
-    return np.where(members, influence * expit(-phi), _root(influence, phi))
+    shift = influence * expit(-phi)
+    shift[..., ~members] = _root(influence[..., ~members], phi[~members])
+    return shift
 
 
 def _root(a: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """The only d with d = a σ(−(outside + d)), by bisection: it lies in [0, a σ(−outside)]."""
-    low, high = np.zeros_like(a), a * expit(-outside)
-    for _ in range(_STEPS):
+    """The only d with d = a σ(−(outside + d)): bisection, then Newton's method."""
+    with np.errstate(divide="ignore"):
+        # A d above 1 has exp(outside + d) below a.
+        high = np.minimum(a * expit(-outside), np.maximum(1, np.log(a) - outside))
+    low = a * expit(-(outside + high))
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         above = middle > a * expit(-(outside + middle))
         low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return (low + high) / 2
+    d = (low + high) / 2
+    for _ in range(_NEWTON_STEPS):
+        p = expit(-(outside + d))
+        d = np.clip(d - (d - a * p) / (1 + a * p * (1 - p)), low, high)
+    return d

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 from scipy.special import expit
 
 _SMALLEST_WEIGHT = 1e-12  # of the largest
+_ROUNDING = 100  # units in the last place that a difference of squared lengths may be off
 _ROWS = 1024  # examples at a time
 
 
@@ -67,6 +68,12 @@ class Spectrum:
         alone = together / np.maximum(leverage_left, np.finfo(float).tiny)
         return np.where(self.members, alone, together)
 
+    def represented_ridge(self, ridge: float) -> float:
+        """The ridge λ of the exact gradients for which this one stands; itself where exact."""
+        if self.size is None:
+            return ridge
+        return ridge / (1 - self.effective_dimension(ridge) / self.size)
+
     def effective_dimension(self, ridge: float) -> float:
         """tr S (S + λI)⁻¹: how many directions the members determine."""
         return float(np.sum(self.eigenvalues / (self.eigenvalues + ridge)))
@@ -104,9 +111,7 @@ def gram_spectrum(
     coordinates[members] = vectors * np.sqrt(kept) / root[:, None]
     outside = gram[np.ix_(~members, members)].astype(np.float64)
     coordinates[~members] = (outside * root) @ vectors / np.sqrt(kept)
-    residual = np.zeros(len(phi))
-    squares = np.einsum("ij,ij->i", coordinates[~members], coordinates[~members])
-    residual[~members] = np.maximum(np.diagonal(gram)[~members] - squares, 0)
+    residual = _outside(np.diagonal(gram), coordinates, members, gram.dtype)
     return Spectrum(kept, coordinates, residual, phi, members, weights)
 
 
@@ -137,9 +142,18 @@ def sketch_spectrum(
     resolved = _resolved(values)
     values, vectors = values[resolved], vectors[:, resolved]
     coordinates = sketches @ vectors
-    residual = np.maximum(np.square(sketches).sum(1) - np.square(coordinates).sum(1), 0)
-    residual = np.where(members, 0, residual)
+    norms = np.square(sketches.astype(np.float64)).sum(axis=1)
+    residual = _outside(norms, coordinates, members, sketches.dtype)
     return Spectrum(values, coordinates, residual, phi, members, weights, sketches.shape[1])
+
+
+def _outside(
+    norms: np.ndarray, coordinates: np.ndarray, members: np.ndarray, dtype: np.dtype
+) -> Float[np.ndarray, "pool"]:
+    """What rounding tells from zero of the squared lengths outside of the members' span."""
+    rest = norms - np.einsum("ij,ij->i", coordinates, coordinates)
+    unresolved = _ROUNDING * np.finfo(dtype).eps * norms
+    return np.where(members | (rest < unresolved), 0, rest)
 
 
 def _resolved(eigenvalues: np.ndarray) -> Bool[np.ndarray, "all"]:

@@ -68,13 +68,13 @@ def test_weights_stand_for_repetition():
 
 
 def test_many_examples_are_grouped_without_harm():
-    shift = np.random.default_rng(3).lognormal(size=5000)
+    shift = np.random.default_rng(3).lognormal(size=2000)
     grouped = gujax.predict_attack(shift, 1.0)
     pairs = scipy.special.ndtr(np.hypot(shift[:, None], shift) / 2)
-    assert grouped.auc == pytest.approx(pairs.mean(), abs=1e-5)
+    assert grouped.auc == pytest.approx(pairs.mean(), abs=1e-4)
     for threshold in (0.5, 2.0, 8.0):
         fpr, tpr = (scipy.special.ndtr(s * shift / 2 - threshold / shift).mean() for s in (-1, 1))
-        assert grouped.tpr(fpr) == pytest.approx(tpr, abs=1e-4)
+        assert grouped.tpr(fpr) == pytest.approx(tpr, abs=3e-4)
 
 
 @pytest.mark.parametrize(
