@@ -2,13 +2,14 @@
 
 import numpy as np
 from jaxtyping import Array, Bool, Float
+from scipy.optimize import brentq
 
 from gujax.prediction.gap import Gap, generalization_gap
 from gujax.prediction.shift import shift_of
 from gujax.prediction.spectrum import Spectrum, gram_spectrum
 
 _SPAN = 60.0  # of log λ, to both sides of the largest eigenvalue
-_POINTS = 33  # ridges at a time: one pass over the pool costs little more than one ridge
+_POINTS = 33  # that bracket the root
 _TOLERANCE = 1e-12  # of log λ
 _ERRORS = 2.326  # standard errors by which a gap may exceed what can be explained
 _ALMOST = 0.999  # of what can be explained
@@ -79,16 +80,18 @@ def ridge_for_gap(spectrum: Spectrum, gap: Gap, size: float) -> float:
         UncalibratedError: no ridge explains it.
     """
 
+    needed = gap.needed
+
     def predicted(log_ridges: np.ndarray) -> np.ndarray:
         shifts = np.zeros((len(log_ridges), len(needed)))
-        influences = spectrum.self_influences(np.exp(log_ridges))[:, needed]
+        influences = spectrum.self_influences(np.exp(log_ridges), needed)
         shifts[:, needed] = shift_of(influences, spectrum.signal[needed], spectrum.members[needed])
         return gap.predicted(shifts)
 
-    needed = gap.needed
     top = np.log(spectrum.eigenvalues[-1])
-    low, high = top - _SPAN, top + _SPAN
-    most = predicted(np.array([low]))[0]
+    log_ridges = np.linspace(top - _SPAN, top + _SPAN, _POINTS)
+    coarse = predicted(log_ridges)
+    most = coarse[0]
     if not size - _ERRORS * gap.standard_error < most:
         raise UncalibratedError(
             f"the gap of {size:.3g} nats is more than training explains at any ridge (at most "
@@ -96,8 +99,10 @@ def ridge_for_gap(spectrum: Spectrum, gap: Gap, size: float) -> float:
             gap,
         )
     size = min(size, _ALMOST * most)
-    while high - low > _TOLERANCE:
-        log_ridges = np.linspace(low, high, _POINTS)
-        above = int(np.sum(predicted(log_ridges)[1:-1] > size))
-        low, high = log_ridges[above], log_ridges[above + 1]
-    return float(np.exp((low + high) / 2))
+    last = max(int(np.sum(coarse > size)) - 1, 0)
+    root = brentq(
+        lambda log_ridge: predicted(np.array([log_ridge]))[0] / size - 1,
+        *log_ridges[last : last + 2],
+        xtol=_TOLERANCE,
+    )
+    return float(np.exp(root))

@@ -51,22 +51,35 @@ class Spectrum:
         """
         return self.self_influences(np.asarray([ridge]))[0]
 
-    def self_influences(self, ridges: Float[np.ndarray, "ridges"]) -> np.ndarray:
-        """`self_influence` for several ridges, [ridges, N]."""
-        shrunk = 1 / (self.eigenvalues + ridges[:, None])  # [ridges, r]
-        together = np.empty((len(ridges), len(self.signal)))
-        leverage_left = np.ones_like(together)  # 1 − h, a sum of positive terms
-        for start in range(0, len(self.signal), _ROWS):
-            rows = slice(start, start + _ROWS)
-            squares = np.square(self.coordinates[rows])
-            together[:, rows] = shrunk @ squares.T + self.residual[rows] / ridges[:, None]
-            # Squared entries of the members' eigenvectors in batch space; what they lack of a sum
-            # of 1 is what a sketch, or a null space, does not see.
-            entries = self.weights[rows, None] * squares / self.eigenvalues
-            outside = np.maximum(1 - entries.sum(axis=1), 0)
-            leverage_left[:, rows] = ridges[:, None] * (shrunk @ entries.T) + outside
+    def self_influences(
+        self,
+        ridges: Float[np.ndarray, "ridges"],
+        examples: Bool[np.ndarray, "pool"] | None = None,
+    ) -> Float[np.ndarray, "ridges examples"]:
+        """`self_influence` for several ridges at once.
+
+        Args:
+            ridges: λ > 0.
+            examples: whose, [N]; everybody's if None.
+        """
+        rows = np.arange(len(self.signal)) if examples is None else np.flatnonzero(examples)
+        shrunk = 1 / (self.eigenvalues[:, None] + ridges)  # [r, ridges]
+        # The entries of the members' eigenvectors in batch space are w times squared coordinates
+        # over eigenvalues.
+        inverse = 1 / self.eigenvalues[:, None]
+        factors = np.concatenate([shrunk, shrunk * inverse, inverse], axis=1)
+        products = np.empty((len(rows), factors.shape[1]))
+        for start in range(0, len(rows), _ROWS):
+            block = slice(start, start + _ROWS)
+            products[block] = np.square(self.coordinates[rows[block]]) @ factors
+        together, shrunk_entries = np.split(products[:, :-1].T, 2)
+        # 1 − h is a sum of positive terms; what the entries lack of a sum of 1 is what a sketch,
+        # or a null space, does not see.
+        outside = np.maximum(1 - self.weights[rows] * products[:, -1], 0)
+        leverage_left = ridges[:, None] * shrunk_entries * self.weights[rows] + outside
+        together = together + self.residual[rows] / ridges[:, None]
         alone = together / np.maximum(leverage_left, np.finfo(float).tiny)
-        return np.where(self.members, alone, together)
+        return np.where(self.members[rows], alone, together)
 
     def represented_ridge(self, ridge: float) -> float:
         """The ridge λ of the exact gradients for which this one stands; itself where exact."""
