@@ -104,8 +104,8 @@ def assess(
     if rerun is None:
         warnings.append(
             "The deviation of the signal comes from a formula that leaves out initialization and "
-            "order of batches: about half of what it is, so that the attack is over-estimated. "
-            "A rerun measures it."
+            "order of batches: a half to an eighth of what it is where that was measured, so that "
+            "the attack is over-estimated. A rerun measures it."
         )
     return Assessment(
         pool.y,

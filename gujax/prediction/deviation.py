@@ -64,8 +64,8 @@ def influence_deviation(spectrum: Spectrum, ridge: float) -> float:
 
     Every member is present with probability ½ in a pool of twice the members, and moves φ_j by
     J_jᵀ C J_k σ(−φ_k): s_j² = ½ Σ_{k ∈ members, k ≠ j} (J_jᵀ C J_k σ(−φ_k))². It leaves out what
-    initialization and the order of batches change: an under-estimate, by about a factor of 2 where
-    it was measured, so that the attack predicted from it is too strong.
+    initialization and the order of batches change: an under-estimate, by a factor of 2 to 8
+    on neural networks, so that the attack predicted from it is too strong.
 
     Args:
         spectrum: of the gradients of φ.
