@@ -22,6 +22,8 @@ LAYERS = (
     ("gujax.sharding",),
     ("gujax.gradients",),
     ("gujax.uniqueness",),
+    ("gujax.prediction",),
+    ("gujax.assessment",),
     ("gujax.transforms",),
     ("gujax.data", "gujax.models"),
     ("gujax.training",),
@@ -43,9 +45,13 @@ CORE = (
     "gujax.precision",
     "gujax.gradients",
     "gujax.uniqueness",
+    "gujax.prediction",
     "gujax.transforms",
 )
-CORE_MAY_IMPORT = {"chex", "dp_accounting", "jax", "jax_privacy", "jaxtyping", "numpy", "optax"}
+CORE_MAY_IMPORT = {
+    *("chex", "dp_accounting", "jax", "jax_privacy", "jaxtyping", "numpy", "optax"),
+    "scipy",  # which JAX requires and imports
+}
 
 
 @cache

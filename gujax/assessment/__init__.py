@@ -1,0 +1,7 @@
+"""May this model be published? The best attack on it, predicted, for a model trained anywhere."""
+
+from gujax.assessment.assess import assess
+from gujax.assessment.assessment import Assessment
+from gujax.assessment.policy import Decision
+
+__all__ = ["Assessment", "Decision", "assess"]

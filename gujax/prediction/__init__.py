@@ -1,0 +1,39 @@
+"""What the best membership attack finds in one published model, predicted from the model itself.
+
+    φ = signal(logits, label)          log-odds of the true class
+    T = gram of ∂φ/∂θ                  over members and held-out examples
+    λ = calibrated_ridge(T, φ, members)     so that the predicted gap is the observed one
+    d = membership_shift(T, φ, members, λ)  what training on an example adds to its φ
+    predict_attack(d, s)                    AUC, TPR, ROC, per example and over all
+
+The attacker sees the published model alone, and has as many shadow models as he likes.
+"""
+
+from gujax.prediction.attack import PredictedAttack, predict_attack
+from gujax.prediction.calibration import UncalibratedError, calibrated_ridge, ridge_for_gap
+from gujax.prediction.deviation import influence_deviation, rerun_deviation, squared_changes
+from gujax.prediction.gap import Gap, generalization_gap, paired_gap
+from gujax.prediction.shift import membership_shift, shift_of
+from gujax.prediction.signal import check_labels, signal
+from gujax.prediction.spectrum import Spectrum, gram_spectrum, sketch_spectrum
+
+__all__ = [
+    "Gap",
+    "PredictedAttack",
+    "Spectrum",
+    "UncalibratedError",
+    "calibrated_ridge",
+    "check_labels",
+    "generalization_gap",
+    "gram_spectrum",
+    "influence_deviation",
+    "membership_shift",
+    "paired_gap",
+    "predict_attack",
+    "rerun_deviation",
+    "ridge_for_gap",
+    "shift_of",
+    "signal",
+    "sketch_spectrum",
+    "squared_changes",
+]
