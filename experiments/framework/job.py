@@ -105,7 +105,7 @@ class Job(Generic[Plan, Data]):
     frames: Callable[[Plan, Data], Mapping[str, pl.DataFrame]]
     analyze: Callable[[Plan, Data], Iterable[Entry]]
     report: Callable[[Plan, Data, Results, Sequence[Claim]], Shown]
-    claims: Callable[[Plan, Results], Sequence[Claim]] = no_claims
+    claims: Callable[[Plan, Results], Iterable[Claim]] = no_claims
     headline: Callable[[Results], Mapping[str, Any]] = no_headline
     exit_code: Callable[[Plan, Results], int] | None = None
 
@@ -122,7 +122,7 @@ class Job(Generic[Plan, Data]):
             data = self.measure(plan, directory, steps)
             with steps.step("tables and figures"):
                 results = Results(self.analyze(plan, data))
-                claims = self.claims(plan, results)
+                claims = list(self.claims(plan, results))
                 write_results(directory, results, self.headline(results))
                 if claims:
                     write_claims(directory, claims)

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 import gujax
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
-from experiments.inversion import Victims, share
+from experiments.inversion.sharing import Victims, share
 from experiments.jobs.leakage.conditions import At, Condition
 from experiments.jobs.leakage.networks import Network, batch_of, train_networks
 from experiments.jobs.leakage.observing import (

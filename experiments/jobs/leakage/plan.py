@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from experiments import inversion
 from experiments.framework.errors import as_user_error, check_option
+from experiments.inversion.defenses import build_shared_updates
+from experiments.inversion.search import SearchBudget
+from experiments.inversion.sharing import SharedUpdate
+from experiments.inversion.space import Space, standardized
 from experiments.jobs.leakage import structure
 from experiments.jobs.leakage.attributes import Attribute, find
 from experiments.jobs.leakage.conditions import Condition, Sweep, make_sweeps
@@ -32,9 +35,9 @@ class Plan:
 
     options: Options
     task: Task
-    space: inversion.Space
+    space: Space
     attribute: Attribute
-    shared: inversion.SharedUpdate
+    shared: SharedUpdate
     sweeps: tuple[Sweep, ...]
     layers: tuple[str, ...]
     fully_connected: tuple[str, ...]
@@ -51,21 +54,21 @@ class Plan:
         return list(dict.fromkeys(c for sweep in self.sweeps for c in sweep.conditions))
 
     @property
-    def budget(self) -> inversion.SearchBudget:
+    def budget(self) -> SearchBudget:
         """How gradients are inverted."""
         rate, total_variation = self.options.inversion_rate, self.options.total_variation
-        return inversion.SearchBudget(self.space, self.options.iterations, rate, total_variation)
+        return SearchBudget(self.space, self.options.iterations, rate, total_variation)
 
 
 def prepare(options: Options) -> Plan:
     """Loads data and network, and checks what they must have."""
     raw = load_task(options.dataset, options.model, options.hidden, options.train_size)
     attribute = find(options.attribute, raw.dataset)
-    task, space = inversion.standardized(raw)
+    task, space = standardized(raw)
     with as_user_error(ValueError):
         layers = structure.default_layers(task.model, options.layers)
     _check_size(options, attribute)
-    (shared,) = inversion.build_shared_updates(task, ["none"])
+    (shared,) = build_shared_updates(task, ["none"])
     return Plan(
         options,
         task,

@@ -7,7 +7,6 @@ import numpy as np
 
 from experiments.framework.claims import Claim
 from experiments.framework.results import Results
-from experiments.inversion import SearchBudget, curvature_text
 from experiments.jobs.leakage import measures
 from experiments.jobs.leakage.analysis import CONTROLLED
 from experiments.jobs.leakage.conditions import Sweep
@@ -67,11 +66,7 @@ def report(
         terminal=("claims", "reference"),
         claims=claims,
         claims_note=_RULE,
-        words={
-            "plan": plan,
-            "options": plan.options,
-            "curvature": curvature_text(SearchBudget.sharpness),
-        },
+        words={"plan": plan, "options": plan.options},
     )
 
 

@@ -25,7 +25,6 @@ from experiments.report.figures.layers import (
 from experiments.report.figures.onion import OnionPanel, onion_lines
 from experiments.report.figures.reconstructions import (
     PictureRow,
-    QualityPanel,
     quality_by_uniqueness,
     reconstruction_grid,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "OnionPanel",
     "PictureRow",
     "PointGroup",
-    "QualityPanel",
     "ScatterPanel",
     "Series",
     "StrataPanel",
