@@ -14,8 +14,6 @@ from experiments.jobs.leakage.observing import check_pool, draw_pool
 from experiments.jobs.leakage.options import Options
 from experiments.tasks.task import Task, load_task
 
-STEPS_PER_SEED = 4
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -45,8 +43,8 @@ class Plan:
 
     @property
     def num_steps(self) -> int:
-        """Steps of all seeds."""
-        return self.options.seeds * STEPS_PER_SEED
+        """Training, V-information, attribute inference and inversion of every seed."""
+        return 4 * self.options.seeds
 
     @property
     def conditions(self) -> list[Condition]:
@@ -75,13 +73,7 @@ def prepare(options: Options) -> Plan:
         space,
         attribute,
         shared,
-        make_sweeps(
-            options.epochs,
-            options.reference_epoch,
-            options.batch_sizes,
-            options.dropout,
-            options.noise,
-        ),
+        make_sweeps(options),
         layers,
         structure.fully_connected_layers(task.model, layers),
         structure.layers_to_drop_from(task.model),

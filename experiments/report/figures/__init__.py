@@ -14,7 +14,6 @@ from experiments.report.figures.comparison import (
 from experiments.report.figures.costs import CostPanel, GrowthPanel, cost_growth, method_costs
 from experiments.report.figures.layers import (
     LayerPanel,
-    PointGroup,
     ScatterPanel,
     SubspacePanel,
     correlation_intervals,
@@ -46,7 +45,6 @@ __all__ = [
     "Named",
     "OnionPanel",
     "PictureRow",
-    "PointGroup",
     "ScatterPanel",
     "Series",
     "StrataPanel",
