@@ -87,7 +87,7 @@ class Job(Generic[Plan, Data]):
     frames: Callable[[Plan, Data], Mapping[str, pl.DataFrame]] | None
     analyze: Callable[[Plan, Data], Iterable[Entry]]
     report: Callable[[Plan, Data, Results, Sequence[Claim]], Shown]
-    claims: Callable[[Plan, Results], Sequence[Claim]] | None = None
+    claims: Callable[[Plan, Results], Iterable[Claim]] | None = None
     headline: Callable[[Results], Mapping[str, Any]] | None = None
     exit_code: Callable[[Plan, Results], int] | None = None
 
@@ -104,7 +104,7 @@ class Job(Generic[Plan, Data]):
             data = self.measure(plan, directory, steps)
             with steps.step("tables and figures"):
                 results = Results(self.analyze(plan, data))
-                claims = self.claims(plan, results) if self.claims else []
+                claims = list(self.claims(plan, results)) if self.claims else []
                 results.frame().write_parquet(directory.file(RESULTS_FILE))
                 compared = {HEADLINE: self.headline(results)} if self.headline else {}
                 directory.write_json("summary.json", {**compared, **results.summary()})

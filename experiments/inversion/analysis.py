@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from experiments.framework.results import Entry, Key, Results, entry
@@ -14,41 +15,28 @@ MEASURES = {"ssim": "", "psnr": "dB", "success": "", "feature_error": "", "label
 
 
 def attack_entries(plan: Plan, attacked: Attacked, /, **keys: Key) -> Iterator[Entry]:
-    """Everything that was measured of the attacks.
+    """The mean of every measure over the examples of a seed, and the correlation with uniqueness.
 
-    Keys: defense and, but for what the defenses themselves are, attack.
-
-    Args:
-        plan: What was done.
-        attacked: What was found.
-        **keys: Further keys of the entries.
-
-    Returns:
-        The mean of every measure over the examples of a seed, and the rank correlation of quality
-        with uniqueness; what an attack does not give is left out.
+    Keys: those given, defense and, but for what the defenses themselves are, attack. What an attack
+    does not give is left out.
     """
     for shared in plan.shared_updates:
         if shared.strength is not None:
             yield entry("strength", shared.strength, **keys, defense=shared.label)
         yield entry("examples_per_update", shared.num_examples, **keys, defense=shared.label)
-    quality = quality_measure(plan)
-    sign = 1 if quality == "ssim" else -1
+    sign = 1 if plan.quality == "ssim" else -1
     for shared, name in plan.pairs:
         place: dict[str, Key] = {**keys, "defense": shared.label, "attack": name}
         seeds = with_attack(attacked.frame, shared.label, name).partition_by(
             "seed", maintain_order=True
         )
-        for measure, unit in MEASURES.items():
-            if not any(seed[measure].is_null().all() for seed in seeds):
-                yield entry(measure, [_mean(seed[measure]) for seed in seeds], unit, **place)
-        if not any(seed[quality].is_null().all() for seed in seeds):
-            ranks = [_spearman(seed["uniqueness"], sign * seed[quality]) for seed in seeds]
+        given = [name for name in MEASURES if not any(s[name].is_null().all() for s in seeds)]
+        for measure in given:
+            values = [_mean(seed[measure]) for seed in seeds]
+            yield entry(measure, values, MEASURES[measure], **place)
+        if plan.quality in given:
+            ranks = [spearman(seed["uniqueness"], sign * seed[plan.quality]) for seed in seeds]
             yield entry("spearman", ranks, **place)
-
-
-def quality_measure(plan: Plan) -> str:
-    """By which measure the quality of a reconstruction is ranked."""
-    return "ssim" if plan.space.is_image else "feature_error"
 
 
 def with_attack(frame: pl.DataFrame, defense: str, attack: str) -> pl.DataFrame:
@@ -66,18 +54,12 @@ def strongest(results: Results, among: Sequence[str] | None = None) -> str | Non
         among: Names of the attacks that count; default: all whose success is compared.
     """
 
-    def order(name: str) -> tuple[float, float]:
-        return (
-            results.get("success", attack=name).mean,
-            -results.get("feature_error", attack=name).mean,
-        )
-
-    made = [
-        name
-        for name in (compared() if among is None else among)
-        if results.find("success", attack=name) is not None
-    ]
-    return max(made, key=order, default=None)
+    reached = {}
+    for name in compared() if among is None else among:
+        if (success := results.find("success", attack=name)) is not None:
+            error = results.get("feature_error", attack=name)
+            reached[name] = success.mean, -error.mean
+    return max(reached, key=reached.__getitem__, default=None)
 
 
 def _mean(values: pl.Series) -> float:
@@ -85,9 +67,10 @@ def _mean(values: pl.Series) -> float:
     return float(np.mean(np.minimum(values.cast(pl.Float64).to_numpy(), 150)))
 
 
-def _spearman(uniqueness: pl.Series, quality: pl.Series) -> float:
-    """Rank correlation of the uniqueness with how well examples are reconstructed."""
-    if quality.n_unique() <= 1:
+def spearman(a: ArrayLike, b: ArrayLike) -> float:
+    """Rank correlation where both are finite; NaN if one is constant, or for less than 3 points."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    kept = np.isfinite(a) & np.isfinite(b)
+    if kept.sum() < 3 or np.ptp(a[kept]) == 0 or np.ptp(b[kept]) == 0:
         return float("nan")
-    with np.errstate(invalid="ignore"):
-        return float(stats.spearmanr(uniqueness.to_numpy(), quality.to_numpy())[0])
+    return float(stats.spearmanr(a[kept], b[kept]).statistic)

@@ -26,6 +26,7 @@ SCHEMA = {
     "label_recovered": pl.Boolean,
     "matching_loss": pl.Float64,
 }
+ERROR_THRESHOLD = 0.1  # a smaller relative error of inputs that are no images is a success
 
 
 def rows(
@@ -35,42 +36,26 @@ def rows(
     victims: Victims,
     space: Space,
     ssim_threshold: float = 0.6,
-    error_threshold: float = 0.1,
 ) -> pl.DataFrame:
-    """One row per example; what an attack does not give is null.
+    """One row per example, with the columns of `SCHEMA`; what an attack does not give is null.
 
-    Success is an SSIM above the threshold for images, a relative error below the other threshold
-    for other inputs. MSE, PSNR and SSIM are of the data set's own values, the relative error is of
+    Success is an SSIM above the threshold for images, a relative error below `ERROR_THRESHOLD` for
+    other inputs. MSE, PSNR and SSIM are of the data set's own values, the relative error is of
     standardized inputs.
-
-    Args:
-        received: What was attacked.
-        attack: Name of the attack.
-        outcome: What it found.
-        victims: The truth.
-        space: What the inputs are.
-        ssim_threshold: For images.
-        error_threshold: For other inputs.
-
-    Returns:
-        A table with the columns of `SCHEMA`, [N] rows.
     """
-    size = len(victims.y)
-    columns: dict[str, object] = {
-        "defense": [received.shared.label] * size,
-        "family": [received.shared.family] * size,
-        "attack": [attack] * size,
-        "id": victims.ids,
-        "label": victims.y,
-    }
+    columns = {"id": victims.ids, "label": victims.y}
     if outcome.inputs is not None:
-        columns |= _quality(outcome.inputs, victims, space, ssim_threshold, error_threshold)
+        columns |= _quality(outcome.inputs, victims, space, ssim_threshold)
     if outcome.labels is not None:
         columns["label_recovered"] = np.asarray(outcome.labels) == victims.y
     if outcome.matching_loss is not None:
-        columns["matching_loss"] = np.asarray(outcome.matching_loss, np.float64)
-    missing = {name: [None] * size for name in SCHEMA if name not in columns}
-    return pl.DataFrame({**columns, **missing}, schema_overrides=SCHEMA).select(*SCHEMA)
+        columns["matching_loss"] = np.asarray(outcome.matching_loss)
+    measured = pl.DataFrame(columns, schema_overrides=SCHEMA).with_columns(
+        defense=pl.lit(received.shared.label),
+        family=pl.lit(received.shared.family),
+        attack=pl.lit(attack),
+    )
+    return pl.concat([pl.DataFrame(schema=SCHEMA), measured], how="diagonal")
 
 
 def victim_uniqueness(
@@ -96,31 +81,18 @@ def victim_uniqueness(
     batch = (x, y, jax.random.split(key, len(y))) if shared.randomized else (x, y)
     kernel = gujax.gram(gujax.per_example_grads(shared.loss_fn)(params, batch))
     gnq = gujax.uniqueness(kernel, relative_ridge=relative_ridge)
-    return np.asarray(gnq[: len(victims.y)], np.float64)
+    return np.asarray(gnq[: len(victims)], np.float64)
 
 
 def _quality(
-    inputs: Float[np.ndarray, "examples ..."],
-    victims: Victims,
-    space: Space,
-    ssim_threshold: float,
-    error_threshold: float,
-) -> dict[str, object]:
+    inputs: Float[np.ndarray, "examples ..."], victims: Victims, space: Space, ssim_threshold: float
+) -> dict[str, np.ndarray]:
     found, truth = space.restore(inputs), space.restore(victims.x)
     moved = jnp.asarray(space.standardize(found))
     error = np.asarray(inversion.feature_error(moved, jnp.asarray(victims.x)), np.float64)
-    if not space.is_image:
-        mse = np.mean((found - truth) ** 2, axis=tuple(range(1, found.ndim)))
-        return {"mse": mse, "feature_error": error, "success": error < error_threshold}
-    quality = inversion.image_quality(
-        jnp.asarray(found, jnp.float32),
-        jnp.asarray(truth, jnp.float32),
-        ssim_threshold=ssim_threshold,
-    )
-    return {
-        "mse": np.asarray(quality.mse, np.float64),
-        "psnr": np.asarray(quality.psnr, np.float64),
-        "ssim": np.asarray(quality.ssim, np.float64),
-        "feature_error": error,
-        "success": np.asarray(quality.success),
-    }
+    if space.is_image:
+        images = jnp.asarray(found, jnp.float32), jnp.asarray(truth, jnp.float32)
+        quality = inversion.image_quality(*images, ssim_threshold=ssim_threshold)._asdict()
+        return {"feature_error": error} | {name: np.asarray(of) for name, of in quality.items()}
+    mse = np.mean((found - truth) ** 2, axis=tuple(range(1, found.ndim)))
+    return {"mse": mse, "feature_error": error, "success": error < ERROR_THRESHOLD}

@@ -13,11 +13,11 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 from experiments.framework.errors import check_option
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
-from experiments.inversion.attacks import applicable, attack
+from experiments.inversion.attacks import applicable, methods
 from experiments.inversion.measuring import rows, victim_uniqueness
 from experiments.inversion.options import InversionOptions
 from experiments.inversion.search import SearchBudget, check_leaves
-from experiments.inversion.sharing import SharedUpdate, Victims, share
+from experiments.inversion.sharing import SharedUpdate, Victims, chosen, share
 from experiments.inversion.space import Space
 from experiments.tasks.task import Task
 from gujax import training, transforms
@@ -28,6 +28,8 @@ _TRAINING_BATCH, _LEARNING_RATE = 128, 1e-3
 @dataclass(frozen=True)
 class Plan:
     """What is attacked, and how.
+
+    Raises `UserError` if there are too few examples, or nothing to match for an attack.
 
     Attributes:
         options: Seeds, victims and what counts as a success.
@@ -62,16 +64,16 @@ class Plan:
         return {shared.label: shared.family for shared in self.shared_updates}
 
     @property
+    def quality(self) -> str:
+        """By which measure the quality of a reconstruction is ranked."""
+        return "ssim" if self.space.is_image else "feature_error"
+
+    @property
     def num_steps(self) -> int:
         """One step per seed, defense and attack."""
         return self.options.seeds * len(self.pairs)
 
-    def check(self) -> None:
-        """Checks that there are enough examples, and something to match for every attack.
-
-        Raises:
-            UserError: It is not so.
-        """
+    def __post_init__(self) -> None:
         size, victims = len(self.task.dataset.train), self.options.victims
         beside = f" and --reference {self.reference} are" if self.reference else " is"
         check_option(
@@ -109,12 +111,7 @@ TRUTH = ("truth", "")
 
 
 def run(plan: Plan, steps: Steps) -> Attacked:
-    """Makes all attacks.
-
-    Args:
-        plan: What to do.
-        steps: Progress; takes `Plan.num_steps` steps.
-    """
+    """Makes all attacks; takes `Plan.num_steps` steps."""
     frames, pictures = [], {}
     for seed in range(plan.options.seeds):
         victims, reference = _draw(plan, seed)
@@ -132,15 +129,12 @@ def run(plan: Plan, steps: Steps) -> Attacked:
             )
             for name in applicable(shared, plan.attacks):
                 with steps.step(f"seed {seed}: {shared.label}, {name}"):
-                    outcome = attack(received, name, plan.budget, attack_key)
+                    outcome = methods()[name].run(received, plan.budget, attack_key)
                     measured = rows(
                         received, name, outcome, victims, plan.space, plan.options.ssim_threshold
                     )
-                frames.append(
-                    measured.with_columns(
-                        pl.lit(seed, pl.Int32).alias("seed"), pl.Series("uniqueness", gnq)
-                    )
-                )
+                seed_column = pl.lit(seed, pl.Int32).alias("seed")
+                frames.append(measured.with_columns(seed_column, uniqueness=gnq))
                 if seed == 0 and outcome.inputs is not None:
                     pictures[shared.label, name] = plan.space.restore(outcome.inputs)
     return Attacked(pl.concat(frames), pictures)
@@ -149,10 +143,8 @@ def run(plan: Plan, steps: Steps) -> Attacked:
 def _draw(plan: Plan, seed: int) -> tuple[Victims, Victims]:
     """Victims and reference examples of a seed, without repetition."""
     train, count = plan.task.dataset.train, plan.options.victims
-    rng = np.random.default_rng(seed)
-    chosen = rng.choice(len(train), count + plan.reference, replace=False)
-    parts = np.split(chosen, [count])
-    return tuple(Victims(train.x[i], train.y[i], train.ids[i]) for i in parts)  # type: ignore[return-value]
+    drawn = np.random.default_rng(seed).choice(len(train), count + plan.reference, replace=False)
+    return chosen(train, drawn[:count]), chosen(train, drawn[count:])
 
 
 def _parameters(plan: Plan, shared: SharedUpdate, key: PRNGKeyArray) -> PyTree:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from experiments.framework.errors import UserError
+from experiments.framework.errors import UserError, check_option
 from experiments.inversion.sharing import Adversary, Received, SharedUpdate
 from experiments.inversion.space import Space
 from experiments.tasks.task import ModelName
@@ -30,7 +30,7 @@ class SearchBudget:
             0 for none, as published. DLG's line search needs the true derivatives.
         restarts: Searches in parallel from different starts.
         dlg_iterations: Steps of DLG.
-        leaves: Match only leaves under these prefixes; all if empty.
+        match: Match only leaves under these prefixes; all if empty.
     """
 
     space: Space
@@ -40,7 +40,7 @@ class SearchBudget:
     sharpness: float = 1.0
     restarts: int = 1
     dlg_iterations: int = 300
-    leaves: tuple[str, ...] = ()
+    match: tuple[str, ...] = ()
 
     @classmethod
     def suited(cls, space: Space, model: ModelName, **others: Any) -> "SearchBudget":
@@ -71,14 +71,7 @@ class Outcome(NamedTuple):
 def search(
     received: Received, adversary: Adversary | None, budget: SearchBudget, key: PRNGKeyArray
 ) -> Outcome:
-    """Inverting Gradients by an adversary.
-
-    Args:
-        received: What it sees.
-        adversary: One of those that the defense has to stand.
-        budget: How the search is made.
-        key: PRNG key of its starts.
-    """
+    """Inverting Gradients by one of the adversaries that the defense has to stand."""
     assert adversary is not None
     x, y = received.examples
     found = inversion.invert_many(
@@ -109,11 +102,7 @@ def inverting_gradients(adversary: Adversary, budget: SearchBudget) -> inversion
 
 
 def check_leaves(shared: SharedUpdate, budget: SearchBudget) -> None:
-    """Checks that the leaves to match are there, under every adversary's choice of leaves.
-
-    Raises:
-        UserError: Nothing would be matched.
-    """
+    """Raises `UserError` if there is nothing to match under some adversary's choice of leaves."""
     paths = leaf_paths(shared)
     for adversary in (shared.naive, shared.adaptive, shared.averaged):
         if adversary is None:
@@ -122,34 +111,18 @@ def check_leaves(shared: SharedUpdate, budget: SearchBudget) -> None:
             weights = _leaf_weights(adversary, budget)(paths)
         except ValueError as error:
             raise UserError(f"--match: {error}") from error
-        if not any(weights):
-            matched = f"--match {' '.join(budget.leaves)}" if budget.leaves else "the bottleneck"
-            raise UserError(
-                f"{matched} leaves nothing to match for an attack on the defense "
-                f"'{shared.label}', of whose gradients the following are stochastic: "
-                f"{', '.join(shared.stochastic) or 'none'}"
-            )
+        matched = f"--match {' '.join(budget.match)}" if budget.match else "the bottleneck"
+        check_option(
+            any(weights),
+            f"{matched} leaves nothing to match for an attack on the defense '{shared.label}', of "
+            f"whose gradients the following are stochastic: {', '.join(shared.stochastic)}",
+        )
 
 
 def leaf_paths(shared: SharedUpdate) -> list[str]:
     """Paths of the leaves of an update."""
     shapes = jax.eval_shape(shared.model.init, jax.random.key(0))
     return [path for path, _ in named_leaves(shapes)]
-
-
-def curvature_text(sharpness: float) -> str:
-    """What is to be said of how a search differentiates ReLU.
-
-    Args:
-        sharpness: That of its `SearchBudget`.
-    """
-    if not sharpness:
-        return "Searches follow the true second derivative of ReLU, which is 0, as published."
-    return (
-        "The gradients that searches compare are exact; in differentiating them again, ReLU is "
-        f"given the second derivative of softplus (sharpness {sharpness:g}) in place of 0, which "
-        "as published leaves a search in the pattern of active units that it comes upon."
-    )
 
 
 def orders(inputs: Array, truth: Array, space: Space) -> Int[np.ndarray, "victims batch"]:
@@ -167,9 +140,9 @@ def flat(found: inversion.Reconstruction, order: Int[np.ndarray, "victims batch"
 
 def _leaf_weights(adversary: Adversary, budget: SearchBudget) -> LeafWeights:
     """The adversary's own choice of leaves, of those that the user asks for."""
-    if not budget.leaves:
+    if not budget.match:
         return adversary.leaf_weights
-    chosen = inversion.only(*budget.leaves)
+    chosen = inversion.only(*budget.match)
     return lambda paths: [a * b for a, b in zip(adversary.leaf_weights(paths), chosen(paths))]
 
 

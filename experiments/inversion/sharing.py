@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from experiments.framework.errors import check_option
+from gujax import data
 from gujax.attacks import inversion
 from gujax.attacks.inversion.matching import MatchingLoss
 from gujax.models import Model
@@ -113,11 +114,7 @@ class SharedUpdate:
     in_training: Callable[[PRNGKeyArray], optax.GradientTransformation] = _unchanged
 
     def check_victims(self, count: int) -> None:
-        """Checks that so many examples can be attacked.
-
-        Raises:
-            UserError: The updates do not divide them.
-        """
+        """Raises `UserError` unless the updates divide so many examples."""
         check_option(
             count > 0 and count % self.num_examples == 0,
             f"--victims {count} must be a multiple of the {self.num_examples} examples that an "
@@ -125,18 +122,13 @@ class SharedUpdate:
         )
 
 
-class Victims(NamedTuple):
-    """Examples whose updates are attacked.
+Victims = data.Split
+"""N examples whose updates are attacked, their inputs standardized."""
 
-    Attributes:
-        x: Inputs, [N, ...], standardized.
-        y: Labels, [N].
-        ids: Their ids in the data set, [N].
-    """
 
-    x: Float[np.ndarray, "examples ..."]
-    y: Int[np.ndarray, "examples"]
-    ids: Int[np.ndarray, "examples"]
+def chosen(split: data.Split, indices: Int[np.ndarray, "examples"]) -> Victims:
+    """Some examples of a split."""
+    return Victims(split.x[indices], split.y[indices], split.ids[indices])
 
 
 class Received(NamedTuple):
@@ -160,20 +152,20 @@ class Received(NamedTuple):
 
 
 def share(shared: SharedUpdate, params: PyTree, victims: Victims, key: PRNGKeyArray) -> Received:
-    """The updates about N examples, as many to an update as the defense says.
+    """The updates about N examples; consecutive ones share one, as many as the defense says.
 
     Args:
         shared: How they are shared.
         params: Parameters of ``shared.model``.
-        victims: The examples; consecutive ones share an update.
+        victims: The examples.
         key: PRNG key of the defense's noise.
 
     Raises:
         UserError: The updates do not divide the examples.
     """
     size = shared.num_examples
-    shared.check_victims(len(victims.y))
-    count = len(victims.y) // size
+    shared.check_victims(len(victims))
+    count = len(victims) // size
     x = jnp.asarray(victims.x.reshape(count, size, *victims.x.shape[1:]))
     y = jnp.asarray(victims.y.reshape(count, size))
     updates = _share_many(shared.share, params, (x, y), jax.random.split(key, count))

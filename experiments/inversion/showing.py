@@ -27,17 +27,8 @@ FORMATS: dict[str, tuple[str, Format]] = {
 _UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
-def by_attack(
-    results: Results, measure: str, note: str = "", rows: Sequence[KeyColumn] = (DEFENSE,)
-) -> Table:
-    """One measure, every attack that gives it side by side.
-
-    Args:
-        results: What was measured.
-        measure: A key of `FORMATS`.
-        note: What a reader must know to read it.
-        rows: What the rows are about.
-    """
+def by_attack(results: Results, measure: str, rows: Sequence[KeyColumn] = (DEFENSE,)) -> Table:
+    """One measure of `FORMATS`, every attack that gives it side by side."""
     title, show = FORMATS[measure]
     made = {e.keys["attack"] for e in results.entries if e.measure == measure}
     columns = [
@@ -45,7 +36,7 @@ def by_attack(
         for name, method in attacks.methods().items()
         if name in made
     ]
-    return tabulate(title, results, [*rows, *columns], note)
+    return tabulate(title, results, [*rows, *columns])
 
 
 def success_bars(results: Results, defenses: Sequence[str]) -> list[figures.Bars]:
@@ -65,15 +56,9 @@ def picture_rows(attacked: Attacked) -> list[figures.PictureRow]:
     shown = [figures.PictureRow("truth", attacked.pictures[TRUTH][:SHOWN])]
     first = attacked.frame.filter(attacked.frame["seed"] == 0)
     for (label, name), images in attacked.pictures.items():
-        if (label, name) == TRUTH:
-            continue
-        frame = with_attack(first, label, name)[:SHOWN]
-        shown.append(
-            figures.PictureRow(
-                f"{label}\n{attacks.label(name)}",
-                images[:SHOWN],
-                frame["ssim"].to_numpy(),
-                frame["success"].to_numpy(),
-            )
-        )
+        if (label, name) != TRUTH:
+            frame = with_attack(first, label, name)[:SHOWN]
+            measured = frame["ssim"].to_numpy(), frame["success"].to_numpy()
+            title = f"{label}\n{attacks.label(name)}"
+            shown.append(figures.PictureRow(title, images[:SHOWN], *measured))
     return shown

@@ -92,6 +92,29 @@ def grid(width: float, height: float, panels: Sequence[Sequence[Any]], **options
     return drawn, axes, pairs
 
 
+def wrapped_grid(
+    count: int, columns: int, size: tuple[float, float], extra: tuple[float, float], **options
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure and the axes of so many panels, in rows of at most so many, see `new_figure`.
+
+    Args:
+        count: Number of panels.
+        columns: Panels side by side.
+        size: Width and height of a panel, inches.
+        extra: Width and height beside them, as for a legend.
+        **options: Further arguments of `Figure.subplots`.
+    """
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    width, height = size[0] * columns + extra[0], size[1] * rows + extra[1]
+    drawn, axes = new_figure(width, height, rows, columns, squeeze=False, **options)
+    for unused in axes.flat[count:]:
+        unused.set_visible(False)
+    for lowest in axes.flat[max(0, count - columns) : count]:
+        lowest.tick_params(labelbottom=True)  # where the last row is not full, nothing is below
+    return drawn, axes.flat[:count]
+
+
 def shared_legend(drawn: Figure, axes: Axes, place: str = "upper", **options: Any) -> None:
     """One legend for all panels above or below them, with the entries of one of them.
 

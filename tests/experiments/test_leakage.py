@@ -15,6 +15,7 @@ from experiments.framework.run_directory import is_complete
 from experiments.jobs.leakage.attributes import find, stroke_thickness
 from experiments.jobs.leakage.conditions import Condition, make_sweeps
 from experiments.jobs.leakage.observing import WHOLE, LayerGradients, companions, draw_pool, observe
+from experiments.jobs.leakage.options import Options
 from experiments.jobs.leakage.structure import default_layers, fully_connected_layers
 from gujax import data, models
 from gujax.leakage import coordinates_from_gram
@@ -292,7 +293,9 @@ def test_what_is_shared_is_what_averaging_and_noise_give():
 
 
 def test_sweeps_vary_one_thing_at_a_time():
-    sweeps = make_sweeps((0, 2), 2, (4, 4), (), (0.5,))
+    sweeps = make_sweeps(
+        Options(epochs=(0, 2), reference_epoch=2, batch_sizes=(4, 4), dropout=(), noise=(0.5,))
+    )
     assert [sweep.name for sweep in sweeps] == ["epoch", "batch_size", "batch_size,mixed", "noise"]
     assert sweeps[2].conditions == (Condition(2), Condition(2, 4, alike=False))
     assert sweeps[3].labels == ["noise 0", "noise 0.5"]

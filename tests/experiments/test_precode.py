@@ -14,7 +14,7 @@ import pytest
 from experiments.framework.command_line import main
 from experiments.framework.results import Results, entry
 from experiments.framework.run_directory import is_complete
-from experiments.inversion import Setting, build_shared_updates
+from experiments.inversion.defenses import Setting, build_shared_updates
 from experiments.jobs.precode.claims import claims
 from experiments.tasks.task import Task
 from gujax import data, models, training
@@ -138,7 +138,7 @@ def claimed_of(*networks):
     """The claims that results of these networks test."""
     labels = {keys["defense"] for entries in networks for _, _, keys in entries}
     families = {label: family for label, family in FAMILIES.items() if label in labels}
-    plan = SimpleNamespace(networks={"all": SimpleNamespace(families=families)})
+    plan = SimpleNamespace(families=families)
     return claims(plan, Results(e for entries in networks for e in entries))
 
 

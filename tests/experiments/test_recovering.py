@@ -5,14 +5,10 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from experiments.inversion import (
-    SearchBudget,
-    Victims,
-    attack,
-    build_shared_updates,
-    share,
-    standardized,
-)
+from experiments.inversion.defenses import build_shared_updates
+from experiments.inversion.search import SearchBudget, search
+from experiments.inversion.sharing import Victims, share
+from experiments.inversion.space import standardized
 from experiments.jobs.leakage.observing import WHOLE
 from experiments.jobs.leakage.recovering import recover
 from experiments.tasks.task import load_task
@@ -30,9 +26,8 @@ def test_every_layer_is_attacked_as_if_alone():
     found = recover(received, victims, layers, budget, key)
     assert set(found) == {*layers, WHOLE}
     for layer, recovered in found.items():
-        alone = attack(
-            received, "ig", replace(budget, leaves=() if layer == WHOLE else (layer,)), key
-        )
+        matching = replace(budget, match=() if layer == WHOLE else (layer,))
+        alone = search(received, shared.naive, matching, key)
         np.testing.assert_allclose(
             recovered.quality["matching_loss"], alone.matching_loss, rtol=1e-4, err_msg=layer
         )

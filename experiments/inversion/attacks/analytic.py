@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from experiments.inversion.attacks._method import Method
+from experiments.inversion.attacks import Method
 from experiments.inversion.search import Outcome, SearchBudget, leaf_paths
 from experiments.inversion.sharing import Received, SharedUpdate
 from gujax.attacks import inversion

@@ -1,6 +1,6 @@
 """Inverting Gradients by an adversary who averages over a bottleneck's noise."""
 
-from experiments.inversion.attacks._method import Method
+from experiments.inversion.attacks import Method
 from experiments.inversion.search import search
 
 METHOD = Method(

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from experiments.inversion.attacks._method import Method
+from experiments.inversion.attacks import Method
 from experiments.inversion.search import Outcome, SearchBudget, flat, orders
 from experiments.inversion.sharing import Received
 from gujax.attacks import inversion
@@ -34,7 +34,7 @@ def run(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
 def _attack(budget: SearchBudget) -> inversion.GradientMatching:
     return inversion.dlg(
         budget.dlg_iterations,
-        leaf_weights=inversion.only(*budget.leaves) if budget.leaves else inversion.every_leaf,
+        leaf_weights=inversion.only(*budget.match) if budget.match else inversion.every_leaf,
         num_restarts=budget.restarts,
     )
 

@@ -1,6 +1,6 @@
 """Inverting Gradients (Geiping et al. 2020) by an adversary who does not know of the defense."""
 
-from experiments.inversion.attacks._method import Method
+from experiments.inversion.attacks import Method
 from experiments.inversion.search import search
 
 METHOD = Method(

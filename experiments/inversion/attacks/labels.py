@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Int, PRNGKeyArray
 
-from experiments.inversion.attacks._method import Method
+from experiments.inversion.attacks import Method
 from experiments.inversion.search import Outcome, SearchBudget
 from experiments.inversion.sharing import Received
 from gujax.attacks import inversion

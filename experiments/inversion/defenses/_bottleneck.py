@@ -1,25 +1,23 @@
 """What variational bottlenecks have in common: noise within the network, of every draw its own."""
 
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 import jax
 from jaxtyping import PRNGKeyArray, PyTree
 
-from experiments.inversion.defenses._method import Setting
+from experiments.inversion.defenses import Setting
 from experiments.inversion.defenses._plain import last_layer
 from experiments.inversion.sharing import Adversary, Examples, SharedUpdate
 from experiments.tasks.task import Task
 from gujax import defenses
 from gujax.attacks import inversion
-from gujax.models import Model
 from gujax.training.loss import GradientFn, LossFn
 
-# Draws of a bottleneck's noise in the attackers' models of it; one is to guess it.
-_GUESSES, DRAWS = 1, 4
 ADAPTATION = "of a bottleneck it leaves out the leaves that are stochastic"
 
 
+@lru_cache(maxsize=4)  # the same objects for PRECODE and PPP, so that each is compiled once
 def bottleneck(
     task: Task, before: str, build: defenses.bottleneck.Build, beta: float, setting: Setting
 ) -> SharedUpdate:
@@ -32,23 +30,7 @@ def bottleneck(
         beta: Weight of the KL divergence, in bits, in the loss.
         setting: What all defenses share.
     """
-    last = last_layer(task)
-    last = f"{before}/layer" if before == last else last
-    shape = task.dataset.num_classes, setting.batch_size
-    return _stochastic(task.model, before, build, beta, last, *shape)
-
-
-@cache  # the same objects for defenses of the same network, so that each is compiled once
-def _stochastic(
-    plain: Model,
-    before: str,
-    build: defenses.bottleneck.Build,
-    beta: float,
-    last_layer: str,
-    num_classes: int,
-    num_examples: int,
-) -> SharedUpdate:
-    model = defenses.insert_bottleneck(plain, before, build)
+    model = defenses.insert_bottleneck(task.model, before, build)
     loss_fn = defenses.bottleneck_loss(model, beta)
     gradient_fn = inversion.batch_gradient(loss_fn)
 
@@ -65,17 +47,17 @@ def _stochastic(
 
         return Adversary(loss_fn, expected)
 
-    guess = averaging(_GUESSES)
+    guess, last = averaging(1), last_layer(task)
     return SharedUpdate(
         model=model,
         loss_fn=loss_fn,
         randomized=True,
-        num_classes=num_classes,
-        last_layer=last_layer,
-        num_examples=num_examples,
+        num_classes=task.dataset.num_classes,
+        last_layer=f"{before}/layer" if before == last else last,
+        num_examples=setting.batch_size,
         share=share,
         naive=guess,
         adaptive=replace(guess, leaf_weights=inversion.without(*model.stochastic)),
-        averaged=averaging(DRAWS),
+        averaged=averaging(setting.draws),
         stochastic=model.stochastic,
     )

@@ -8,7 +8,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import PRNGKeyArray, PyTree
 
-from experiments.inversion.defenses._method import Setting
+from experiments.inversion.defenses import Build, Setting
 from experiments.inversion.defenses._plain import aggregate
 from experiments.inversion.sharing import Examples, SharedUpdate
 from experiments.tasks.task import Task
@@ -23,16 +23,20 @@ SMOOTHING = 3.0  # of those who know that the update is noisy
 ADAPTATION = "of noise it smooths three times as much"
 
 
-def noisy(task: Task, setting: Setting, noise: Noise, strength: float) -> SharedUpdate:
-    """Noise on the whole update, so many times its root mean square."""
-    plain = aggregate(task, setting.batch_size)
-    check_nonnegative(strength)
+def noisy(noise: Noise) -> Build:
+    """A defense that adds noise to the whole update, so many times its root mean square."""
 
-    def share(params: PyTree, examples: Examples, key: PRNGKeyArray) -> PyTree:
-        update = plain.share(params, examples, key)
-        return defenses.perturb(relative(noise, strength, update, key), update)
+    def build(task: Task, setting: Setting, strength: float) -> SharedUpdate:
+        plain = aggregate(task, setting.batch_size)
+        check_nonnegative(strength)
 
-    return replace(plain, share=share, adaptive=replace(plain.naive, smoothing=SMOOTHING))
+        def share(params: PyTree, examples: Examples, key: PRNGKeyArray) -> PyTree:
+            update = plain.share(params, examples, key)
+            return defenses.perturb(relative(noise, strength, update, key), update)
+
+        return replace(plain, share=share, adaptive=replace(plain.naive, smoothing=SMOOTHING))
+
+    return build
 
 
 def relative(
@@ -49,10 +53,6 @@ def relative(
 
 
 def check_nonnegative(strength: float) -> None:
-    """Checks a standard deviation.
-
-    Raises:
-        ValueError: It is negative.
-    """
+    """Raises `ValueError` for what is no standard deviation."""
     if not strength >= 0:
         raise ValueError(f"its strength {strength:g} must be at least 0")

@@ -42,11 +42,7 @@ def second_layer(task: Task) -> str:
 
 
 def whole(strength: float) -> int:
-    """A strength that counts something.
-
-    Raises:
-        ValueError: It is no whole number, or less than 1.
-    """
+    """A strength that counts something; raises `ValueError` for what is no count."""
     if strength < 1 or strength != int(strength):
         raise ValueError(f"its strength {strength:g} must be a whole number, at least 1")
     return int(strength)

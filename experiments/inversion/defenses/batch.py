@@ -1,6 +1,6 @@
 """Aggregation over a larger batch."""
 
-from experiments.inversion.defenses._method import Method
+from experiments.inversion.defenses import Method
 from experiments.inversion.defenses._plain import aggregate, whole
 
 METHOD = Method(

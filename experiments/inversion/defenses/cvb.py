@@ -1,7 +1,7 @@
 """CVB: a convolutional variational bottleneck early in the network (Scheliga et al. 2023)."""
 
+from experiments.inversion.defenses import Method, Setting
 from experiments.inversion.defenses._bottleneck import ADAPTATION, bottleneck
-from experiments.inversion.defenses._method import Method, Setting
 from experiments.inversion.defenses._plain import second_layer
 from experiments.inversion.sharing import SharedUpdate
 from experiments.tasks.task import Task

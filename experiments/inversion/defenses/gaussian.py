@@ -1,13 +1,13 @@
 """Gaussian noise on the whole update."""
 
-from experiments.inversion.defenses._method import Method
+from experiments.inversion.defenses import Method
 from experiments.inversion.defenses._noise import ADAPTATION, MEANING, noisy
 from gujax.defenses import gaussian_noise
 
 METHOD = Method(
     position=40,
     label="Gaussian noise {:g}",
-    build=lambda task, setting, strength: noisy(task, setting, gaussian_noise, strength),
+    build=noisy(gaussian_noise),
     strength=1.0,
     meaning=MEANING,
     adaptations=(ADAPTATION,),

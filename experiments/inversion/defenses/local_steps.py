@@ -5,7 +5,7 @@ from dataclasses import replace
 import jax
 from jaxtyping import PyTree
 
-from experiments.inversion.defenses._method import Method, Setting
+from experiments.inversion.defenses import Method, Setting
 from experiments.inversion.defenses._plain import aggregate, whole, without_noise
 from experiments.inversion.sharing import Examples, SharedUpdate
 from experiments.tasks.task import Task

@@ -1,6 +1,6 @@
 """No defense: the mean gradient of a client's batch as it is."""
 
-from experiments.inversion.defenses._method import Method
+from experiments.inversion.defenses import Method
 from experiments.inversion.defenses._plain import aggregate
 
 METHOD = Method(

@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
 
-from experiments.inversion.defenses import precode
+from experiments.inversion.defenses import Method, Setting, precode
 from experiments.inversion.defenses._bottleneck import ADAPTATION
-from experiments.inversion.defenses._method import Method, Setting
 from experiments.inversion.defenses._noise import ADAPTATION as NOISE_ADAPTATION
 from experiments.inversion.defenses._noise import SMOOTHING, check_nonnegative, relative
 from experiments.inversion.sharing import Examples, SharedUpdate

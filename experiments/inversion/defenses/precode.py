@@ -1,7 +1,7 @@
 """PRECODE: a variational bottleneck before a late layer (Scheliga et al. 2022)."""
 
+from experiments.inversion.defenses import Method, Setting
 from experiments.inversion.defenses._bottleneck import ADAPTATION, bottleneck
-from experiments.inversion.defenses._method import Method, Setting
 from experiments.inversion.defenses._plain import last_layer
 from experiments.inversion.sharing import SharedUpdate
 from experiments.tasks.task import Task

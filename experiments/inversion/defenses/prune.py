@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from experiments.inversion.defenses._method import Method, Setting
+from experiments.inversion.defenses import Method, Setting
 from experiments.inversion.defenses._plain import aggregate
 from experiments.inversion.sharing import Examples, SharedUpdate
 from experiments.tasks.task import Task

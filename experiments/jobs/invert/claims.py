@@ -46,7 +46,7 @@ _REACHES = (  # an attack reaches more than a limit on an undefended network
         "{model}, no defense: {reached} % right",
     ),
 )
-_LOWERS = {  # a family of defenses lowers success
+_LOWERS = {  # a family of defenses lowers success: the claim's key, the family in words, the source
     "gaussian": ("gaussian_lowers_success", "Gaussian noise lowers success.", _ZHU),
     "laplacian": ("laplacian_lowers_success", "Laplacian noise lowers success.", _ZHU),
     "prune": ("prune_lowers_success", "Gradient pruning lowers success.", _ZHU),
@@ -59,31 +59,24 @@ _LOWERS = {  # a family of defenses lowers success
 }
 
 
-def claims(plan: Plan, results: Results) -> list[Claim]:
+def claims(plan: Plan, results: Results) -> Iterator[Claim]:
     """Those claims whose defenses and attacks were run."""
     model, plain = plan.task.model_name, results.where(defense="no defense")
-    found = []
     for key, statement, source, (attack, measure, limit), measured in _REACHES:
-        reached = plain.find(measure, attack=attack)
-        if reached is not None:
+        if (reached := plain.find(measure, attack=attack)) is not None:
             text = measured.format(model=model, reached=percent()(reached))
-            found.append(test(key, statement, source, text, [above(reached, limit)]))
-    undefended = plain.find("success", attack="ig")
-    if undefended is not None:
-        found += _lowered(plan, results, undefended)
-        found += bottleneck_claims(plan.families, {model: results})
-    correlation = plain.find("spearman", attack="ig")
-    if correlation is not None:
-        found.append(
-            test(
-                "inversion_follows_uniqueness",
-                "The more unique an example's gradient, the better inversion reconstructs it.",
-                _UNIQUENESS,
-                f"{model}, no defense: Spearman {number(2)(correlation)}",
-                [correlation.of_every_seed],
-            )
+            yield test(key, statement, source, text, [above(reached, limit)])
+    if (undefended := plain.find("success", attack="ig")) is not None:
+        yield from _lowered(plan, results, undefended)
+        yield from bottleneck_claims(plan.families, {model: results})
+    if (correlation := plain.find("spearman", attack="ig")) is not None:
+        yield test(
+            "inversion_follows_uniqueness",
+            "The more unique an example's gradient, the better inversion reconstructs it.",
+            _UNIQUENESS,
+            f"{model}, no defense: Spearman {number(2)(correlation)}",
+            [correlation.of_every_seed],
         )
-    return found
 
 
 def _lowered(plan: Plan, results: Results, undefended: Measured) -> Iterator[Claim]:

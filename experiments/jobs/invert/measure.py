@@ -1,12 +1,11 @@
 """What the job does: it makes the defenses ready, shares updates under them and attacks these."""
 
-import polars as pl
-
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
-from experiments.inversion import SearchBudget, Setting, build_shared_updates, standardized
-from experiments.inversion.defenses import by_default
+from experiments.inversion.defenses import Setting, build_shared_updates, by_default
 from experiments.inversion.runs import Attacked, Plan, run
+from experiments.inversion.search import SearchBudget
+from experiments.inversion.space import standardized
 from experiments.jobs.invert.options import Options
 from experiments.tasks.task import load_task
 
@@ -32,9 +31,9 @@ def prepare(options: Options) -> Plan:
         sharpness=options.sharpness,
         restarts=options.restarts,
         dlg_iterations=options.dlg_iterations,
-        leaves=options.match,
+        match=options.match,
     )
-    plan = Plan(
+    return Plan(
         options,
         task,
         space,
@@ -45,8 +44,6 @@ def prepare(options: Options) -> Plan:
         options.epochs,
         options.relative_ridge,
     )
-    plan.check()
-    return plan
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Attacked:
@@ -54,9 +51,3 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Attacked:
     attacked = run(plan, steps)
     attacked.save_pictures(directory)
     return attacked
-
-
-def frames(plan: Plan, attacked: Attacked) -> dict[str, pl.DataFrame]:
-    """One row per seed, defense, attack and example."""
-    del plan
-    return {"examples": attacked.frame}

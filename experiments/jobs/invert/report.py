@@ -5,12 +5,13 @@ from pathlib import Path
 
 from experiments.framework.claims import Claim
 from experiments.framework.results import Results
-from experiments.inversion import attacks, curvature_text, defenses, showing
-from experiments.inversion.analysis import quality_measure, strongest, with_attack
-from experiments.inversion.claims import SAFE
+from experiments.inversion import attacks, defenses, showing
+from experiments.inversion.analysis import strongest, with_attack
+from experiments.inversion.claims import RULE, SAFE
+from experiments.inversion.measuring import ERROR_THRESHOLD
 from experiments.inversion.runs import Attacked, Plan
 from experiments.report import figures
-from experiments.report.formats import percent
+from experiments.report.formats import UNKNOWN, percent
 from experiments.report.page import Picture, Report
 from experiments.report.tables import Table
 
@@ -23,7 +24,19 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
         Path(__file__).with_name("report.html.jinja"),
         tables={
             **{m: showing.by_attack(results, m) for m in showing.FORMATS if m in measured},
-            "defenses": _defenses_table(plan),
+            "defenses": Table(
+                "Defenses",
+                ("defense", "strength", "which is", "examples per update"),
+                [
+                    [
+                        shared.label,
+                        UNKNOWN if shared.strength is None else f"{shared.strength:g}",
+                        family.meaning or UNKNOWN,
+                        str(shared.num_examples),
+                    ]
+                    for shared, family in zip(plan.shared_updates, families)
+                ],
+            ),
             "attacks": Table(
                 "Attacks",
                 ("attack", "option", "what it does"),
@@ -33,7 +46,7 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
         figures=_figures(plan, attacked, results),
         terminal=("success", "ssim", "psnr", "feature_error", "label_recovered", "claims"),
         claims=claims,
-        claims_note=_RULE,
+        claims_note=RULE,
         words={
             "plan": plan,
             "options": plan.options,
@@ -41,8 +54,8 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
             "safe": SAFE,
             "reading": _reading(plan, results),
             "adaptations": dict.fromkeys(a for f in families for a in f.adaptations),
-            "draws": defenses.DRAWS,
-            "curvature": curvature_text(plan.budget.sharpness),
+            "draws": defenses.Setting.draws,
+            "error_threshold": ERROR_THRESHOLD,
         },
     )
 
@@ -63,19 +76,6 @@ def _reading(plan: Plan, results: Results) -> dict[str, list[str]]:
     return reading
 
 
-def _defenses_table(plan: Plan) -> Table:
-    rows = [
-        [
-            shared.label,
-            "–" if shared.strength is None else f"{shared.strength:g}",
-            defenses.methods()[shared.family].meaning or "–",
-            str(shared.num_examples),
-        ]
-        for shared in plan.shared_updates
-    ]
-    return Table("Defenses", ("defense", "strength", "which is", "examples per update"), rows)
-
-
 def _figures(plan: Plan, attacked: Attacked, results: Results) -> dict[str, Picture]:
     labels, drawn = list(plan.families), {}
     if bars := showing.success_bars(results, labels):
@@ -83,22 +83,19 @@ def _figures(plan: Plan, attacked: Attacked, results: Results) -> dict[str, Pict
         drawn["success"] = Picture(
             figures.bar_panels([[panel]], labels), "Success of each attack on every defense"
         )
-    quality = quality_measure(plan)
-    panels = []
+    searches = [name for name in attacks.compared() if attacks.methods()[name].kind == "search"]
+    panels = {}
     for label in labels:
-        if name := strongest(results.where(defense=label), attacks.searches()):
+        if name := strongest(results.where(defense=label), searches):
             frame = with_attack(attacked.frame, label, name)
-            panels.append(
-                figures.QualityPanel(
-                    f"{label}\n({attacks.label(name)})",
-                    frame["uniqueness"].to_numpy(),
-                    frame[quality].to_numpy(),
-                    frame["seed"].to_list(),
-                )
+            panels[f"{label}\n({attacks.label(name)})"] = frame.select(
+                "seed", "uniqueness", quality=plan.quality
             )
     if panels:
         threshold, name = (
-            (plan.options.ssim_threshold, "SSIM") if quality == "ssim" else (0.1, "relative error")
+            (plan.options.ssim_threshold, "SSIM")
+            if plan.space.is_image
+            else (ERROR_THRESHOLD, "relative error")
         )
         drawn["uniqueness"] = Picture(
             figures.quality_by_uniqueness(panels, threshold, f"{name} of the reconstruction"),
@@ -110,11 +107,3 @@ def _figures(plan: Plan, attacked: Attacked, results: Results) -> dict[str, Pict
             "Examples, and what each attack made of their updates",
         )
     return drawn
-
-
-_RULE = (
-    "Verdicts follow from 95 % t-intervals over seeds of differences paired by seed, or of what "
-    "exceeds (or stays below) the limit that the claim names. Reproduced if all intervals lie on "
-    "the claim's side of 0, partly if some do, contradicted if one lies on the other side, not "
-    "told apart if all include 0."
-)

@@ -3,7 +3,6 @@
 from experiments.framework.job import Job
 from experiments.jobs.leakage.analysis import analyze
 from experiments.jobs.leakage.claims import claims
-from experiments.jobs.leakage.frames import frames
 from experiments.jobs.leakage.measure import measure
 from experiments.jobs.leakage.options import Options
 from experiments.jobs.leakage.plan import prepare
@@ -11,4 +10,6 @@ from experiments.jobs.leakage.report import report
 
 __all__ = ["Options", "run"]
 
-run = Job("leakage", prepare, measure, frames, analyze, report, claims).run
+run = Job(
+    "leakage", prepare, measure, lambda plan, leakage: leakage.tables, analyze, report, claims
+).run

@@ -7,12 +7,11 @@ from itertools import product
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from scipy import stats
 
 from experiments.framework.results import Entry, Key, Results, entry
+from experiments.inversion.analysis import spearman
 from experiments.jobs.leakage.conditions import Condition
-from experiments.jobs.leakage.frames import frames
-from experiments.jobs.leakage.measure import SeedLeakage
+from experiments.jobs.leakage.measure import Leakage
 from experiments.jobs.leakage.measures import LATENT, SWEPT_ORIGINAL, Measure, original, shown
 from experiments.jobs.leakage.observing import WHOLE
 from experiments.jobs.leakage.plan import Plan
@@ -50,7 +49,7 @@ _EXAMPLES = (
 _CONDITION = [field.name for field in fields(Condition)]
 
 
-def analyze(plan: Plan, seeds: Sequence[SeedLeakage]) -> Iterator[Entry]:
+def analyze(plan: Plan, measured: Leakage) -> Iterator[Entry]:
     """Everything that the report shows.
 
     Keys: sweep, level and layer for what layers leak; contrast for differences of these that claims
@@ -58,7 +57,7 @@ def analyze(plan: Plan, seeds: Sequence[SeedLeakage]) -> Iterator[Entry]:
     layer and k for subspaces in the reference; pair, and over what, for rank correlations; dropout
     and epoch for networks.
     """
-    tables = frames(plan, seeds)
+    tables = measured.tables
     layers, examples = _joined(tables), tables["examples"].filter(pl.col("layer") == WHOLE)
     leaked = Results(_leaked(plan, layers))
     yield from leaked.entries
@@ -76,7 +75,8 @@ def analyze(plan: Plan, seeds: Sequence[SeedLeakage]) -> Iterator[Entry]:
         for pair, epoch in product(pairs, plan.options.recovery_epochs):
             here = table.filter(pl.col("epoch") == epoch)
             yield from _correlation(pair, f"{kind}, epoch {epoch}", here)
-    for (rate, epoch), rows in _groups(tables["networks"], "dropout", "epoch"):
+    networks = tables["networks"].group_by("dropout", "epoch", maintain_order=True)
+    for (rate, epoch), rows in networks:
         yield entry("test_accuracy", rows["test_accuracy"], dropout=rate, epoch=epoch)
 
 
@@ -124,10 +124,10 @@ def _leads(plan: Plan, leaked: Results) -> Iterator[Entry]:
         for measure in measures:
             gaps = []
             for level in plan.sweeps[0].levels:
-                best = [
-                    _on(leaked, measure, p, "epoch", level).max(axis=0) for p in (first, second)
-                ]
-                gaps.append(best[0] - best[1])
+                of_first, of_second = (
+                    _on(leaked, measure, part, "epoch", level) for part in (first, second)
+                )
+                gaps.append(of_first.max(axis=0) - of_second.max(axis=0))
             measured = [gap for gap in gaps if not np.isnan(gap).all()]
             yield _contrast(measure, np.mean(measured, axis=0), name)
 
@@ -177,7 +177,8 @@ def _subspaces(plan: Plan, table: pl.DataFrame) -> Iterator[Entry]:
     """Distance and its control by layer and k, in the reference."""
     here = table.filter(_single(), pl.col("epoch") == plan.options.reference_epoch).sort("k")
     for layer in (*plan.layers, WHOLE):
-        for (k,), rows in _groups(here.filter(pl.col("layer") == layer), "k"):
+        of_layer = here.filter(pl.col("layer") == layer)
+        for (k,), rows in of_layer.group_by("k", maintain_order=True):
             for name in ("distance", "control"):
                 values = np.full(plan.options.seeds, np.nan)
                 values[rows["seed"]] = rows[name]  # ranks differ: not every seed has every k
@@ -186,24 +187,12 @@ def _subspaces(plan: Plan, table: pl.DataFrame) -> Iterator[Entry]:
 
 def _correlation(pair: tuple[str, str], over: str, table: pl.DataFrame) -> Iterator[Entry]:
     """Spearman's correlation of two columns within each seed, and how many points that were."""
-    points = [rows.select(pair).to_numpy().T for _, rows in _groups(table.drop_nulls(pair), "seed")]
+    seeds = table.drop_nulls(pair).partition_by("seed", maintain_order=True)
     keys = {"over": over, "pair": ",".join(pair)}
-    yield entry("points", len(points[0][0]), **keys)
-    yield entry("spearman", [_spearman(*both) for both in points], **keys)
-
-
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    kept = np.isfinite(a) & np.isfinite(b)
-    if kept.sum() < 3 or np.ptp(a[kept]) == 0 or np.ptp(b[kept]) == 0:
-        return float("nan")
-    return float(stats.spearmanr(a[kept], b[kept]).statistic)
+    yield entry("points", len(seeds[0]), **keys)
+    yield entry("spearman", [spearman(*of_seed.select(pair)) for of_seed in seeds], **keys)
 
 
 def _single() -> pl.Expr:
     """Whether a condition is that of gradients of single examples, to which nothing was done."""
     return (pl.col("batch_size") == 1) & (pl.col("noise") == 0) & (pl.col("dropout") == 0)
-
-
-def _groups(table: pl.DataFrame, *keys: str):
-    """The rows of every combination of keys, in order of the seeds."""
-    return table.group_by(keys, maintain_order=True)

@@ -25,50 +25,41 @@ class Attribute(NamedTuple):
     """A private attribute of every training example.
 
     Attributes:
-        name: As on the command line.
         meaning: What it says about an example, in words.
         values: Whether an example has it, [examples].
     """
 
-    name: str
     meaning: str
     values: Values
 
 
-def brightness(dataset: data.Dataset) -> Values:
-    """Whether an image is brighter than the median: mean over pixels and channels."""
+def brightness(dataset: data.Dataset) -> Attribute:
+    """Mean over pixels and channels."""
     mean = _images(dataset, "brightness").reshape(len(dataset.train), -1).mean(axis=1)
-    return mean > np.median(mean)
+    return Attribute("the image is brighter than the median", mean > np.median(mean))
 
 
-def thickness(dataset: data.Dataset) -> Values:
-    """Whether strokes are thicker than the median, see `stroke_thickness`."""
+def thickness(dataset: data.Dataset) -> Attribute:
+    """See `stroke_thickness`."""
     values = stroke_thickness(_images(dataset, "thickness"))
-    return values > np.median(values)
+    return Attribute("strokes are thicker than the median", values > np.median(values))
 
 
-def parity(dataset: data.Dataset) -> Values:
-    """Whether the digit that an image shows is odd. It is a function of the label."""
+def parity(dataset: data.Dataset) -> Attribute:
+    """It is a function of the label."""
     _images(dataset, "parity")
-    return _of_names(dataset, "parity is of digits", str.isdigit, lambda name: int(name) % 2 == 1)
+    values = _of_names(dataset, "parity is of digits", str.isdigit, lambda name: int(name) % 2 == 1)
+    return Attribute("the digit is odd", values)
 
 
-def animal(dataset: data.Dataset) -> Values:
-    """Whether an image shows an animal and not a vehicle. It is a function of the label."""
+def animal(dataset: data.Dataset) -> Attribute:
+    """It is a function of the label."""
     needs = "animal needs the classes of cifar10, animals and vehicles"
-    return _of_names(dataset, needs, (ANIMALS | VEHICLES).__contains__, ANIMALS.__contains__)
+    values = _of_names(dataset, needs, (ANIMALS | VEHICLES).__contains__, ANIMALS.__contains__)
+    return Attribute("the image shows an animal, not a vehicle", values)
 
 
-NAMED: dict[str, tuple[str, Callable[[data.Dataset], Values]]] = {
-    "brightness": ("the image is brighter than the median", brightness),
-    "thickness": ("strokes are thicker than the median", thickness),
-    "parity": ("the digit is odd", parity),
-    "animal": ("the image shows an animal, not a vehicle", animal),
-}
-"""By name: what the attribute says, and its values."""
-
-
-def column(dataset: data.Dataset, argument: str) -> tuple[str, Values]:
+def column(dataset: data.Dataset, argument: str) -> Attribute:
     """One binary feature of a tabular set; the larger of its two values counts as having it."""
     x, index, name = dataset.train.x, _number("column", argument), f"--attribute column:{argument}"
     check_option(
@@ -86,10 +77,10 @@ def column(dataset: data.Dataset, argument: str) -> tuple[str, Values]:
         f"{name} has {len(values)} different values in {dataset.name}; choose a binary column, or "
         "function:MODULE.NAME for a function of your own",
     )
-    return f"column {index}", x[:, index] == values[-1]
+    return Attribute(f"column {index}", x[:, index] == values[-1])
 
 
-def of_class(dataset: data.Dataset, argument: str) -> tuple[str, Values]:
+def of_class(dataset: data.Dataset, argument: str) -> Attribute:
     """Whether an example is of one class: the label itself, for who asks for it."""
     label, classes, names = _number("class", argument), dataset.num_classes, dataset.class_names
     check_option(
@@ -97,10 +88,10 @@ def of_class(dataset: data.Dataset, argument: str) -> tuple[str, Values]:
         f"--attribute class:{label}: the classes of {dataset.name} are 0 to {classes - 1}",
     )
     meaning = f"the class is {names[label]}" if names else f"class {label}"
-    return meaning, dataset.train.y == label
+    return Attribute(meaning, dataset.train.y == label)
 
 
-def from_function(dataset: data.Dataset, argument: str) -> tuple[str, Values]:
+def from_function(dataset: data.Dataset, argument: str) -> Attribute:
     """What a function of the user's own says, which maps a `gujax.data.Split` to booleans."""
     module, _, name = argument.rpartition(".")
     with as_user_error(ImportError, AttributeError, ValueError):
@@ -111,23 +102,29 @@ def from_function(dataset: data.Dataset, argument: str) -> tuple[str, Values]:
         f"--attribute function:{argument} gave values of shape {values.shape}; it must give one "
         f"boolean for each of the {len(dataset.train)} training examples",
     )
-    return argument, values == values.max()
+    return Attribute(argument, values == values.max())
 
 
-WITH_ARGUMENT: dict[str, Callable[[data.Dataset, str], tuple[str, Values]]] = {
+NAMED: dict[str, Callable[[data.Dataset], Attribute]] = {
+    "brightness": brightness,
+    "thickness": thickness,
+    "parity": parity,
+    "animal": animal,
+}
+WITH_ARGUMENT: dict[str, Callable[[data.Dataset, str], Attribute]] = {
     "column": column,
     "class": of_class,
     "function": from_function,
 }
-"""By what stands before the colon: the same, of what stands after it."""
+"""By what stands before the colon; the argument is what stands after it."""
 
 
 def find(name: str, dataset: data.Dataset) -> Attribute:
-    """The attribute of that name.
+    """An attribute of the training split by name.
 
     Args:
         name: A key of `NAMED`, "column:17", "class:3" or "function:package.module.name".
-        dataset: Data set; values are of its training split.
+        dataset: The data set.
 
     Raises:
         UserError: There is no such attribute, it does not exist for this data set, it is constant,
@@ -135,25 +132,28 @@ def find(name: str, dataset: data.Dataset) -> Attribute:
     """
     kind, _, argument = name.partition(":")
     if kind in WITH_ARGUMENT:
-        meaning, values = WITH_ARGUMENT[kind](dataset, argument)
+        found = WITH_ARGUMENT[kind](dataset, argument)
     elif name in NAMED:
-        meaning, values = NAMED[name][0], NAMED[name][1](dataset)
+        found = NAMED[name](dataset)
     else:
         raise UserError(
             f"--attribute {name} is unknown; choose one of {', '.join(NAMED)}, column:NUMBER, "
             "class:NUMBER or function:MODULE.NAME"
         )
+    values, labels = found.values, dataset.train.y
     check_option(
         0 < values.mean() < 1,
         f"--attribute {name} is constant on the {len(values)} training examples of {dataset.name}: "
         "there is nothing to infer; choose another attribute or more examples",
     )
+    # Two classes, each of which has one value of the attribute.
+    is_label = len(np.unique(labels)) == 2 == len(set(zip(values.tolist(), labels.tolist())))
     check_option(
-        kind == "class" or not _is_label(values, dataset.train.y),
+        kind == "class" or not is_label,
         f"--attribute {name} is the label of {dataset.name} itself, which gradients give away; "
         "choose another, or ask for it with --attribute class:1",
     )
-    return Attribute(name, meaning, values)
+    return found
 
 
 def stroke_thickness(
@@ -201,9 +201,3 @@ def _number(kind: str, argument: str) -> int:
         argument.isdigit(), f"--attribute {kind}:{argument} needs a number, as in {kind}:3"
     )
     return int(argument)
-
-
-def _is_label(values: Values, labels: np.ndarray) -> bool:
-    """Whether attribute and label determine each other."""
-    pairs = np.unique(np.stack([values.astype(labels.dtype), labels]), axis=1).shape[1]
-    return pairs == 2 == len(np.unique(labels))

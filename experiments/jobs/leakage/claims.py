@@ -5,7 +5,7 @@ the layers of one part with the largest over the other, mean over epochs; the ot
 mean over layers at the first level of a sweep with that at the last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from experiments.framework.claims import Claim, test
 from experiments.framework.results import Measured, Results
@@ -26,38 +26,38 @@ _LOWERING = {
 }
 
 
-def claims(plan: Plan, results: Results) -> list[Claim]:
+def claims(plan: Plan, results: Results) -> Iterator[Claim]:
     """Every claim that the run tests."""
-    found = [
-        _claim(
-            "leakage-first-layers",
-            "The first layers leak most original information: the most leaking layer of the first "
-            "half of the network exceeds that of the second half, in every measure.",
-            original(plan.space.is_image),
-            results.where(contrast="first layers"),
-        ),
-        _claim(
-            "leakage-fully-connected",
-            "The fully connected layers after the feature extractor leak most latent information: "
-            "the most leaking of them exceeds the most leaking one before, in every measure.",
-            LATENT,
-            results.where(contrast="fully connected"),
-        ),
-    ]
+    yield _claim(
+        "leakage-first-layers",
+        "The first layers leak most original information: the most leaking layer of the first "
+        "half of the network exceeds that of the second half, in every measure.",
+        original(plan.space.is_image),
+        results.where(contrast="first layers"),
+    )
+    yield _claim(
+        "leakage-fully-connected",
+        "The fully connected layers after the feature extractor leak most latent information: "
+        "the most leaking of them exceeds the most leaking one before, in every measure.",
+        LATENT,
+        results.where(contrast="fully connected"),
+    )
     for sweep in plan.sweeps[1:]:
         key, what = _LOWERING[sweep.name]
         statement = (
             f"{what} lowers both original and latent information: the mean over layers is smaller "
             f"at {sweep.labels[-1]} than at {sweep.labels[0]}, in every measure."
         )
-        found.append(_claim(key, statement, SWEPT, results.where(contrast=sweep.name)))
-    return found
+        yield _claim(key, statement, SWEPT, results.where(contrast=sweep.name))
 
 
 def _claim(key: str, statement: str, measures: Sequence[Measure], contrasts: Results) -> Claim:
-    found = {measure: contrasts.find(measure.column) for measure in measures}
-    effects = {measure: effect for measure, effect in found.items() if effect is not None}
-    texts = (f"{measure.label}: {_in_words(measure, effects[measure])}" for measure in effects)
+    effects = {
+        measure: effect
+        for measure in measures
+        if (effect := contrasts.find(measure.column)) is not None
+    }
+    texts = (f"{measure.label}: {_in_words(measure, x)}" for measure, x in effects.items())
     measured = "; ".join(texts) or "this network has no fully connected layers after convolutions"
     return test(key, statement, _SOURCE, measured, list(effects.values()))
 

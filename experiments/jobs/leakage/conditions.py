@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from experiments.jobs.leakage.options import Options
+
 At = tuple[float, int]
 """Of a network: dropout rate and epoch."""
 
@@ -61,23 +63,9 @@ class Sweep(NamedTuple):
         return self.levels if self.name == "epoch" else self.levels[1:]
 
 
-def make_sweeps(
-    epochs: Sequence[int],
-    reference_epoch: int,
-    batch_sizes: Sequence[int],
-    dropout: Sequence[float],
-    noise: Sequence[float],
-) -> tuple[Sweep, ...]:
-    """All sweeps. What is not varied has batch size 1, no dropout, no noise, the reference epoch.
-
-    Args:
-        epochs: Trained epochs to look at.
-        reference_epoch: Where the other things are varied.
-        batch_sizes: Beside 1.
-        dropout: Rates beside 0.
-        noise: Levels beside 0.
-    """
-    reference = Condition(reference_epoch)
+def make_sweeps(options: Options) -> tuple[Sweep, ...]:
+    """All sweeps; without them the batch size is 1, nothing is dropped and no noise is added."""
+    reference = Condition(options.reference_epoch)
 
     def vary(name: str, title: str, unit: str, levels: Sequence[float], **fixed: Any) -> Sweep:
         field, levels = name.partition(",")[0], tuple(dict.fromkeys(levels))
@@ -85,15 +73,15 @@ def make_sweeps(
         start = getattr(reference, field)
         return Sweep(name, title, unit, (reference, *changed), (start, *levels))
 
-    epochs = tuple(dict.fromkeys(epochs))
+    epochs = tuple(dict.fromkeys(options.epochs))
     trained = tuple(replace(reference, epoch=epoch) for epoch in epochs)
     together = "batches that share the attribute"
     mixed = "batches of which one example is the victim's"
     varied = (
-        vary("batch_size", together, "batch of {:g}", batch_sizes),
-        vary("batch_size,mixed", mixed, "batch of {:g}", batch_sizes, alike=False),
-        vary("dropout", "dropout", "rate {:g}", dropout),
-        vary("noise", "noise", "noise {:g}", noise),
+        vary("batch_size", together, "batch of {:g}", options.batch_sizes),
+        vary("batch_size,mixed", mixed, "batch of {:g}", options.batch_sizes, alike=False),
+        vary("dropout", "dropout", "rate {:g}", options.dropout),
+        vary("noise", "noise", "noise {:g}", options.noise),
     )
     training = Sweep("epoch", "training progress", "epoch {:g}", trained, epochs)
     return training, *(sweep for sweep in varied if len(sweep.levels) > 1)

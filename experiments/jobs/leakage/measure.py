@@ -1,18 +1,20 @@
 """What every seed does: networks are trained, their gradients measured, and inverted."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree
+import polars as pl
+from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
 import gujax
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
-from experiments.inversion import Victims, share
+from experiments.inversion.sharing import chosen, share
 from experiments.jobs.leakage.conditions import At, Condition
 from experiments.jobs.leakage.networks import Network, batch_of, train_networks
 from experiments.jobs.leakage.observing import (
@@ -29,6 +31,7 @@ from experiments.jobs.leakage.plan import Plan
 from experiments.jobs.leakage.recovering import Recovered, recover
 from gujax import leakage, training
 from gujax.attacks.attributes import AttributeInference, infer_attribute
+from gujax.statistics import Interval
 
 FAMILIES: Mapping[str, leakage.Family] = {"linear": leakage.linear(), "mlp": leakage.mlp(16)}
 _SHUFFLES = 20  # of the control of the subspace distance
@@ -39,64 +42,68 @@ _PROBES, _VICTIMS = 2, 3
 Key = tuple[Condition, str]
 """A condition and a layer."""
 
-PerExample = Float[np.ndarray, " examples"]
+Information = Mapping[tuple[str, str], Mapping[Key, leakage.VInformation]]
+"""By target ("attribute", "input") and family of predictors."""
 
 
-class SeedLeakage(NamedTuple):
-    """What one seed measured.
+class Leakage(NamedTuple):
+    """What was measured.
 
     Attributes:
-        pool: The examples whose gradients were looked at; victims are the first of them.
-        x: Their inputs, standardized, [examples, ...].
-        accuracies: Test accuracy of every network.
-        gradients: Of every network and layer.
-        uniqueness: Of every network and layer: GNQ of each example within the pool.
-        sensitivities: Of every network and layer: ‖∂g/∂x‖ for the first examples of the pool.
-        observed: What is shared, by condition and layer.
-        information: V-information by target ("attribute", "input") and family of predictors.
-        attacks: Attribute inference.
-        subspaces: Distances with and without the attribute.
-        recovered: What inversion found, by epoch and layer.
+        tables: One row for every number of interest; the column `seed` tells seeds apart.
+        recovered: What inversion found of the first seed's victims, by epoch and layer.
+        truth: These victims, in the data set's own values.
     """
 
-    pool: Pool
-    x: Float[np.ndarray, "examples ..."]
-    accuracies: Mapping[At, float]
-    gradients: Mapping[At, Mapping[str, LayerGradients]]
-    uniqueness: Mapping[At, Mapping[str, PerExample]]
-    sensitivities: Mapping[At, Mapping[str, Float[np.ndarray, " some"]]]
-    observed: Mapping[Key, Observed]
-    information: Mapping[tuple[str, str], Mapping[Key, leakage.VInformation]]
-    attacks: Mapping[Key, AttributeInference]
-    subspaces: Mapping[Key, Sequence[leakage.SubspaceDistance]]
+    tables: Mapping[str, pl.DataFrame]
     recovered: Mapping[tuple[int, str], Recovered]
+    truth: Float[np.ndarray, "victims ..."]
 
 
-def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> list[SeedLeakage]:
+class _OfNetwork(NamedTuple):
+    """What was measured of one network, by layer.
+
+    Attributes:
+        gradients: Those of the pool.
+        gnq: Of each example within the pool, [examples].
+        sensitivity: ‖∂g/∂x‖ ‖x‖ of the first examples, [some].
+    """
+
+    gradients: Mapping[str, LayerGradients]
+    gnq: Mapping[str, np.ndarray]
+    sensitivity: Mapping[str, np.ndarray]
+
+
+def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Leakage:
     """Measures every seed, from 0."""
     del directory
     # Hundreds of small decompositions: threads would only wait for each other.
     with threadpool_limits(1, user_api="blas"):
-        return [_measure_seed(plan, seed, steps) for seed in range(plan.options.seeds)]
+        seeds = [_measure_seed(plan, seed, steps) for seed in range(plan.options.seeds)]
+    tables = {
+        name: pl.concat(
+            of_seed.tables[name].insert_column(0, pl.lit(seed).alias("seed"))
+            for seed, of_seed in enumerate(seeds)
+        )
+        for name in seeds[0].tables
+    }
+    return seeds[0]._replace(tables=tables)
 
 
-def _measure_seed(plan: Plan, seed: int, steps: Steps) -> SeedLeakage:
+def _measure_seed(plan: Plan, seed: int, steps: Steps) -> Leakage:
     """Everything of one seed: of its pool, its network, its training and all noise."""
-    options, dataset = plan.options, plan.task.dataset
+    options, train = plan.options, plan.task.dataset.train
     pool = draw_pool(plan.attribute.values, options.examples, options.folds, seed)
-    x, y = dataset.train.x[pool.indices], dataset.train.y[pool.indices]
+    x, y = train.x[pool.indices], train.y[pool.indices]
     with steps.step(f"seed {seed}: training, gradients, sensitivity"):
         networks = train_networks(plan, seed)
-        gradients, sensitivities = {}, {}
-        for at, network in networks.items():
-            batch = batch_of(network, x, y, seed)
-            gradients[at] = layer_gradients(network.loss_fn, network.params, batch, plan.layers)
-            sensitivities[at] = _sensitivity(network, batch, plan, seed)
-    observed = {}
+        of_networks = {at: _gradients(plan, n, x, y, seed) for at, n in networks.items()}
+    observed: dict[Key, Observed] = {}
     for condition in plan.conditions:
-        layers, batches = gradients[condition.network], companions(pool, condition, seed)
-        for layer, seen in observe(layers, batches, condition.noise, options.width, seed).items():
-            observed[condition, layer] = seen
+        gradients = of_networks[condition.network].gradients
+        batches = companions(pool, condition, seed)
+        seen = observe(gradients, batches, condition.noise, options.width, seed)
+        observed |= {(condition, layer): of_layer for layer, of_layer in seen.items()}
     with steps.step(f"seed {seed}: V-information"):
         information = _information(observed, x, pool, plan, seed)
     with steps.step(f"seed {seed}: attribute inference and subspaces"):
@@ -104,32 +111,38 @@ def _measure_seed(plan: Plan, seed: int, steps: Steps) -> SeedLeakage:
             key: infer_attribute(seen.features, pool.attribute, folds=pool.folds, seed=seed)
             for key, seen in observed.items()
         }
-        subspaces = {key: _subspaces(seen, pool, plan, seed) for key, seen in observed.items()}
+        subspaces = [
+            {**asdict(condition), "layer": layer, **distance}
+            for (condition, layer), seen in observed.items()
+            for distance in _subspaces(seen, pool, plan, seed)
+        ]
     with steps.step(f"seed {seed}: inversion, layer by layer"):
         recovered = _invert(plan, networks, pool, seed)
-    return SeedLeakage(
-        pool,
-        x,
-        {at: _accuracy(plan, network) for at, network in networks.items()},
-        gradients,
-        {at: _uniqueness(layers, options.relative_ridge) for at, layers in gradients.items()},
-        sensitivities,
-        observed,
-        information,
-        attacks,
-        subspaces,
-        recovered,
-    )
+    accuracies = [
+        {"dropout": rate, "epoch": epoch, "test_accuracy": _accuracy(plan, network)}
+        for (rate, epoch), network in networks.items()
+    ]
+    tables = {
+        "layers": _layers_table(of_networks, observed, information, attacks),
+        "subspaces": pl.DataFrame(subspaces),
+        "examples": _examples_table(plan, pool, of_networks, information, attacks, recovered),
+        "networks": pl.DataFrame(accuracies),
+    }
+    return Leakage(tables, recovered, plan.space.restore(x[: options.victims]))
 
 
-def _sensitivity(
-    network: Network, batch: PyTree, plan: Plan, seed: int
-) -> dict[str, Float[np.ndarray, " some"]]:
-    """‖∂g/∂x‖ of every layer and of all of them, for the first examples."""
+def _gradients(plan: Plan, network: Network, x: np.ndarray, y: np.ndarray, seed: int) -> _OfNetwork:
+    batch = batch_of(network, x, y, seed)
+    gradients = layer_gradients(network.loss_fn, network.params, batch, plan.layers)
+    gnq = {}
+    for name, layer in gradients.items():
+        gram = jnp.asarray(layer.gram, jnp.float32)
+        found = gujax.uniqueness(gram, relative_ridge=plan.options.relative_ridge)
+        gnq[name] = np.asarray(found, float)
     first = jax.tree.map(lambda a: a[: plan.options.sensitivity_examples], batch)
     # The parts of the tree at its top have no parameter in common: their squares add up.
     parts = tuple(network.params)
-    found = leakage.input_sensitivity(
+    moved = leakage.input_sensitivity(
         network.loss_fn,
         network.params,
         first,
@@ -138,14 +151,15 @@ def _sensitivity(
         num_probes=plan.options.probes,
         key=jax.random.fold_in(jax.random.key(seed), _PROBES),
     )
-    norms = {name: np.asarray(of_layer.norm, np.float64) for name, of_layer in found.items()}
-    whole = np.sqrt(sum(norms[part] ** 2 for part in parts))
-    return {**{name: norms[name] for name in plan.layers}, WHOLE: whole}
+    norms = {name: np.asarray(of_layer.norm, np.float64) for name, of_layer in moved.items()}
+    norms[WHOLE] = np.sqrt(sum(norms[part] ** 2 for part in parts))
+    size = np.linalg.norm(first[0].reshape(len(first[0]), -1), axis=1)
+    return _OfNetwork(gradients, gnq, {name: norms[name] * size for name in gradients})
 
 
 def _information(
     observed: Mapping[Key, Observed], x: np.ndarray, pool: Pool, plan: Plan, seed: int
-) -> dict[tuple[str, str], dict[Key, leakage.VInformation]]:
+) -> Information:
     features = {key: seen.features for key, seen in observed.items()}
     components = leakage.principal_coordinates({"x": x}, plan.options.input_components)
     return {
@@ -157,25 +171,25 @@ def _information(
     }
 
 
-def _subspaces(
-    seen: Observed, pool: Pool, plan: Plan, seed: int
-) -> Sequence[leakage.SubspaceDistance]:
-    """Distances for every k up to the rank of the gradients of either kind."""
+def _subspaces(seen: Observed, pool: Pool, plan: Plan, seed: int) -> Iterator[dict[str, Any]]:
+    """Distances, from 0 to 1, for every k up to the rank of the gradients of either kind."""
     kinds = pool.attribute, ~pool.attribute
     rank = min(int(np.linalg.matrix_rank(seen.rows[kind], rtol=1e-5)) for kind in kinds)
     if not (ks := [k for k in plan.options.subspace_dimensions if k <= rank]):
-        return ()
-    return leakage.subspace_distance(
+        return
+    for found in leakage.subspace_distance(
         seen.rows, pool.attribute, ks, num_shuffles=_SHUFFLES, seed=seed
-    )
+    ):
+        control = Interval(*(end / np.sqrt(found.k) for end in found.control))
+        distance = found.projection / np.sqrt(found.k)
+        yield {"k": found.k, "distance": distance, **_with_ends("control", control)}
 
 
 def _invert(
     plan: Plan, networks: Mapping[At, Network], pool: Pool, seed: int
 ) -> dict[tuple[int, str], Recovered]:
     """What inversion recovers from the first examples of the pool, by epoch and layer."""
-    train, chosen = plan.task.dataset.train, pool.indices[: plan.options.victims]
-    victims = Victims(train.x[chosen], train.y[chosen], train.ids[chosen])
+    victims = chosen(plan.task.dataset.train, pool.indices[: plan.options.victims])
     key = jax.random.fold_in(jax.random.key(seed), _VICTIMS)
     recovered = {}
     for epoch in plan.options.recovery_epochs:
@@ -191,12 +205,84 @@ def _accuracy(plan: Plan, network: Network) -> float:
     return float(training.accuracy(logits, test.y))
 
 
-def _uniqueness(
-    layers: Mapping[str, LayerGradients], relative_ridge: float
-) -> dict[str, PerExample]:
-    """GNQ of each example within the pool, for every layer."""
-    found = {}
-    for name, layer in layers.items():
-        gram = jnp.asarray(layer.gram, jnp.float32)
-        found[name] = np.asarray(gujax.uniqueness(gram, relative_ridge=relative_ridge), float)
-    return found
+def _layers_table(
+    of_networks: Mapping[At, _OfNetwork],
+    observed: Mapping[Key, Observed],
+    information: Information,
+    attacks: Mapping[Key, AttributeInference],
+) -> pl.DataFrame:
+    """One row for every condition and layer."""
+    table = []
+    for (condition, layer), seen in observed.items():
+        network, attack = of_networks[condition.network], attacks[condition, layer]
+        # Of the mean gradient to the input of one example of the batch.
+        sensitivity = network.sensitivity[layer] / condition.batch_size
+        row = {
+            **asdict(condition),
+            "layer": layer,
+            "num_parameters": network.gradients[layer].num_parameters,
+            "gradient_norm": np.median(seen.norms),
+            "gnq": np.median(network.gnq[layer]),
+            "sensitivity": np.median(sensitivity / seen.norms[: len(sensitivity)]),
+            **_with_ends("attack_accuracy", attack.accuracy),
+            "majority": attack.majority,
+            "auc": attack.auc,
+        }
+        for (target, family), of_all in information.items():
+            found = of_all[condition, layer]
+            row |= _with_ends(f"{target}_{family}", found.information)
+            row |= _with_ends(f"{target}_{family}_control", found.control)
+        table.append(row)
+    return pl.DataFrame(table)
+
+
+def _examples_table(
+    plan: Plan,
+    pool: Pool,
+    of_networks: Mapping[At, _OfNetwork],
+    information: Information,
+    attacks: Mapping[Key, AttributeInference],
+    recovered: Mapping[tuple[int, str], Recovered],
+) -> pl.DataFrame:
+    """One row for every epoch at which gradients were inverted, layer and example of the pool.
+
+    What was measured on some of the examples only is null for the others. `recovered` is the
+    structural similarity of images, and 1 − the relative error of what are no images.
+    """
+    train, own_class = plan.task.dataset.train, pool.attribute[:, None].astype(int)
+
+    def padded(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, (0, len(own_class) - len(values)), constant_values=np.nan)
+
+    parts = []
+    for (epoch, layer), found in recovered.items():
+        condition = Condition(epoch)
+        network, attack = of_networks[condition.network], attacks[condition, layer]
+        norms = network.gradients[layer].norms
+        columns = {
+            "id": train.ids[pool.indices],
+            "label": train.y[pool.indices],
+            "attribute": pool.attribute,
+            "gnq": network.gnq[layer],
+            "gradient_norm": norms,
+            "sensitivity": padded(network.sensitivity[layer]) / norms,
+            **{
+                f"pointwise_{target}": information[target, "mlp"][condition, layer].pointwise
+                for target in ("attribute", "input")
+            },
+            "attack_confidence": np.take_along_axis(attack.probabilities, own_class, axis=1)[:, 0],
+            "attack_success": attack.success,
+            **{
+                name: padded(found.quality[name].cast(pl.Float64).to_numpy())
+                for name in ("ssim", "mse", "feature_error", "matching_loss")
+            },
+        }
+        where = pl.lit(epoch).alias("epoch"), pl.lit(layer).alias("layer")
+        parts.append(pl.DataFrame(columns).select(*where, pl.all()))
+    share = pl.col("ssim") if plan.space.is_image else 1 - pl.col("feature_error")
+    table = pl.concat(parts).with_columns(share.alias("recovered"))
+    return table.with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def _with_ends(name: str, interval: Interval) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), interval))

@@ -35,41 +35,34 @@ def train_networks(plan: Plan, seed: int) -> dict[At, Network]:
     """A network for every dropout rate and epoch that a condition asks for.
 
     All start from the same parameters and see the same batches.
-
-    Args:
-        plan: Data and model, and when networks are looked at.
-        seed: Of parameters, batches and dropout.
     """
-    wanted: dict[float, set[int]] = {}
-    for condition in plan.conditions:
-        wanted.setdefault(condition.dropout, set()).add(condition.epoch)
     task = plan.task
     batch_size = min(plan.options.batch_size, len(task.dataset.train))
     networks: dict[At, Network] = {}
-    for rate, epochs in wanted.items():
+    for rate in dict.fromkeys(condition.dropout for condition in plan.conditions):
+        epochs = sorted({c.epoch for c in plan.conditions if c.dropout == rate})
         model = _dropping(task.model, plan.dropped, rate) if rate else None
         loss_fn = defenses.randomized_loss(model) if model else task.loss_fn
-        start = task.model.init(jax.random.key(seed))
-        kept = {0: start}
+        kept = {0: task.model.init(jax.random.key(seed))}
 
         def keep(epoch: int, result: training.TrainResult, kept=kept, epochs=epochs) -> None:
             if epoch + 1 in epochs:
                 kept[epoch + 1] = jax.tree.map(np.asarray, result.params)
 
-        if last := max(epochs):
+        if epochs[-1]:
             training.train(
                 loss_fn,
-                start,
+                kept[0],
                 task.dataset.train,
                 _optimizer(plan.options.learning_rate, batch_size),
                 batch_size=batch_size,
-                epochs=last,
+                epochs=epochs[-1],
                 key=jax.random.key(seed),
                 randomized=model is not None,
                 callback=keep,
                 progress=False,
             )
-        for epoch in sorted(epochs):
+        for epoch in epochs:
             networks[rate, epoch] = Network(loss_fn, model is not None, kept[epoch])
     return networks
 

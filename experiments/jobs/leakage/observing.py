@@ -11,13 +11,11 @@ from jaxtyping import Bool, Float, Int, PyTree
 import gujax
 from experiments.framework.errors import check_option
 from experiments.jobs.leakage.conditions import Condition
+from experiments.jobs.leakage.options import RANK
 from gujax.leakage import assign_folds, coordinates_from_gram, split_layers
 from gujax.training.loss import LossFn
 
 WHOLE = "all layers"  # beside the layers: the gradient of all parameters
-
-# Directions in which gradients are kept. Averages and noise are then exact in these directions.
-RANK = 64
 
 
 class Pool(NamedTuple):
@@ -47,6 +45,11 @@ class LayerGradients(NamedTuple):
     gram: Float[np.ndarray, "examples examples"]
     num_parameters: int
 
+    @property
+    def norms(self) -> Float[np.ndarray, " examples"]:
+        """Norm of every gradient."""
+        return np.sqrt(np.maximum(np.diag(self.gram), 0))
+
 
 class Observed(NamedTuple):
     """What one layer shares under one condition, one row for each example of the pool.
@@ -63,25 +66,14 @@ class Observed(NamedTuple):
 
 
 def draw_pool(attribute: Bool[np.ndarray, " train"], size: int, num_folds: int, seed: int) -> Pool:
-    """A pool at random, in random order.
-
-    Args:
-        attribute: Of every training example.
-        size: Number of examples.
-        num_folds: Every value of the attribute is spread evenly over them.
-        seed: Of the draw.
-    """
+    """A pool at random, in random order; its attribute is spread evenly over the folds."""
     indices = np.random.default_rng(seed).permutation(len(attribute))[:size]
     chosen = attribute[indices]
     return Pool(indices, chosen, assign_folds(chosen, num_folds, seed=seed))
 
 
 def check_pool(pool: Pool, width: int, largest_batch: int) -> None:
-    """Checks that a pool has what predictors and batches need.
-
-    Raises:
-        UserError: It has not.
-    """
+    """Raises `UserError` unless a pool has what predictors and batches need."""
     size, num_folds = len(pool.indices), int(pool.folds.max()) + 1
     # As `gujax.leakage.v_information` asks for.
     needed = max(10 * num_folds, -(-(width + 1) * num_folds // (num_folds - 2)), RANK + 1)
@@ -109,40 +101,25 @@ def companions(pool: Pool, condition: Condition, seed: int) -> Int[np.ndarray, "
     The others come from its own fold, so that no predictor is trained on a batch that has members
     in common with those that it is tested on.
 
-    Args:
-        pool: The pool.
-        condition: Size of the batches, and whether they share the attribute.
-        seed: Of the draw.
-
     Returns:
         Indices into the pool.
     """
     rng = np.random.default_rng(seed)
-    size = len(pool.indices)
-    batches = np.empty((size, condition.batch_size), np.int64)
-    batches[:, 0] = np.arange(size)
-    for example in range(size):
-        others = pool.folds == pool.folds[example]
+    batches = []
+    for example, fold in enumerate(pool.folds):
+        others = pool.folds == fold
         if condition.alike:
             others &= pool.attribute == pool.attribute[example]
         others[example] = False
-        batches[example, 1:] = rng.choice(
-            np.flatnonzero(others), condition.batch_size - 1, replace=False
-        )
-    return batches
+        drawn = rng.choice(np.flatnonzero(others), condition.batch_size - 1, replace=False)
+        batches.append([example, *drawn])
+    return np.array(batches)
 
 
 def layer_gradients(
     loss_fn: LossFn, params: PyTree, batch: PyTree, layers: Sequence[str]
 ) -> dict[str, LayerGradients]:
-    """Gradients of every layer, and of all of them together, for every example.
-
-    Args:
-        loss_fn: Loss of one example.
-        params: Parameters.
-        batch: Examples; leaves have a leading axis.
-        layers: Prefixes of the parameter tree.
-    """
+    """Gradients of every example of a batch, by layer and of all parameters together."""
     sizes = {
         name: sum(leaf.size for leaf in leaves.values())
         for name, leaves in split_layers(params, layers).items()
@@ -177,7 +154,7 @@ def observe(
         width: Number of principal coordinates.
         seed: Of the noise.
     """
-    deviation = noise * np.median(np.sqrt(np.diag(gradients[WHOLE].gram)))
+    deviation = noise * np.median(gradients[WHOLE].norms)
     rng = np.random.default_rng(seed)
     observed = {}
     for name, layer in gradients.items():

@@ -12,12 +12,13 @@ from experiments.framework.options import (
     NonNegative,
     Positive,
     Several,
-    flag,
     options,
 )
-from experiments.jobs.leakage.observing import RANK
 from experiments.tasks.options import TaskOptions
 from experiments.tasks.task import ModelName
+
+# Directions in which gradients are kept. Averages and noise are then exact in these directions.
+RANK = 64
 
 
 @options
@@ -94,12 +95,11 @@ class Options(TaskOptions):
         )
         for name, value in (
             ("width", self.width),
-            ("subspace_dimensions", max(self.subspace_dimensions)),
+            ("subspace-dimensions", max(self.subspace_dimensions)),
         ):
             check_option(
                 value <= RANK,
-                f"{flag(name)} {value} is more than the {RANK} directions in which gradients are "
-                "kept",
+                f"--{name} {value} is more than the {RANK} directions in which gradients are kept",
             )
 
     @property

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 
-from experiments import inversion
 from experiments.framework.errors import as_user_error, check_option
+from experiments.inversion.defenses import build_shared_updates
+from experiments.inversion.search import SearchBudget
+from experiments.inversion.sharing import SharedUpdate
+from experiments.inversion.space import Space, standardized
 from experiments.jobs.leakage import structure
 from experiments.jobs.leakage.attributes import Attribute, find
 from experiments.jobs.leakage.conditions import Condition, Sweep, make_sweeps
 from experiments.jobs.leakage.observing import check_pool, draw_pool
 from experiments.jobs.leakage.options import Options
 from experiments.tasks.task import Task, load_task
-
-STEPS_PER_SEED = 4
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Plan:
 
     options: Options
     task: Task
-    space: inversion.Space
+    space: Space
     attribute: Attribute
-    shared: inversion.SharedUpdate
+    shared: SharedUpdate
     sweeps: tuple[Sweep, ...]
     layers: tuple[str, ...]
     fully_connected: tuple[str, ...]
@@ -42,8 +43,8 @@ class Plan:
 
     @property
     def num_steps(self) -> int:
-        """Steps of all seeds."""
-        return self.options.seeds * STEPS_PER_SEED
+        """Training, V-information, attribute inference and inversion of every seed."""
+        return 4 * self.options.seeds
 
     @property
     def conditions(self) -> list[Condition]:
@@ -51,34 +52,28 @@ class Plan:
         return list(dict.fromkeys(c for sweep in self.sweeps for c in sweep.conditions))
 
     @property
-    def budget(self) -> inversion.SearchBudget:
+    def budget(self) -> SearchBudget:
         """How gradients are inverted."""
         rate, total_variation = self.options.inversion_rate, self.options.total_variation
-        return inversion.SearchBudget(self.space, self.options.iterations, rate, total_variation)
+        return SearchBudget(self.space, self.options.iterations, rate, total_variation)
 
 
 def prepare(options: Options) -> Plan:
     """Loads data and network, and checks what they must have."""
     raw = load_task(options.dataset, options.model, options.hidden, options.train_size)
     attribute = find(options.attribute, raw.dataset)
-    task, space = inversion.standardized(raw)
+    task, space = standardized(raw)
     with as_user_error(ValueError):
         layers = structure.default_layers(task.model, options.layers)
     _check_size(options, attribute)
-    (shared,) = inversion.build_shared_updates(task, ["none"])
+    (shared,) = build_shared_updates(task, ["none"])
     return Plan(
         options,
         task,
         space,
         attribute,
         shared,
-        make_sweeps(
-            options.epochs,
-            options.reference_epoch,
-            options.batch_sizes,
-            options.dropout,
-            options.noise,
-        ),
+        make_sweeps(options),
         layers,
         structure.fully_connected_layers(task.model, layers),
         structure.layers_to_drop_from(task.model),

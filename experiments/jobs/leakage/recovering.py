@@ -10,14 +10,9 @@ import numpy as np
 import polars as pl
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from experiments.inversion import (
-    Outcome,
-    Received,
-    SearchBudget,
-    Victims,
-    inverting_gradients,
-    rows,
-)
+from experiments.inversion.measuring import rows
+from experiments.inversion.search import Outcome, SearchBudget, inverting_gradients
+from experiments.inversion.sharing import Received, Victims
 from experiments.jobs.leakage.observing import WHOLE
 from gujax.attacks import inversion
 from gujax.training.loss import GradientFn

@@ -7,24 +7,18 @@ import numpy as np
 
 from experiments.framework.claims import Claim
 from experiments.framework.results import Results
-from experiments.inversion import SearchBudget, curvature_text
 from experiments.jobs.leakage import measures
 from experiments.jobs.leakage.analysis import CONTROLLED
 from experiments.jobs.leakage.conditions import Sweep
-from experiments.jobs.leakage.measure import SeedLeakage
+from experiments.jobs.leakage.measure import Leakage
 from experiments.jobs.leakage.observing import WHOLE
 from experiments.jobs.leakage.plan import Plan
 from experiments.report import figures
-from experiments.report.figures import (
-    LayerPanel,
-    PictureRow,
-    PointGroup,
-    ScatterPanel,
-    SubspacePanel,
-)
+from experiments.report.figures import LayerPanel, PictureRow, ScatterPanel, SubspacePanel
 from experiments.report.formats import number, percent, plain
-from experiments.report.page import Picture, Report
+from experiments.report.page import VERDICTS, Picture, Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
+from gujax.statistics import Interval
 
 _PICTURES = 8
 
@@ -44,135 +38,98 @@ _NAMES = {
 }
 
 
-def report(
-    plan: Plan, seeds: Sequence[SeedLeakage], results: Results, claims: Sequence[Claim]
-) -> Report:
+def report(plan: Plan, measured: Leakage, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figures and their page; reconstructions are those of the first seed."""
     return Report(
         Path(__file__).with_name("report.html.jinja"),
-        tables={
-            "reference": reference_table(plan, results),
-            "families": family_table(plan, results),
-            "controls": controls_table(results),
-            "correlations": correlations_table(plan, results),
-            "networks": networks_table(results),
-        },
+        tables=_tables(plan, results),
         figures={
             **{_figure(sweep): _profiles(plan, results, sweep) for sweep in plan.sweeps},
             "subspaces": _subspaces(results),
             "agreement": _scatter(plan, results),
             "correlations": _correlations(plan, results),
-            **(_reconstructions(plan, seeds[0]) if plan.space.is_image else {}),
+            **(_reconstructions(plan, measured) if plan.space.is_image else {}),
         },
         terminal=("claims", "reference"),
         claims=claims,
         claims_note=_RULE,
-        words={
-            "plan": plan,
-            "options": plan.options,
-            "curvature": curvature_text(SearchBudget.sharpness),
-        },
+        words={"plan": plan, "options": plan.options},
     )
 
 
-def reference_table(plan: Plan, results: Results) -> Table:
-    """Every measure of every layer, in the reference."""
-    shown = measures.shown(plan.space.is_image)
-    return _by_layer(
-        plan,
-        results,
-        "What the gradient of one example leaks",
-        [Column(measure.heading, measure.column, number(2)) for measure in shown],
-        "Predictors of V-information: linear plus one hidden layer of 16. Sensitivity: relative "
-        "change of the gradient per relative change of the input, median over examples. AUC: 0.5 "
-        "is guessing. Subspace distance: over √k, minus that of shuffled sets, mean over k.",
-    )
-
-
-def family_table(plan: Plan, results: Results) -> Table:
-    """V-information of both families, in the reference."""
-    return _by_layer(
-        plan,
-        results,
-        "V-information in nats by family of predictors",
-        [Column(_NAMES[name], name, number(3)) for name in CONTROLLED],
-        f"About the first {plan.options.input_components} principal components of the input, "
-        "summed, under Gaussian predictive distributions; about the attribute at most its entropy.",
-    )
-
-
-def _by_layer(
-    plan: Plan, results: Results, title: str, columns: Sequence[Column], note: str
-) -> Table:
+def _tables(plan: Plan, results: Results) -> dict[str, Table]:
     epoch = plan.options.reference_epoch
-    return tabulate(
-        f"{title}, at epoch {epoch}",
-        results.where(sweep="epoch", level=epoch),
-        [KeyColumn("layer", "layer"), *columns],
-        note,
-    )
-
-
-def controls_table(results: Results) -> Table:
-    """V-information with the target shuffled."""
-    return tabulate(
-        "Control: V-information with the target shuffled (nats)",
-        results,
-        [
-            KeyColumn("", "predicted", _NAMES.__getitem__),
-            Column("mean", "control_mean", plain("+.4f")),
-            Column("largest, absolute", "control_largest", plain(".4f")),
-            Column("intervals that cover 0 (%)", "control_covers_zero", plain(".1f", 100)),
-            Column("estimates", "control_estimates", plain(".0f")),
-        ],
-        "Over all layers, conditions and seeds. It must come out at 0.",
-    )
-
-
-def correlations_table(plan: Plan, results: Results) -> Table:
-    """Rank correlations with intervals."""
-    return tabulate(
-        "Spearman's rank correlation",
-        results,
-        [
-            KeyColumn("measures", "pair", lambda pair: " – ".join(_pair(plan, pair))),
-            KeyColumn("over", "over"),
-            Column("points per seed", "points", plain(".0f")),
-            Column("correlation", "spearman", number(2)),
-        ],
-        "Mean over seeds ± 95 % t-interval. – where a measure is constant.",
-    )
-
-
-def networks_table(results: Results) -> Table:
-    """Test accuracy of the networks."""
-    return tabulate(
-        "Networks whose gradients were looked at",
-        results,
-        [
-            KeyColumn("epochs of training", "epoch"),
-            KeyColumn("dropout", "dropout", "{:g}".format),
-            Column("test accuracy (%)", "test_accuracy", percent()),
-        ],
-    )
+    reference, layer = results.where(sweep="epoch", level=epoch), KeyColumn("layer", "layer")
+    shown = measures.shown(plan.space.is_image)
+    return {
+        "reference": tabulate(
+            f"What the gradient of one example leaks, at epoch {epoch}",
+            reference,
+            [layer, *(Column(measure.heading, measure.column, number(2)) for measure in shown)],
+            "Predictors of V-information: linear plus one hidden layer of 16. Sensitivity: "
+            "relative change of the gradient per relative change of the input, median over "
+            "examples. AUC: 0.5 is guessing. Subspace distance: over √k, minus that of shuffled "
+            "sets, mean over k.",
+        ),
+        "families": tabulate(
+            f"V-information in nats by family of predictors, at epoch {epoch}",
+            reference,
+            [layer, *(Column(_NAMES[name], name, number(3)) for name in CONTROLLED)],
+            f"About the first {plan.options.input_components} principal components of the input, "
+            "summed, under Gaussian predictive distributions; about the attribute at most its "
+            "entropy.",
+        ),
+        "controls": tabulate(
+            "Control: V-information with the target shuffled (nats)",
+            results,
+            [
+                KeyColumn("", "predicted", _NAMES.__getitem__),
+                Column("mean", "control_mean", plain("+.4f")),
+                Column("largest, absolute", "control_largest", plain(".4f")),
+                Column("intervals that cover 0 (%)", "control_covers_zero", plain(".1f", 100)),
+                Column("estimates", "control_estimates", plain(".0f")),
+            ],
+            "Over all layers, conditions and seeds. It must come out at 0.",
+        ),
+        "correlations": tabulate(
+            "Spearman's rank correlation",
+            results,
+            [
+                KeyColumn("measures", "pair", lambda pair: " – ".join(_pair(plan, pair))),
+                KeyColumn("over", "over"),
+                Column("points per seed", "points", plain(".0f")),
+                Column("correlation", "spearman", number(2)),
+            ],
+            "Mean over seeds ± 95 % t-interval. – where a measure is constant.",
+        ),
+        "networks": tabulate(
+            "Networks whose gradients were looked at",
+            results,
+            [
+                KeyColumn("epochs of training", "epoch"),
+                KeyColumn("dropout", "dropout", "{:g}".format),
+                Column("test accuracy (%)", "test_accuracy", percent()),
+            ],
+        ),
+    }
 
 
 def _profiles(plan: Plan, results: Results, sweep: Sweep) -> Picture:
     """Measures over the layers, a line for each level."""
-    columns = 3 if sweep.name == "epoch" else 4
-    shown = measures.shown(plan.space.is_image) if sweep.name == "epoch" else measures.SWEPT
+    is_training = sweep.name == "epoch"
     panels = []
-    for measure in shown:
-        lines = []
+    for measure in measures.shown(plan.space.is_image) if is_training else measures.SWEPT:
+        lines = {}
         for level, label in zip(sweep.levels, sweep.labels):
             here = results.where(sweep=sweep.name, level=level)
             values = [here.get(measure.column, layer=layer).interval for layer in plan.layers]
             if not all(np.isnan(value.mean) for value in values):
-                lines.append((label, values))
+                lines[label] = values
         panels.append(
             LayerPanel(measure.heading, lines, measure.nothing, measure.log_scale, measure.limits)
         )
     names = [_short(name) for name in plan.layers]
+    columns = 3 if is_training else 4
     return Picture(
         figures.layer_profiles(panels, names, len(plan.fully_connected), columns),
         f"{len(panels)} measures of leakage by layer, a line for each level of {sweep.title}",
@@ -183,7 +140,7 @@ def _subspaces(results: Results) -> Picture:
     panels = []
     for (layer,), found in results.groups("layer"):
         distance, control = (
-            [measured.get(f"subspace_{name}").interval for _, measured in found.groups("k")]
+            [of_k.get(f"subspace_{name}").interval for _, of_k in found.groups("k")]
             for name in ("distance", "control")
         )
         panels.append(SubspacePanel(_short(layer), found.values("k"), distance, control))
@@ -194,32 +151,28 @@ def _subspaces(results: Results) -> Picture:
 
 
 def _scatter(plan: Plan, results: Results) -> Picture:
-    def group(label: str, sweep: str, levels: Sequence[float], x: str, y: str) -> PointGroup:
-        first, second = (
-            [
-                results.get(name, sweep=sweep, level=level, layer=layer).mean
-                for level in levels
-                for layer in plan.layers
-            ]
+    def points(x: str, y: str, sweep: str, levels: Sequence[float]) -> list[list[float]]:
+        places = [(level, layer) for level in levels for layer in plan.layers]
+        return [
+            [results.get(name, sweep=sweep, level=a, layer=b).mean for a, b in places]
             for name in (x, y)
-        )
-        return label, first, second
+        ]
 
-    swept = [
-        group(sweep.title, sweep.name, sweep.own_levels, "attribute_mlp", "auc")
+    swept = {
+        sweep.title: points("attribute_mlp", "auc", sweep.name, sweep.own_levels)
         for sweep in plan.sweeps
-    ]
+    }
     attack, recovered = measures.ATTACK.label, measures.recovery(plan.space.is_image).label
     panels = [ScatterPanel("V-information about the attribute (nats)", attack, swept)]
     for column, label, log_x in (
         ("sensitivity", "input sensitivity (relative)", True),
         ("input_mlp", "V-information about the input (nats)", False),
     ):
-        inverted = [
-            group(f"epoch {epoch}", "epoch", [epoch], column, "recovered")
+        inverted = {
+            f"epoch {epoch}": points(column, "recovered", "epoch", [epoch])
             for epoch in plan.sweeps[0].levels
             if epoch in plan.options.recovery_epochs
-        ]
+        }
         panels.append(ScatterPanel(label, recovered, inverted, log_x))
     return Picture(
         figures.layer_scatter(panels),
@@ -228,28 +181,28 @@ def _scatter(plan: Plan, results: Results) -> Picture:
 
 
 def _correlations(plan: Plan, results: Results) -> Picture:
-    panels: dict[str, dict[str, list]] = {}
+    panels: dict[str, dict[str, dict[str, Interval]]] = {}
     for (over, pair), found in results.groups("over", "pair"):
         kind, _, where = over.partition(", ")
-        pairs = panels.setdefault(f"over {kind}", {})
-        correlation = found.get("spearman").interval
-        pairs.setdefault(" –\n".join(_pair(plan, pair)), []).append((where, correlation))
+        conditions = panels.setdefault(f"over {kind}", {}).setdefault(
+            " –\n".join(_pair(plan, pair)), {}
+        )
+        conditions[where] = found.get("spearman").interval
     return Picture(
-        figures.correlation_intervals([(kind, [*pairs.items()]) for kind, pairs in panels.items()]),
+        figures.correlation_intervals(panels),
         "Rank correlations between measures, over layers and over examples",
     )
 
 
-def _reconstructions(plan: Plan, first: SeedLeakage) -> dict[str, Picture]:
+def _reconstructions(plan: Plan, measured: Leakage) -> dict[str, Picture]:
     """What inversion recovers from every layer, a picture for each epoch."""
-    shown = min(_PICTURES, plan.options.victims)
     found = {}
     for epoch in plan.options.recovery_epochs:
-        grid = [PictureRow("truth", plan.space.restore(first.x[:shown]))]
+        grid = [PictureRow("truth", measured.truth[:_PICTURES])]
         for layer in (*plan.layers, WHOLE):
-            quality, inputs = first.recovered[epoch, layer]
-            ssim, success = (quality[name].to_numpy()[:shown] for name in ("ssim", "success"))
-            grid.append(PictureRow(_short(layer), inputs[:shown], ssim, success))
+            quality, inputs = measured.recovered[epoch, layer]
+            ssim, success = (quality[name].to_numpy()[:_PICTURES] for name in ("ssim", "success"))
+            grid.append(PictureRow(_short(layer), inputs[:_PICTURES], ssim, success))
         found[f"inversion_epoch_{epoch}"] = Picture(
             figures.reconstruction_grid(grid),
             f"Images reconstructed from the gradient of each layer alone, at epoch {epoch}",
@@ -278,7 +231,5 @@ _RULE = (
     "the network minus largest over the other, mean over epochs. Others: mean over layers at the "
     "first level minus that at the last. Differences of decimal logarithms for the sensitivity. "
     "The sensitivity under noise is that of the noiseless gradient over the norm with noise: it "
-    "falls by construction. Positive where the claim holds; 95 % t-intervals over seeds. "
-    "Reproduced if every interval lies above 0, partly if some do, contradicted if one lies below "
-    "0, not told apart if all include 0."
+    f"falls by construction. {VERDICTS}"
 )

@@ -12,12 +12,11 @@ from gujax.trees import named_leaves
 
 
 def default_layers(model: Model, layers: Sequence[str] = ()) -> tuple[str, ...]:
-    """Layers from the input to the output.
+    """Layers, as prefixes of the parameter tree, from the input to the output.
 
     Args:
         model: The network.
-        layers: Prefixes of its parameter tree. If empty, every layer; of a list of blocks, every
-            block.
+        layers: Which. If empty, every layer; of a list of blocks, every block.
 
     Raises:
         ValueError: A prefix matches no parameter.
@@ -29,20 +28,13 @@ def default_layers(model: Model, layers: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def fully_connected_layers(model: Model, layers: Sequence[str]) -> tuple[str, ...]:
-    """Those of the layers that come after the last convolution; none without a convolution.
-
-    Args:
-        model: The network.
-        layers: Prefixes of its parameter tree, from input to output.
-    """
-    leaves = split_layers(_shapes(model), layers)
-    convolutional = [any(leaf.ndim > 2 for leaf in leaves[name].values()) for name in layers]
-    if not any(convolutional):
+    """Those of the layers that come after the last convolution; none without a convolution."""
+    split = split_layers(_shapes(model), layers)
+    ndims = {name: {leaf.ndim for leaf in split[name].values()} for name in layers}
+    convolutional = [index for index, name in enumerate(layers) if max(ndims[name]) > 2]
+    if not convolutional:
         return ()
-    last = max(i for i, is_convolutional in enumerate(convolutional) if is_convolutional)
-    return tuple(
-        name for name in layers[last + 1 :] if any(leaf.ndim == 2 for leaf in leaves[name].values())
-    )
+    return tuple(name for name in layers[convolutional[-1] + 1 :] if 2 in ndims[name])
 
 
 def layers_to_drop_from(model: Model) -> tuple[str, ...]:
@@ -54,10 +46,8 @@ def layers_to_drop_from(model: Model) -> tuple[str, ...]:
 def _layer_or_block(path: str) -> str:
     """The parent of a leaf, or the entry of a list that it is part of."""
     parts = path.split("/")[:-1] or [path]
-    for length, part in enumerate(parts, 1):
-        if part.isdigit():
-            return "/".join(parts[:length])
-    return "/".join(parts)
+    entries = [place for place, part in enumerate(parts, start=1) if part.isdigit()]
+    return "/".join(parts[: entries[0]] if entries else parts)
 
 
 def _shapes(model: Model) -> PyTree:

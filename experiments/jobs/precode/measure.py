@@ -10,9 +10,11 @@ import polars as pl
 from experiments.framework.errors import check_option
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
-from experiments.inversion import SearchBudget, Setting, build_shared_updates, runs, standardized
+from experiments.inversion import runs
 from experiments.inversion.attacks import compared
-from experiments.inversion.defenses import methods
+from experiments.inversion.defenses import Setting, build_shared_updates, methods
+from experiments.inversion.search import SearchBudget
+from experiments.inversion.space import standardized
 from experiments.jobs.precode.options import Options
 from experiments.jobs.precode.training import Trained, held_out, train
 from experiments.tasks.task import ModelName, load_task
@@ -32,6 +34,11 @@ class Plan:
 
     options: Options
     networks: Mapping[ModelName, runs.Plan]
+
+    @property
+    def families(self) -> dict[str, str]:
+        """The families of all networks' defenses by their labels."""
+        return {k: v for network in self.networks.values() for k, v in network.families.items()}
 
     @property
     def num_steps(self) -> int:
@@ -85,16 +92,11 @@ def _network(options: Options, model: ModelName) -> runs.Plan:
     )
     names = options.defenses or _DEFENSES
     if model == "mlp" and (options.defenses is None or len(set(options.models)) > 1):
-        names = tuple(name for name in names if not _needs_convolutions(name))
+        without = {family for family, method in methods().items() if method.needs_convolutions}
+        names = tuple(name for name in names if name.partition(":")[0] not in without)
     shared_updates = build_shared_updates(task, ("none", *names), setting)
     budget = SearchBudget.suited(space, model, iterations=options.iterations)
-    plan = runs.Plan(options, task, space, shared_updates, compared(), budget)
-    plan.check()
-    return plan
-
-
-def _needs_convolutions(name: str) -> bool:
-    return methods()[name.partition(":")[0]].needs_convolutions
+    return runs.Plan(options, task, space, shared_updates, compared(), budget)
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> list[Network]:
@@ -113,30 +115,18 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> list[Network]:
 
 def frames(plan: Plan, networks: Sequence[Network]) -> dict[str, pl.DataFrame]:
     """Attacks: one row per network, seed, defense, attack and example. Training: one per epoch."""
-    del plan
-    examples = [
-        network.attacked.frame.select(
-            pl.lit(network.name).alias("network"), pl.all().exclude("uniqueness")
-        )
-        for network in networks
-    ]
-    training = [
-        _epochs(network.name, label, trained)
-        for network in networks
-        for label, trained in network.trained.items()
-    ]
+    examples, training = [], []
+    for network in networks:
+        name = pl.lit(network.name).alias("network")
+        examples.append(network.attacked.frame.select(name, pl.all().exclude("uniqueness")))
+        for label, trained in network.trained.items():
+            seed, epoch = np.indices(trained.loss.shape, np.int32)
+            columns = {
+                "seed": seed.ravel(),
+                "epoch": epoch.ravel() + 1,
+                "loss": trained.loss.ravel(),
+                "test_accuracy": trained.test_accuracy.ravel(),
+            }
+            defense = pl.lit(label).alias("defense")
+            training.append(pl.DataFrame(columns).select(name, defense, pl.all()))
     return {"examples": pl.concat(examples), "training": pl.concat(training)}
-
-
-def _epochs(network: str, defense: str, trained: Trained) -> pl.DataFrame:
-    seeds, epochs = trained.loss.shape
-    return pl.DataFrame(
-        {
-            "network": [network] * (seeds * epochs),
-            "defense": [defense] * (seeds * epochs),
-            "seed": np.repeat(np.arange(seeds, dtype=np.int32), epochs),
-            "epoch": np.tile(np.arange(1, epochs + 1, dtype=np.int32), seeds),
-            "loss": trained.loss.ravel(),
-            "test_accuracy": trained.test_accuracy.ravel(),
-        }
-    )

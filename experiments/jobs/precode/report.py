@@ -7,9 +7,9 @@ from typing import Any
 
 from experiments.framework.claims import Claim
 from experiments.framework.results import Results
-from experiments.inversion import attacks, curvature_text, showing
+from experiments.inversion import attacks, showing
 from experiments.inversion.analysis import strongest
-from experiments.inversion.claims import SAFE
+from experiments.inversion.claims import RULE, SAFE
 from experiments.jobs.precode.claims import LOSS_LIMIT
 from experiments.jobs.precode.measure import Network, Plan
 from experiments.report import figures
@@ -24,7 +24,6 @@ def report(
     plan: Plan, networks: Sequence[Network], results: Results, claims: Sequence[Claim]
 ) -> Report:
     """Tables, figures and their page."""
-    measured = {entry.measure for entry in results.entries}
     pictures = {
         f"pictures-{index}": network
         for index, network in enumerate(networks, start=1)
@@ -32,16 +31,7 @@ def report(
     }
     return Report(
         Path(__file__).with_name("report.html.jinja"),
-        tables={
-            "success": success_table(results),
-            **{
-                measure: showing.by_attack(results, measure, rows=_ROWS)
-                for measure in ("ssim", "psnr", "feature_error")
-                if measure in measured
-            },
-            "accuracy": accuracy_table(results),
-            "search": search_table(results, plan.options.learning_rates),
-        },
+        tables=_tables(plan, results),
         figures={
             **_figures(plan, results),
             **{
@@ -54,7 +44,7 @@ def report(
         },
         terminal=("success", "accuracy", "claims"),
         claims=claims,
-        claims_note=_RULE,
+        claims_note=RULE,
         words={
             "options": plan.options,
             "plans": list(plan.networks.values()),
@@ -62,22 +52,46 @@ def report(
             "shown": {name: network.name for name, network in pictures.items()},
             "safe": SAFE,
             "loss_limit": LOSS_LIMIT,
-            "curvature": curvature_text(networks[0].plan.budget.sharpness),
         },
     )
 
 
-def success_table(results: Results) -> Table:
-    """Success rates: one row per network and defense, every attacker side by side."""
-    columns = [
-        Column(
-            "not adaptive" if name == "ig" else attacks.label(name),
-            "success",
-            percent(),
-            {"attack": name},
-        )
-        for name in attacks.compared()
-    ]
+def _tables(plan: Plan, results: Results) -> dict[str, Table]:
+    rates = plan.options.learning_rates
+    measured = {entry.measure for entry in results.entries}
+    qualities = [name for name in ("ssim", "psnr", "feature_error") if name in measured]
+    return {
+        "success": _success_table(results),
+        **{name: showing.by_attack(results, name, rows=_ROWS) for name in qualities},
+        "accuracy": tabulate(
+            "Test accuracy (percent)",
+            results,
+            [
+                *_ROWS,
+                Column("test accuracy", "test_accuracy", percent()),
+                Column("difference (points)", "accuracy_difference", percent(2)),
+                Column("learning rate", "learning_rate", plain("g")),
+            ],
+        ),
+        "search": tabulate(
+            "Accuracy on held-out examples, by learning rate (percent)",
+            results,
+            [
+                *_ROWS,
+                *(
+                    Column(f"{r:g}", "validation_accuracy", plain(".1f", 100), {"learning_rate": r})
+                    for r in rates
+                ),
+            ],
+            "Means over seeds.",
+        ),
+    }
+
+
+def _success_table(results: Results) -> Table:
+    """Success rates: every attacker side by side, and which of them is the strongest."""
+    headings = {name: attacks.label(name) for name in attacks.compared()} | {"ig": "not adaptive"}
+    columns = [Column(h, "success", percent(), {"attack": name}) for name, h in headings.items()]
     table = tabulate("Examples reconstructed (percent)", results, [*_ROWS, *columns])
     best = {row: strongest(under) for row, under in results.groups("network", "defense")}
     rows = [
@@ -87,81 +101,48 @@ def success_table(results: Results) -> Table:
     return replace(table, columns=[*table.columns, "strongest"], rows=rows)
 
 
-def accuracy_table(results: Results) -> Table:
-    """Test accuracy with and without each defense."""
-    return tabulate(
-        "Test accuracy (percent)",
-        results,
-        [
-            *_ROWS,
-            Column("test accuracy", "test_accuracy", percent()),
-            Column("difference (points)", "accuracy_difference", percent(2)),
-            Column("learning rate", "learning_rate", plain("g")),
-        ],
-    )
-
-
-def search_table(results: Results, rates: Sequence[float]) -> Table:
-    """What the learning rate was chosen by."""
-    columns = [
-        Column(f"{rate:g}", "validation_accuracy", plain(".1f", 100), {"learning_rate": rate})
-        for rate in rates
-    ]
-    title = "Accuracy on held-out examples, by learning rate (percent)"
-    return tabulate(title, results, [*_ROWS, *columns], "Means over seeds.")
-
-
 def _reading(network: Network, results: Results) -> list[dict[str, Any]]:
     """For every defense of a network: what the strongest attack reached, and the accuracy lost."""
     rows: list[dict[str, Any]] = []
-    for label, family in network.plan.families.items():
+    for label in network.plan.families:
         under = results.where(network=network.name, defense=label)
-        if (best := strongest(under)) is None:
-            continue
-        reached, naive = (under.find("success", attack=name) for name in (best, "ig"))
-        lost = under.find("accuracy_difference")
-        assert reached is not None
-        rows.append(
-            {
-                "label": label,
-                "plain": family == "none",
-                "holds": reached.mean <= SAFE,
-                "attack": attacks.label(best),
-                "reached": percent()(reached),
-                "naive": percent()(naive) if naive is not None and best != "ig" else "",
-                "lost": 0.0 if lost is None else lost.mean,
-            }
-        )
+        if (best := strongest(under)) is not None:
+            reached = under.get("success", attack=best)
+            rows.append(
+                {
+                    "label": label,
+                    "holds": reached.mean <= SAFE,
+                    "attack": attacks.label(best),
+                    "reached": percent()(reached),
+                    "naive": percent()(under.get("success", attack="ig")) if best != "ig" else "",
+                    "change": under.find("accuracy_difference"),
+                }
+            )
     return rows
 
 
 def _figures(plan: Plan, results: Results) -> dict[str, Picture]:
-    labels = list(
-        dict.fromkeys(label for network in plan.networks.values() for label in network.families)
-    )
+    labels = list(plan.families)
     by_network = {name: found for (name,), found in results.groups("network")}
     panels = [
-        figures.BarPanel(
-            name,
-            "examples reconstructed",
-            showing.success_bars(found, labels),
-            in_percent=True,
-        )
+        figures.BarPanel(name, "examples reconstructed", showing.success_bars(found, labels), True)
         for name, found in by_network.items()
     ]
     epochs = range(1, plan.options.epochs + 1)
 
-    def lines(found: Results, measure: str) -> list[figures.Line]:
-        curves = {}
-        for label in found.values("defense"):
-            points = [found.get(measure, defense=label, epoch=epoch) for epoch in epochs]
-            is_share = measure == "test_accuracy"
-            curves[label] = [point.share if is_share else point.interval for point in points]
-        return [figures.Line(label, list(epochs), curve) for label, curve in curves.items()]
+    def lines(found: Results, measure: str, interval: str) -> list[figures.Line]:
+        curves = {
+            label: [found.get(measure, defense=label, epoch=epoch) for epoch in epochs]
+            for label in found.values("defense")
+        }
+        return [
+            figures.Line(label, epochs, [getattr(point, interval) for point in curve])
+            for label, curve in curves.items()
+        ]
 
     curves = [
-        [lines(found, measure) for found in by_network.values()]
-        for measure in ("test_accuracy", "loss")
+        [lines(found, measure, interval) for found in by_network.values()]
+        for measure, interval in (("test_accuracy", "share"), ("loss", "interval"))
     ]
     names = ("test accuracy", "training loss")
     return {
@@ -173,10 +154,3 @@ def _figures(plan: Plan, results: Results) -> dict[str, Picture]:
             "Test accuracy and training loss by epoch, under every defense",
         ),
     }
-
-
-_RULE = (
-    "A claim's effects, over seeds and networks, are what lies on its side of the limit that it "
-    "names, and differences paired by seed. Reproduced if all 95 % t-intervals lie above 0, partly "
-    "if some do, contradicted if one lies below 0, not told apart if all include 0."
-)

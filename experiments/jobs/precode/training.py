@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from experiments.framework.progress import Steps
-from experiments.inversion import SharedUpdate
+from experiments.inversion.sharing import SharedUpdate
 from experiments.jobs.precode.options import Options
 from experiments.tasks.recipe import descent
 from experiments.tasks.task import Task
@@ -38,48 +39,15 @@ class Trained(NamedTuple):
 
 
 def train(task: Task, shared: SharedUpdate, options: Options, steps: Steps) -> Trained:
-    """Trains a network with a defense in place.
+    """Trains a network with a defense in place; takes a step for every learning rate.
 
     Initial parameters and batches of a seed are the same for every defense, so that differences
     are paired. Examples that are held out are never trained on: the choice of the learning rate
-    needs no training of its own.
-
-    Args:
-        task: The data, standardized.
-        shared: The defense: the network, its loss, what is done to its updates.
-        options: How long, and with which learning rates.
-        steps: Progress; takes a step for every learning rate.
+    needs no training of its own. Models are trained one after another: on CPUs a ``vmap`` over
+    networks of this size is no faster.
     """
-    split = task.dataset.train
-    unseen = held_out(len(split))
-    train_one = _trainer(task, shared, options, ~unseen)
-    measured = []
-    for rate in options.learning_rates:
-        with steps.step(f"{task.model_name}, {shared.label}: training at {rate:g}"):
-            results = [train_one(rate, seed) for seed in range(options.seeds)]
-            accuracy = [
-                np.mean(_answers(shared, result, split.x[unseen]) == split.y[unseen])
-                for result in results
-            ]
-            # Only the numbers: networks of one rate at a time fit the memory.
-            loss = np.concatenate([result.steps.loss.mean(axis=-1) for result in results])
-            test = np.concatenate([np.asarray(result.epochs.test_accuracy) for result in results])
-            measured.append((accuracy, loss, test))
-    validation = np.array([accuracy for accuracy, _, _ in measured])
-    best = int(np.argmax(validation.mean(axis=1)))
-    _, loss, test = measured[best]
-    return Trained(options.learning_rates[best], validation, loss, test)
-
-
-def _trainer(
-    task: Task, shared: SharedUpdate, options: Options, members: Bool[np.ndarray, "examples"]
-) -> Callable[[float, int], training.TrainResult]:
-    """Trains one model with a learning rate and a seed; all calls share a program.
-
-    Models are trained one after another: on CPUs a ``vmap`` over networks of this size is no
-    faster.
-    """
-    plan = training.plan_batches(members, options.batch_size, options.epochs)
+    split, unseen = task.dataset.train, held_out(len(task.dataset.train))
+    plan = training.plan_batches(~unseen, options.batch_size, options.epochs)
     num_steps = plan.steps_per_epoch * options.epochs
 
     def chain(tuned: dict[str, Array], key: PRNGKeyArray) -> optax.GradientTransformation:
@@ -89,21 +57,22 @@ def _trainer(
             descent("adam", tuned["learning_rate"], 0.0, num_steps),
         )
 
-    loss_fn, make_optimizer = tuned_loss(shared.loss_fn), tuned_optimizer(chain)
-
     def apply(params: PyTree, x: Float[Array, "..."]) -> Float[Array, "... classes"]:
         return shared.model.apply(params["model"], x)
 
-    def train_one(learning_rate: float, seed: int) -> training.TrainResult:
+    # The same objects for every rate and seed, so that all trainings share a program.
+    loss_fn, make_optimizer = tuned_loss(shared.loss_fn), tuned_optimizer(chain)
+
+    def train_one(rate: float, seed: int) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
+        """Accuracy on the held-out examples; loss and test accuracy of every epoch."""
         init_key, key = jax.random.split(jax.random.key(seed))
-        rate = jnp.asarray(learning_rate, jnp.float32)
-        params = with_tuned(shared.model.init(init_key), learning_rate=rate)
-        return training.train_many(
+        params = with_tuned(shared.model.init(init_key), learning_rate=jnp.float32(rate))
+        found = training.train_many(
             loss_fn,
             jax.tree.map(lambda leaf: leaf[None], params),
-            task.dataset.train,
+            split,
             make_optimizer,
-            member_masks=members[None],
+            member_masks=~unseen[None],
             keys=key[None],
             batch_size=options.batch_size,
             epochs=options.epochs,
@@ -112,21 +81,30 @@ def _trainer(
             test=task.dataset.test,
             progress=False,
         )
+        accuracy = _accuracy(apply, found.params, split.x[unseen], split.y[unseen])
+        # Only the numbers: networks of one rate at a time fit the memory.
+        return (
+            accuracy,
+            found.steps.loss[0].mean(axis=-1),
+            np.asarray(found.epochs.test_accuracy)[0],
+        )
 
-    return train_one
-
-
-def _answers(
-    shared: SharedUpdate, result: training.TrainResult, x: Float[np.ndarray, "examples ..."]
-) -> Int[np.ndarray, "examples"]:
-    """The classes that the one trained model answers."""
-    params = jax.tree.map(lambda leaf: leaf[0], result.params["model"])
-    return np.asarray(_predict(shared.model.apply, params, x)).argmax(axis=-1)
+    measured = []
+    for rate in options.learning_rates:
+        with steps.step(f"{task.model_name}, {shared.label}: training at {rate:g}"):
+            seeds = [train_one(rate, seed) for seed in range(options.seeds)]
+            measured.append([np.array(values) for values in zip(*seeds)])
+    validation = np.stack([accuracy for accuracy, _, _ in measured])
+    best = int(np.argmax(validation.mean(axis=1)))
+    _, loss, test_accuracy = measured[best]
+    return Trained(options.learning_rates[best], validation, loss, test_accuracy)
 
 
 @partial(jax.jit, static_argnums=0)
-def _predict(apply: Callable, params: PyTree, x: Float[Array, "examples ..."]) -> Array:
-    return training.predict(apply, params, x)
+def _accuracy(apply: Callable, many: PyTree, x: Array, y: Array) -> Float[Array, ""]:
+    """Accuracy of one model, whose parameters have a leading axis."""
+    params = jax.tree.map(lambda leaf: leaf[0], many)
+    return training.accuracy(training.predict(apply, params, x), y)
 
 
 def held_out(num_examples: int) -> Bool[np.ndarray, "examples"]:

@@ -14,7 +14,6 @@ from experiments.report.figures.comparison import (
 from experiments.report.figures.costs import Cost, GrowthPanel, cost_growth, method_costs
 from experiments.report.figures.layers import (
     LayerPanel,
-    PointGroup,
     ScatterPanel,
     SubspacePanel,
     correlation_intervals,
@@ -25,7 +24,6 @@ from experiments.report.figures.layers import (
 from experiments.report.figures.onion import OnionPanel, onion_lines
 from experiments.report.figures.reconstructions import (
     PictureRow,
-    QualityPanel,
     quality_by_uniqueness,
     reconstruction_grid,
 )
@@ -47,8 +45,6 @@ __all__ = [
     "Named",
     "OnionPanel",
     "PictureRow",
-    "PointGroup",
-    "QualityPanel",
     "ScatterPanel",
     "Series",
     "StrataPanel",

@@ -10,7 +10,7 @@ from matplotlib.transforms import Bbox
 
 from experiments.report.figures.series import Named, Series, draw_points
 from experiments.report.labels import label_points
-from experiments.report.style import color, legend_beside, markers, new_figure
+from experiments.report.style import color, legend_beside, markers, new_figure, wrapped_grid
 from gujax.statistics import Interval
 
 
@@ -68,29 +68,15 @@ def attack_by_uniqueness(series: Sequence[Series], chance: float, x_label: str) 
         chance: What guessing reaches.
         x_label: What the bins are.
     """
-    columns = min(len(series), 4)
-    rows = -(-len(series) // columns)
-    figure, grid = new_figure(
-        2.3 * columns + 0.6,
-        2.3 * rows + 0.4,
-        rows,
-        columns,
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-    )
+    figure, grid = wrapped_grid(len(series), 4, (2.3, 2.3), (0.6, 0.4), sharex=True, sharey=True)
     first = series[0]
-    for axes, line in zip(grid.flat, series):
+    for axes, line in zip(grid, series):
         axes.axhline(chance, color="#7a828c", linestyle=":", linewidth=1)
         if line is not first:
             axes.plot(first.x, first.mean, color="#b4bac2", linewidth=1.2)
         line.draw(axes)
         axes.set_title(line.label, color=color(line.color), fontsize=10.5)
         axes.set_xticks(list(line.x)[:: max(1, len(line.x) // 5)])
-    for axes in grid.flat[len(series) :]:
-        axes.set_visible(False)
-    for axes in grid.flat[max(0, len(series) - grid.shape[1]) : len(series)]:
-        axes.tick_params(labelbottom=True)  # nothing is below, where the last row is not full
     figure.supxlabel(x_label, fontsize=10)
     figure.supylabel("LiRA: AUC per example, mean of bin", fontsize=10)
     return figure

@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from experiments.report.style import new_figure
+from experiments.report.style import BLUE, new_figure, wrapped_grid
 from gujax.statistics import Interval
 
 # From dark to light: levels of what is varied, least first (a cut of the viridis colour map).
@@ -32,7 +32,7 @@ class LayerPanel:
     """
 
     title: str
-    lines: Sequence[tuple[str, Sequence[Interval]]]
+    lines: Mapping[str, Sequence[Interval]]
     reference: float | None = None
     log_scale: bool = False
     limits: tuple[float, float] = (-np.inf, np.inf)
@@ -49,20 +49,18 @@ def layer_profiles(
         num_shaded: Number of last layers on a shaded ground: the fully connected ones.
         columns: Panels side by side.
     """
-    width = max(2.9, 0.36 * len(layers) + 0.9)
-    figure, grid = _grid(len(panels), columns, (width, 2.7), 0.9, sharex=True)
-    names = list(dict.fromkeys(name for panel in panels for name, _ in panel.lines))
-    handles = {}
+    size = max(2.9, 0.36 * len(layers) + 0.9), 2.7
+    figure, grid = wrapped_grid(len(panels), columns, size, (0, 0.9), sharex=True)
+    handles: dict[str, Any] = {}
     for axes, panel in zip(grid, panels):
         if num_shaded:
             left = len(layers) - num_shaded - 0.5
             axes.axvspan(left, len(layers) - 0.5, color="#f0f1f4", linewidth=0, zorder=0)
         if panel.reference is not None:
             axes.axhline(panel.reference, color=_REFERENCE, linestyle=":", linewidth=1)
-        for index, (name, values) in enumerate(panel.lines):
-            shift = 0.1 * (index - (len(panel.lines) - 1) / 2)
-            x = np.arange(len(layers)) + shift
-            handles[name] = _points(axes, x, values, names.index(name), panel.limits)
+        for index, (name, values) in enumerate(panel.lines.items()):
+            x = np.arange(len(layers)) + 0.1 * (index - (len(panel.lines) - 1) / 2)
+            handles[name] = _line(axes, x, values, panel.limits, **_look(name, handles))
         axes.set_title(panel.title, loc="left", fontsize=9)
         axes.set_xlim(-0.5, len(layers) - 0.5)
         axes.set_xticks(
@@ -71,10 +69,10 @@ def layer_profiles(
         axes.grid(axis="x", visible=False)
         if panel.log_scale:
             axes.set_yscale("log")
-            ends = [end for _, values in panel.lines for v in values for end in (v.low, v.mean / 3)]
-            means = [value.mean for _, values in panel.lines for value in values]
+            mean, low, _ = np.array([*panel.lines.values()], float).reshape(-1, 3).T
             # An interval that reaches 0 runs to the edge; it must not stretch the axis.
-            axes.set_ylim(bottom=max(0.8 * np.nanmin(ends), np.nanmin(means) / 4))
+            lowest = np.nanmin([low, mean / 3])
+            axes.set_ylim(bottom=max(0.8 * lowest, np.nanmin(mean) / 4))
             _plain_ticks(axes.yaxis, *axes.get_ylim())
     _legend(figure, handles)
     return figure
@@ -99,23 +97,23 @@ class SubspacePanel:
 
 def subspace_distances(panels: Sequence[SubspacePanel]) -> Figure:
     """Subspace distance over the dimension, with its shuffled control, one panel per layer."""
-    figure, grid = _grid(len(panels), 4, (2.5, 2.3), 0.7, sharey=True)
+    figure, grid = wrapped_grid(len(panels), 4, (2.5, 2.3), (0, 0.7), sharey=True)
+    handles: dict[str, Any] = {}
     for axes, panel in zip(grid, panels):
         x = np.arange(len(panel.ks))
-        shuffled = _points(axes, x - 0.05, panel.control, 3, (0, 1), color=_REFERENCE)
-        real = _points(axes, x + 0.05, panel.distance, 0, (0, 1), color="#0072B2")
+        for name, shift, values, color, marker in (
+            ("with against without the attribute", 0.05, panel.distance, BLUE, "o"),
+            ("attribute shuffled", -0.05, panel.control, _REFERENCE, "D"),
+        ):
+            handles[name] = _line(axes, x + shift, values, (0, 1), color=color, marker=marker)
         axes.set_xticks(x, [str(k) for k in panel.ks])
         axes.set_title(panel.title, loc="left", fontsize=9.5)
         axes.set_ylim(-0.03, 1.03)
         axes.grid(axis="x", visible=False)
-    _legend(figure, {"with against without the attribute": real, "attribute shuffled": shuffled})
+    _legend(figure, handles)
     figure.supxlabel("dimension k of the subspaces", fontsize=10)
     figure.supylabel("distance / √k", fontsize=10)
     return figure
-
-
-PointGroup = tuple[str, Sequence[float], Sequence[float]]
-"""Points with one colour and marker: their name and their coordinates."""
 
 
 @dataclass(frozen=True)
@@ -125,76 +123,55 @@ class ScatterPanel:
     Attributes:
         x_label: The measure on the horizontal axis.
         y_label: The one on the vertical axis.
-        groups: The points.
+        groups: x and y of the points that share colour and marker, by their name.
         log_x: Whether the horizontal axis is logarithmic.
-        note: Written above the panel.
     """
 
     x_label: str
     y_label: str
-    groups: Sequence[PointGroup]
+    groups: Mapping[str, Sequence[Sequence[float]]]
     log_x: bool = False
-    note: str = ""
 
 
 def layer_scatter(panels: Sequence[ScatterPanel]) -> Figure:
     """Measures against each other; groups have one colour and marker in all panels."""
-    figure, grid = new_figure(3.6 * len(panels), 3.9, columns=len(panels), squeeze=False)
-    handles = {}
-    names: dict[str, int] = {}
-    for axes, panel in zip(grid[0], panels):
-        for name, x, y in panel.groups:
-            index = names.setdefault(name, len(names))
-            handles[name] = axes.scatter(
-                x,
-                y,
-                s=18,
-                color=_tint(index),
-                marker=_MARKERS[index % len(_MARKERS)],
-                alpha=0.75,
-                linewidth=0,
-            )
+    figure, grid = wrapped_grid(len(panels), len(panels), (3.6, 3.9), (0, 0))
+    handles: dict[str, Any] = {}
+    for axes, panel in zip(grid, panels):
+        for name, (x, y) in panel.groups.items():
+            look = _look(name, handles)
+            handles[name] = axes.scatter(x, y, s=18, alpha=0.75, linewidth=0, **look)
         if panel.log_x:
             axes.set_xscale("log")
             _plain_ticks(axes.xaxis, *axes.get_xlim())
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
-        axes.set_title(panel.note, loc="left", fontsize=9.5)
     _legend(figure, handles, "outside lower left")
     return figure
 
 
-def correlation_intervals(
-    panels: Sequence[tuple[str, Sequence[tuple[str, Sequence[tuple[str, Interval]]]]]],
-) -> Figure:
+def correlation_intervals(panels: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Figure:
     """Rank correlations with intervals.
 
     Args:
-        panels: For each panel its title and its pairs of measures; for each pair its name and, by
-            name of the condition, the correlation.
+        panels: By title of the panel, name of the pair of measures, and name of the condition.
     """
-    tallest = max(len(pairs) for _, pairs in panels)
+    tallest = max(map(len, panels.values()))
     figure, grid = new_figure(
         5.2 * len(panels), 0.42 * tallest + 1.6, columns=len(panels), squeeze=False
     )
-    handles = {}
-    names: dict[str, int] = {}
-    for axes, (title, pairs) in zip(grid[0], panels):
+    handles: dict[str, Any] = {}
+    for axes, (title, pairs) in zip(grid[0], panels.items()):
         axes.axvline(0, color=_REFERENCE, linestyle=":", linewidth=1)
-        for row, (_, entries) in enumerate(pairs):
-            for index, (name, interval) in enumerate(entries):
-                tint = names.setdefault(name, len(names))
+        for row, entries in enumerate(pairs.values()):
+            for index, (name, interval) in enumerate(entries.items()):
                 y = row + 0.18 * (index - (len(entries) - 1) / 2)
-                low, high = max(interval.low, -1), min(interval.high, 1)
-                axes.plot((low, high), (y, y), color=_tint(tint), linewidth=1.3)
-                (handles[name],) = axes.plot(
-                    interval.mean,
-                    y,
-                    _MARKERS[tint % len(_MARKERS)],
-                    color=_tint(tint),
-                    markersize=5,
+                mean, ends = _with_ends([interval], (-1, 1))
+                look = _look(name, handles)
+                handles[name] = axes.errorbar(
+                    mean, [y], xerr=ends, linestyle="none", markersize=5, elinewidth=1.3, **look
                 )
-        axes.set_yticks(range(len(pairs)), [pair for pair, _ in pairs], fontsize=8.5)
+        axes.set_yticks(range(len(pairs)), list(pairs), fontsize=8.5)
         axes.set_ylim(len(pairs) - 0.5, -0.5)
         axes.set_xlim(-1.04, 1.04)
         axes.grid(axis="y", visible=False)
@@ -204,17 +181,10 @@ def correlation_intervals(
     return figure
 
 
-def _grid(
-    count: int, columns: int, size: tuple[float, float], legend: float, **options: Any
-) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of so many panels, each of a size in inches, and room for the legend."""
-    columns = min(count, columns)
-    rows = -(-count // columns)
-    width, height = size[0] * columns, size[1] * rows + legend
-    figure, grid = new_figure(width, height, rows, columns, squeeze=False, **options)
-    for axes in grid.flat[count:]:
-        axes.set_visible(False)
-    return figure, grid.flat[:count]
+def _look(name: str, handles: Mapping[str, Any]) -> dict[str, Any]:
+    """Colour and marker of what is drawn under a name: as before, or the next ones."""
+    index = [*handles, name].index(name)
+    return {"color": _LEVELS[index % len(_LEVELS)], "marker": _MARKERS[index % len(_MARKERS)]}
 
 
 def _legend(figure: Figure, handles: Mapping[str, Any], place: Any = "outside upper left") -> None:
@@ -228,29 +198,23 @@ def _legend(figure: Figure, handles: Mapping[str, Any], place: Any = "outside up
     )
 
 
-def _points(
-    axes: Axes,
-    x: Sequence[float] | np.ndarray,
-    values: Sequence[Interval],
-    index: int,
-    limits: tuple[float, float],
-    color: str | None = None,
+def _line(
+    axes: Axes, x: np.ndarray, values: Sequence[Interval], limits: tuple[float, float], **look: Any
 ):
     """Points with their intervals, joined by a line."""
+    mean, ends = _with_ends(values, limits)
+    return axes.errorbar(
+        x, mean, yerr=ends, markersize=4.5, linewidth=1.3, elinewidth=0.9, capsize=0, **look
+    )
+
+
+def _with_ends(
+    values: Sequence[Interval], limits: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means, and how far the intervals reach to both sides of them within the limits."""
     mean, *interval = np.array(values, float).T
     low, high = np.clip(interval, *limits)
-    ends = np.nan_to_num([mean - low, high - mean])
-    return axes.errorbar(
-        x,
-        mean,
-        yerr=ends,
-        fmt=f"-{_MARKERS[index % len(_MARKERS)]}",
-        color=color or _tint(index),
-        markersize=4.5,
-        linewidth=1.3,
-        elinewidth=0.9,
-        capsize=0,
-    )
+    return mean, np.nan_to_num([mean - low, high - mean])
 
 
 def _plain_ticks(axis: Axis, low: float, high: float) -> None:
@@ -258,7 +222,3 @@ def _plain_ticks(axis: Axis, low: float, high: float) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def _tint(index: int) -> str:
-    return _LEVELS[index % len(_LEVELS)]

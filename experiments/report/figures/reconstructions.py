@@ -1,15 +1,17 @@
 """Figures of gradient inversion: pictures beside the truth, and how good they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from experiments.report.style import new_figure
+from experiments.report.style import new_figure, wrapped_grid
 
 _SUCCESS, _FAILURE = "#009e73", "#b4bac2"
+_SEEDS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 
 
 @dataclass(frozen=True)
@@ -29,21 +31,10 @@ class PictureRow:
     success: Bool[np.ndarray, "images"] | None = None
 
 
-@dataclass(frozen=True)
-class QualityPanel:
-    """Examples of one defense: quality of the reconstruction against uniqueness, both `[N]`."""
-
-    title: str
-    uniqueness: Float[np.ndarray, "examples"]
-    quality: Float[np.ndarray, "examples"]
-    seeds: Sequence[int]
-
-
 def reconstruction_grid(rows: Sequence[PictureRow]) -> Figure:
-    """Pictures, one row per attack; a green frame is a success, the number is the SSIM.
+    """Pictures, one row per attack, the truth first; a green frame is a success, below is the SSIM.
 
-    Args:
-        rows: The truth first; all of the same images.
+    All rows are of the same images.
     """
     count = len(rows[0].images)
     figure, grid = new_figure(
@@ -52,10 +43,9 @@ def reconstruction_grid(rows: Sequence[PictureRow]) -> Figure:
     for axes_row, row in zip(grid, rows):
         for index, axes in enumerate(axes_row):
             image = row.images[index]
-            gray = image.shape[-1] == 1
             axes.imshow(
-                image[..., 0] if gray else image,
-                cmap="gray" if gray else None,
+                image[..., 0] if image.shape[-1] == 1 else image,
+                cmap="gray",  # of no effect on colours
                 vmin=0,
                 vmax=1,
                 interpolation="nearest",
@@ -63,17 +53,14 @@ def reconstruction_grid(rows: Sequence[PictureRow]) -> Figure:
             axes.set(xticks=[], yticks=[])
             axes.grid(visible=False)
             reached = row.success is not None and bool(row.success[index])
-            for spine in axes.spines.values():
-                spine.set_visible(row.ssim is not None)
-                spine.set_color(_SUCCESS if reached else _FAILURE)
-                spine.set_linewidth(2.2 if reached else 0.8)
+            axes.spines[:].set(
+                visible=row.ssim is not None,
+                color=_SUCCESS if reached else _FAILURE,
+                linewidth=2.2 if reached else 0.8,
+            )
             if row.ssim is not None:
-                axes.set_xlabel(
-                    f"{row.ssim[index]:.2f}",
-                    fontsize=8,
-                    labelpad=1.5,
-                    color="#1c1e21" if reached else "#7a828c",
-                )
+                color = "#1c1e21" if reached else "#7a828c"
+                axes.set_xlabel(f"{row.ssim[index]:.2f}", fontsize=8, labelpad=1.5, color=color)
         axes_row[0].set_ylabel(
             row.label, rotation=0, ha="right", va="center", fontsize=9, labelpad=6
         )
@@ -81,44 +68,32 @@ def reconstruction_grid(rows: Sequence[PictureRow]) -> Figure:
     return figure
 
 
-def quality_by_uniqueness(panels: Sequence[QualityPanel], threshold: float, y_label: str) -> Figure:
-    """One panel per defense: every example's reconstruction over the uniqueness of its gradient.
+def quality_by_uniqueness(
+    panels: Mapping[str, pl.DataFrame], threshold: float, y_label: str
+) -> Figure:
+    """Every example's reconstruction over the uniqueness of its gradient.
 
     Args:
-        panels: The examples of each.
+        panels: By title: a row for every example, with the columns seed, uniqueness and quality.
         threshold: Quality from which on a reconstruction is a success.
         y_label: What the quality is.
     """
-    columns = min(len(panels), 4)
-    rows = -(-len(panels) // columns)
-    figure, grid = new_figure(
-        2.5 * columns + 0.6,
-        2.3 * rows + 0.6,
-        rows,
-        columns,
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-    )
-    tints = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
-    for axes, panel in zip(grid.flat, panels):
+    figure, grid = wrapped_grid(len(panels), 4, (2.5, 2.3), (0.6, 0.6), sharex=True, sharey=True)
+    for axes, (title, points) in zip(grid, panels.items()):
         axes.axhline(threshold, color="#7a828c", linestyle=":", linewidth=1)
-        for seed in sorted(set(panel.seeds)):
-            chosen = np.asarray(panel.seeds) == seed
+        for (seed,), of_seed in points.sort("seed").group_by("seed", maintain_order=True):
             axes.scatter(
-                panel.uniqueness[chosen],
-                panel.quality[chosen],
+                of_seed["uniqueness"],
+                of_seed["quality"],
                 s=14,
                 alpha=0.75,
                 linewidth=0,
-                color=tints[seed % len(tints)],
+                color=_SEEDS[int(seed) % len(_SEEDS)],
                 label=f"seed {seed}",
             )
         axes.set_xscale("log")
-        axes.set_title(panel.title, fontsize=9.5)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_visible(False)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
+        axes.set_title(title, fontsize=9.5)
+    handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False)
     figure.supxlabel("gradient uniqueness of the example (log scale)", fontsize=10)
     figure.supylabel(y_label, fontsize=10)

@@ -5,17 +5,13 @@ import numpy as np
 import pytest
 
 from experiments.framework.errors import UserError
-from experiments.inversion import (
-    Setting,
-    Space,
-    Victims,
-    attacks,
-    build_shared_updates,
-    rows,
-    share,
-)
+from experiments.inversion import attacks
 from experiments.inversion.attacks import labels as label_counts
+from experiments.inversion.defenses import Setting, build_shared_updates
+from experiments.inversion.measuring import rows
 from experiments.inversion.search import Outcome, SearchBudget, inverting_gradients
+from experiments.inversion.sharing import Victims, share
+from experiments.inversion.space import Space
 from experiments.tasks.task import Task
 from gujax import data, models, training
 from gujax.trees import named_leaves
@@ -156,7 +152,7 @@ def test_a_bottleneck_and_its_noise(task):
 
 def test_labels_of_a_batch_are_counted_in_any_order(task, params):
     found = received(task, params, "batch:4")
-    outcome = attacks.attack(found, "labels", None, KEY)
+    outcome = label_counts.run(found, None, KEY)
     expected = np.sort(task.dataset.train.y)
     if (np.sort(outcome.labels) == expected).all():
         np.testing.assert_array_equal(outcome.labels, task.dataset.train.y)
