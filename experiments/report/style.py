@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+T = TypeVar("T")
 
 # Okabe and Ito's palette: told apart with every common colour-vision deficiency.
 BLACK, BLUE, SKY, GREEN, VERMILION, PINK = (
@@ -24,6 +26,12 @@ COLORS = {  # measures of uniqueness
     "diagonal": VERMILION,
     "norm": BLACK,
 }
+GREY = "#7a828c"
+REFERENCE: dict[str, Any] = {
+    "color": GREY,
+    "linestyle": ":",
+    "linewidth": 1,
+}  # lines such as chance
 _MARKERS = "osD^vP"
 
 _RC: dict[Any, Any] = {
@@ -41,7 +49,7 @@ _RC: dict[Any, Any] = {
 
 def color(name: str) -> str:
     """The colour of a measure; what is a colour stays one, and what is unknown is grey."""
-    return name if name.startswith("#") else COLORS.get(name, "#7a828c")
+    return name if name.startswith("#") else COLORS.get(name, GREY)
 
 
 def markers(colors: Sequence[str]) -> list[str]:
@@ -74,22 +82,34 @@ def legend_beside(axes: Axes) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
-def grid(width: float, height: float, panels: Sequence[Sequence[Any]], **options):
+def grid(
+    panels: Sequence[Sequence[Any]],
+    panel: tuple[float, float],
+    margin: tuple[float, float],
+    **options,
+):
     """A figure with one axes object per panel of a grid, see `new_figure`.
 
     Args:
-        width: Inches.
-        height: Inches.
-        panels: Rows of panels.
+        panels: Rows of panels; the last may be shorter, see `wrapped`.
+        panel: Width and height of each, in inches.
+        margin: What the figure has beyond them.
         **options: Further arguments of `Figure.subplots`.
 
     Returns:
         The figure; its axes, [rows, columns]; and pairs of axes and panel.
     """
     rows, columns = len(panels), len(panels[0])
-    drawn, axes = new_figure(width, height, rows, columns, squeeze=False, **options)
-    pairs = [pair for row in zip(axes, panels) for pair in zip(*row)]
-    return drawn, axes, pairs
+    size = panel[0] * columns + margin[0], panel[1] * rows + margin[1]
+    drawn, axes = new_figure(*size, rows, columns, squeeze=False, **options)
+    for empty in axes[-1, len(panels[-1]) :]:
+        empty.set_visible(False)
+    return drawn, axes, [pair for row in zip(axes, panels) for pair in zip(*row)]
+
+
+def wrapped(panels: Sequence[T], columns: int) -> list[Sequence[T]]:
+    """Panels in rows of so many."""
+    return [panels[start : start + columns] for start in range(0, len(panels), columns)]
 
 
 def shared_legend(drawn: Figure, axes: Axes, place: str = "upper", **options: Any) -> None:

@@ -14,7 +14,7 @@ from experiments.report.page import Picture, Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
 from gujax.statistics import Interval
 
-_TINTS = (style.VERMILION, "#7a828c", "#E8B48F")  # of `KINDS`
+_TINTS = (style.VERMILION, style.GREY, "#E8B48F")  # of `KINDS`
 _NOTHING = Interval(0.0, 0.0, 0.0)
 _BY_GROUP = (
     ("accuracy", "Test accuracy (percent)", percent()),

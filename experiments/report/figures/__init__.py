@@ -1,6 +1,6 @@
 """Figures of the reports: numbers in, matplotlib figure out. Nothing here computes a result."""
 
-from experiments.report.figures.agreement import Agreement, agreement
+from experiments.report.figures.agreement import agreement
 from experiments.report.figures.auditing import histogram, training_curves
 from experiments.report.figures.bars import BarPanel, Bars, bar_panels
 from experiments.report.figures.bounds import BoundSeries, epsilon_bounds
@@ -22,7 +22,7 @@ from experiments.report.figures.layers import (
     layer_scatter,
     subspace_distances,
 )
-from experiments.report.figures.onion import OnionPanel, onion_lines
+from experiments.report.figures.lines import LinePanel, line_panels
 from experiments.report.figures.reconstructions import (
     PictureRow,
     QualityPanel,
@@ -30,12 +30,10 @@ from experiments.report.figures.reconstructions import (
     reconstruction_grid,
 )
 from experiments.report.figures.series import Named, Series
-from experiments.report.figures.strata import StrataPanel, curves_by_stratum
 from experiments.report.figures.sweeps import Line, facets
 from experiments.report.figures.tradeoffs import FrontierLine, TradeoffPanel, frontiers, tradeoffs
 
 __all__ = [
-    "Agreement",
     "BarPanel",
     "Bars",
     "BoundSeries",
@@ -44,14 +42,13 @@ __all__ = [
     "GrowthPanel",
     "LayerPanel",
     "Line",
+    "LinePanel",
     "Named",
-    "OnionPanel",
     "PictureRow",
     "PointGroup",
     "QualityPanel",
     "ScatterPanel",
     "Series",
-    "StrataPanel",
     "SubspacePanel",
     "TradeoffPanel",
     "agreement",
@@ -60,15 +57,14 @@ __all__ = [
     "class_accuracy",
     "correlation_intervals",
     "cost_growth",
-    "curves_by_stratum",
     "epsilon_bounds",
     "facets",
     "frontiers",
     "histogram",
     "layer_profiles",
     "layer_scatter",
+    "line_panels",
     "method_costs",
-    "onion_lines",
     "predicted_against_measured",
     "privacy_utility",
     "quality_by_uniqueness",

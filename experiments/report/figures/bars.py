@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from experiments.report.style import grid, shared_legend
+from experiments.report.figures.series import error_bars
+from experiments.report.style import REFERENCE, grid, shared_legend
 from gujax.statistics import Interval
 
 
@@ -59,13 +60,9 @@ def bar_panels(
     upright = len(categories) * longest < 6
     wide = max(3.7, len(categories) * max(0.42, longest if upright else 0))
     legend = 1.6 * max(len(panel_row[0].bars) for panel_row in panels)
-    figure, all_axes, pairs = grid(
-        max(wide * columns, legend),
-        2.7 * len(panels) + 0.7,
-        panels,
-        sharex=True,
-        sharey="row" if share_y else False,
-    )
+    margin = max(0, legend - wide * columns), 0.7
+    shared = {"sharex": True, "sharey": "row" if share_y else False}
+    figure, all_axes, pairs = grid(panels, (wide, 2.7), margin, **shared)
     for axes, panel in pairs:
         _draw(axes, panel)
         axes.set_title(panel.title, fontsize=10.5)
@@ -79,16 +76,16 @@ def bar_panels(
 
 def _draw(axes, panel: BarPanel) -> None:
     width = 0.8 / len(panel.bars)
-    axes.axhline(panel.reference, color="#7a828c", linestyle=":", linewidth=1)
+    axes.axhline(panel.reference, **REFERENCE)
     for index, bars in enumerate(panel.bars):
-        mean, low, high = np.array(bars.intervals).T
+        mean, ends = error_bars(bars.intervals)
         shift = (index - (len(panel.bars) - 1) / 2) * width
         axes.bar(
             np.arange(len(mean)) + shift,
             mean - panel.reference,
             width,
             bottom=panel.reference,
-            yerr=np.nan_to_num([mean - low, high - mean]),
+            yerr=ends,
             color=bars.tint,
             label=bars.label,
             error_kw={"elinewidth": 0.9, "ecolor": "#555b63"},

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.report.style import legend_beside, new_figure
+from experiments.report.figures.series import error_bars
+from experiments.report.style import GREY, legend_beside, new_figure
 from gujax.statistics import Interval
 
 _TINTS = ("#222222", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
@@ -32,12 +33,9 @@ def epsilon_bounds(guaranteed: Sequence[float], series: Sequence[BoundSeries]) -
     groups = np.arange(len(guaranteed))
     width = 0.8 / len(series)
     for index, (one, tint) in enumerate(zip(series, _TINTS)):
-        mean = np.array([value.mean for value in one.values])
-        ends = np.array([[v.mean - v.low, v.high - v.mean] for v in one.values]).T
         axes.errorbar(
             groups + (index - (len(series) - 1) / 2) * width,
-            mean,
-            yerr=np.nan_to_num(ends),
+            *error_bars(one.values),
             fmt="v" if one.upper else "^",
             color=tint,
             markersize=6,
@@ -45,7 +43,7 @@ def epsilon_bounds(guaranteed: Sequence[float], series: Sequence[BoundSeries]) -
             label=one.label,
         )
     for group, epsilon in zip(groups, guaranteed):
-        axes.plot([group - 0.45, group + 0.45], [epsilon] * 2, color="#7a828c", linestyle=":")
+        axes.plot([group - 0.45, group + 0.45], [epsilon] * 2, color=GREY, linestyle=":")
     axes.set_yscale("symlog", linthresh=0.5, linscale=0.6)
     axes.set_ylim(bottom=-0.06)
     ticks = (0, 0.25, 0.5, 1, 2, 4, 8, 16, 32)

@@ -8,9 +8,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import Bbox
 
-from experiments.report.figures.series import Named, Series, draw_points
+from experiments.report.figures.series import Named, Series, draw_points, error_bars
 from experiments.report.labels import label_points
-from experiments.report.style import color, legend_beside, markers, new_figure
+from experiments.report.style import (
+    REFERENCE,
+    color,
+    grid,
+    legend_beside,
+    markers,
+    new_figure,
+    wrapped,
+)
 from gujax.statistics import Interval
 
 
@@ -32,7 +40,7 @@ def privacy_utility(
     """
     figure, axes = new_figure(7.4, 4.8)
     draw_points(axes, defenses, true_positive_rate, accuracy, markersize=7, capsize=2.5)
-    axes.axvline(false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
+    axes.axvline(false_positive_rate, **REFERENCE)
     axes.set_xlabel(f"{attack}: true positives at {100 * false_positive_rate:g} % false positives")
     axes.set_ylabel("test accuracy")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
@@ -68,28 +76,17 @@ def attack_by_uniqueness(series: Sequence[Series], chance: float, x_label: str) 
         chance: What guessing reaches.
         x_label: What the bins are.
     """
-    columns = min(len(series), 4)
-    rows = -(-len(series) // columns)
-    figure, grid = new_figure(
-        2.3 * columns + 0.6,
-        2.3 * rows + 0.4,
-        rows,
-        columns,
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-    )
+    shared = {"sharex": True, "sharey": True}
+    figure, all_axes, pairs = grid(wrapped(series, 4), (2.3, 2.3), (0.6, 0.4), **shared)
     first = series[0]
-    for axes, line in zip(grid.flat, series):
-        axes.axhline(chance, color="#7a828c", linestyle=":", linewidth=1)
+    for axes, line in pairs:
+        axes.axhline(chance, **REFERENCE)
         if line is not first:
             axes.plot(first.x, first.mean, color="#b4bac2", linewidth=1.2)
         line.draw(axes)
         axes.set_title(line.label, color=color(line.color), fontsize=10.5)
         axes.set_xticks(list(line.x)[:: max(1, len(line.x) // 5)])
-    for axes in grid.flat[len(series) :]:
-        axes.set_visible(False)
-    for axes in grid.flat[max(0, len(series) - grid.shape[1]) : len(series)]:
+    for axes in all_axes.flat[max(0, len(series) - all_axes.shape[1]) : len(series)]:
         axes.tick_params(labelbottom=True)  # nothing is below, where the last row is not full
     figure.supxlabel(x_label, fontsize=10)
     figure.supylabel("LiRA: AUC per example, mean of bin", fontsize=10)
@@ -112,11 +109,9 @@ def predicted_against_measured(
     """
     figure, axes = new_figure(7.2, 4.4)
     axes.scatter(mu, measured, s=7, color="#9aa2ad", alpha=0.35, linewidth=0, rasterized=True)
-    mean = np.asarray(bins.mean)
     axes.errorbar(
         bins.x,
-        mean,
-        yerr=[mean - np.asarray(bins.low), np.asarray(bins.high) - mean],
+        *error_bars(bins.y),
         fmt="o",
         color=color(bins.color),
         markersize=5.5,
@@ -126,7 +121,7 @@ def predicted_against_measured(
     for (name, x, y), style, tint in zip(curves, ("-", "--"), ("#D55E00", "#0072B2")):
         axes.plot(x, y, style, color=tint, linewidth=1.6, label=name)
     axes.set_xscale("log")
-    axes.axhline(0.5, color="#7a828c", linestyle=":", linewidth=1)
+    axes.axhline(0.5, **REFERENCE)
     axes.set_ylim(min(0.2, float(np.nanmin(measured)) - 0.02), 1.03)
     axes.set_xlabel("predicted: μ composed over the steps of the run (log scale)")
     axes.set_ylabel("measured: AUC per example")
@@ -177,11 +172,9 @@ def class_accuracy(
     shapes = markers([defense.color for defense in defenses])
     for index, (defense, marker) in enumerate(zip(defenses, shapes)):
         shift = (index - (len(defenses) - 1) / 2) * width
-        intervals = accuracy[index]
         axes.errorbar(
             np.arange(len(class_names)) + shift,
-            [interval.mean for interval in intervals],
-            yerr=np.nan_to_num([interval.half_width for interval in intervals]),
+            *error_bars(accuracy[index]),
             fmt=marker,
             color=defense.color,
             label=defense.label,
