@@ -132,7 +132,7 @@ def test_a_u_curve_has_two_arms_and_a_rise_two_effects(left_arm, u_curve):
         )
     )
     found = {
-        claim.key: claim.verdict for claim in claims(Plan(None, None, None, estimators), results)
+        claim.key: claim.verdict for claim in claims(Plan(None, None, None, estimators, 2), results)
     }
     assert found["u_curve_over_gnq"] == u_curve
     assert found["attack_rises_with_gnq"] == "partly"

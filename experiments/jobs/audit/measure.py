@@ -1,7 +1,7 @@
 """What the audit does: trains one model under a monitor, and times a step."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +30,7 @@ from gujax.uniqueness import Ledger
 _PICTURES = 8
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What is audited: the task, the same as the recipe trains it (`fitted`), and the recipe."""
 
     options: Options

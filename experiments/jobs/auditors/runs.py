@@ -1,7 +1,6 @@
 """DP-SGD with canaries, seen by every auditor."""
 
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,12 +16,11 @@ from experiments.membership.defenses import Privacy, account
 from experiments.membership.recorder import Statistic, record
 from experiments.tasks.recipe import Recipe, descent_of
 from experiments.tasks.task import Task, initial_params, logits_of_many
+from experiments.tasks.training import MakeOptimizer, train_models
 from gujax import training, transforms
 from gujax.attacks import membership
 from gujax.data import Split
 from gujax.uniqueness import membership_mu, noise_ridge
-
-MakeOptimizer = Callable[[PRNGKeyArray], optax.GradientTransformation]
 
 PRIOR = 0.5  # inclusion probability of the bound: who is in a batch is not known
 
@@ -130,17 +128,9 @@ def run_seed(
 
     def train(make_optimizer: MakeOptimizer, models: np.ndarray) -> training.TrainResult:
         began = time.perf_counter()
-        trained = training.train_many(
-            task.loss_fn,
-            jax.tree.map(lambda leaf: leaf[models], start),
-            split,
-            make_optimizer,
-            member_masks=members[models],
-            keys=keys[models],
-            batch_size=recipe.batch_size,
-            epochs=recipe.epochs,
-            sampling="poisson",
-            progress=False,
+        begin = jax.tree.map(lambda leaf: leaf[models], start)
+        trained = train_models(
+            task, recipe, make_optimizer, members[models], keys[models], begin, "poisson"
         )
         jax.block_until_ready(trained.params)
         seconds.append(time.perf_counter() - began)

@@ -10,7 +10,8 @@ from scipy import stats
 
 from experiments.framework.results import Entry, Key, entry
 from experiments.jobs.onion.measure import Plan
-from experiments.jobs.onion.rounds import Arm, Masks, Peeled, Scope
+from experiments.jobs.onion.options import Scope
+from experiments.jobs.onion.rounds import Arm, Masks, Peeled
 from experiments.membership.analysis import (
     NUM_BINS,
     accuracy_entry,

@@ -1,26 +1,19 @@
 """The defenses by name, and what a name such as "gate:0.9" stands for."""
 
-import importlib
 import math
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from experiments.framework.errors import UserError
+from experiments.framework.registry import found_in
 from experiments.membership.defenses._method import Method
 
 
 @cache
 def methods() -> Mapping[str, Method]:
     """Every family: the files of this package, each of which gives a `METHOD`."""
-    package = importlib.import_module(__name__.rpartition(".")[0])
-    files = (file.name for file in pkgutil.iter_modules(package.__path__))
-    return {
-        name: importlib.import_module(f"{package.__name__}.{name}").METHOD
-        for name in files
-        if not name.startswith("_")
-    }
+    return found_in("experiments.membership.defenses", "METHOD")
 
 
 @dataclass(frozen=True)
