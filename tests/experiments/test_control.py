@@ -13,7 +13,7 @@ from experiments.framework.run_directory import is_complete
 from experiments.jobs.control import Options
 from experiments.jobs.control.claims import claims
 from experiments.jobs.control.frontier import Point, at_equal_accuracy, interpolate
-from tests.experiments.running import run_job
+from tests.experiments.running import run_of
 
 
 def test_between_settings_success_is_on_a_straight_line():
@@ -73,14 +73,10 @@ def test_the_verdict_is_on_paired_differences_at_losses_that_both_reach():
     assert found["control_budget"].verdict == "not tested at this scale"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("control") / "run"
-    command = (
-        "control --seeds 2 --shadow-models 4 --train-size 120 --epochs 2 --hidden 16 "
-        "--defenses gate:0.5 budget:0.2 censor:0.3 --drops 0.01"
-    )
-    return run_job(out, command)
+run = run_of(
+    "control --seeds 2 --shadow-models 4 --train-size 120 --epochs 2 --hidden 16 "
+    "--defenses gate:0.5 budget:0.2 censor:0.3 --drops 0.01"
+)
 
 
 def test_the_run_is_complete_and_its_report_loads_nothing(run):

@@ -30,7 +30,7 @@ from experiments.membership.defenses import parse_defense, parse_defenses
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.recipe import Recipe
 from experiments.tasks.task import load_task
-from tests.experiments.running import run_job
+from tests.experiments.running import run_of
 
 SEEDS, MODELS, EXAMPLES, KEEP = 2, 4, 200, 0.25
 
@@ -153,14 +153,10 @@ def test_verdicts_need_both_contrasts(over_common, by_rarity, expected, strength
     assert found == dict.fromkeys(keys, expected)
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    out = tmp_path_factory.mktemp("who_pays") / "run"
-    command = (
-        f"who_pays --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 1 "
-        f"--hidden 8 --rare 3 --keep {KEEP} --defenses censor --censor-fraction 0.2"
-    )
-    return run_job(out, command)
+study = run_of(
+    f"who_pays --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 1 "
+    f"--hidden 8 --rare 3 --keep {KEEP} --defenses censor --censor-fraction 0.2"
+)
 
 
 @pytest.fixture(scope="module")
