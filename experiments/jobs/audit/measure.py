@@ -21,6 +21,7 @@ from experiments.jobs.audit.options import Options
 from experiments.membership.cost import StepCost, measure_steps
 from experiments.membership.defenses import Privacy, Training, aggregation, parse_defense
 from experiments.membership.defenses import prepare as prepare_training
+from experiments.membership.frames import subgroups
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import Recipe, load_recipes
 from experiments.tasks.task import Task, load_task
@@ -93,7 +94,6 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Audited:
 
 def frames(plan: Plan, audited: Audited) -> dict[str, pl.DataFrame]:
     """Totals of every example, and what was seen after every epoch."""
-    del plan
     return {"per_example": audited.totals, "epochs": audited.epochs}
 
 
@@ -165,15 +165,12 @@ def totals(task: Task, ledger: Ledger, every: int) -> pl.DataFrame:
         every: Steps from one audit to the next; totals are scaled up by it.
     """
     train = task.dataset.train
-    unknown = [None] * len(train)
     return pl.DataFrame(
         {
             "id": train.ids,
             "position": np.arange(len(train)),
             "label": train.y,
-            "subgroup": pl.Series(
-                unknown if train.subgroups is None else train.subgroups, dtype=pl.Int32
-            ),
+            "subgroup": subgroups(train),
             "nats": every * np.asarray(ledger.nats, float),
             "mu": np.sqrt(every * np.asarray(ledger.mu_squared, float)),
             "audited_steps": np.asarray(ledger.steps),

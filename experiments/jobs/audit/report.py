@@ -36,7 +36,6 @@ class Card(Report):
 
 def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Claim]) -> Card:
     """Tables, figures, verdict and their page."""
-    del claims
     found = findings(plan, results)
     decision, kind = decide(found)
     assumed = assumptions(plan.options, audited.privacy)

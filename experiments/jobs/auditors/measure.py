@@ -57,7 +57,6 @@ def prepare(options: Options) -> Plan:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[float, Audited]:
     """Trains and audits the models of every target ε."""
-    del directory
     audited = {}
     for epsilon, recipe in plan.recipes.items():
         began, runs = time.perf_counter(), []
@@ -73,7 +72,6 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[float, Au
 
 def frames(plan: Plan, audited: Mapping[float, Audited]) -> dict[str, pl.DataFrame]:
     """Scores of canaries, and uniqueness of examples."""
-    del plan
     return {
         name: stacked(
             ("epsilon", "seed"),

@@ -68,7 +68,6 @@ def report(
     plan: Plan, audited: Mapping[float, Audited], results: Results, claims: Sequence[Claim]
 ) -> Report:
     """Tables, the figure and their page."""
-    del audited
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables={

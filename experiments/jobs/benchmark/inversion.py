@@ -138,7 +138,6 @@ def _measured(effort: Effort) -> Measured:
 
 def analyze(plan: Plan, measured: Measured) -> Iterator[Entry]:
     """Everything that the report shows, by call, by what is compared, and by target."""
-    del plan
     for name, (milliseconds, relative) in measured.times.items():
         yield from quartile_entries("milliseconds", milliseconds, "ms", call=name)
         yield from quartile_entries("relative", relative, call=name)
@@ -161,7 +160,6 @@ def disagreements(results: Results) -> list[str]:
 
 def exit_code(plan: Plan, results: Results) -> int:
     """0, or 3 if PyTorch and gujax disagree."""
-    del plan
     return DISAGREEMENT if disagreements(results) else 0
 
 

@@ -72,7 +72,6 @@ def _num_members(task: Task) -> int:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[str, Runs]:
     """Attacks updates and final models of every data set and seed."""
-    del directory
     # LAPACK's threads spin beside XLA's: with one thread the decompositions take a third.
     with threadpool_limits(1, user_api="blas"):
         return {name: _attack(plan, name, steps) for name in plan.tasks}

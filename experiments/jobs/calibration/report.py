@@ -20,7 +20,6 @@ def report(
     plan: Plan, runs: Mapping[str, Runs], results: Results, claims: Sequence[Claim]
 ) -> Report:
     """Tables, the figure and their page."""
-    del runs
     updates, final = (results.where(attack=attack) for attack in ("updates", "final"))
     return Report(
         Path(__file__).with_name("report.html.jinja"),

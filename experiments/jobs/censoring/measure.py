@@ -38,7 +38,6 @@ def prepare(options: Options) -> Plan:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Runs:
     """Trains and attacks all defenses."""
-    del directory
     options, runs = plan.options, {}
     for name, case in plan.cases.items():
         of_case = MembershipOptions(

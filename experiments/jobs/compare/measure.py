@@ -41,7 +41,6 @@ def prepare(options: Options) -> Plan:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Compared:
     """Trains and attacks all defenses, then measures plain SGD under other ridges, and costs."""
-    del directory
     options, task, own = plan.options, plan.task, plan.options.relative_ridge
     results = runs.train_all(task, options.chosen, plan.book, options, steps)
     with steps.step("plain SGD under other ridges"):

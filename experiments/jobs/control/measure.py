@@ -26,7 +26,6 @@ def prepare(options: Options) -> Plan:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> list[runs.DefenseRun]:
     """Trains and attacks all settings; plain SGD first."""
-    del directory
     options, task, book, _ = plan
     return runs.train_all(task, options.chosen_and_plain, book, options, steps, ("sgd",))
 

@@ -67,7 +67,6 @@ def prepare(options: Options) -> Plan:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Study:
     """Trains, measures and attacks the models of every seed."""
-    del directory
     make_optimizer = _measured_sgd(plan)
     runs = []
     for seed in range(plan.options.seeds):

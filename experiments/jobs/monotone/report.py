@@ -27,7 +27,6 @@ _DECILES = range(1, NUM_BINS + 1)
 
 def report(plan: Plan, study: Study, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figures and their page."""
-    del study
     # The measures that are looked at closely.
     profiled = [plan.first("exact"), plan.first("diagonal")]
     lira = results.where(success="lira_auc")

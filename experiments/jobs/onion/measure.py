@@ -36,7 +36,6 @@ def prepare(options: Options) -> Plan:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Peeled:
     """Trains, audits and attacks all rounds."""
-    del directory
     return peel(plan.task, plan.recipe, plan.scopes, plan.options, steps)
 
 

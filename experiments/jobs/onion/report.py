@@ -34,7 +34,6 @@ _BINS = "decile of the nats in the models audited first"
 
 def report(plan: Plan, peeled: Peeled, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figures and their page."""
-    del peeled
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables={

@@ -50,7 +50,6 @@ def prepare(options: Options) -> Plan:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[str, Any]:
     """Searches, holds the finals and returns the record of both."""
-    del directory
     options, search, finals = plan.options, [], []
     for trial in plan.trials:
         with steps.step(f"search, {trial.defense.label}: {trial.description}"):
@@ -74,7 +73,6 @@ def _try(task: Task, trial: Trial, options: Options, repeats: int, seed: int) ->
 
 def analyze(plan: Plan, record: dict[str, Any]) -> Iterator[Entry]:
     """The best recipe of each method: its accuracy, how many were tried, and its numbers."""
-    del plan
     for name, recipe in record["recipes"].items():
         yield entry("accuracy", record["accuracy"][name], method=name)
         yield entry("tried", record["tried"][name], method=name)

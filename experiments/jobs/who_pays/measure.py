@@ -42,7 +42,6 @@ def prepare(options: Options) -> Plan:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Runs:
     """Trains and attacks every defense on both variants of the data."""
-    del directory
     options, defenses = plan.options, plan.options.chosen
     # What drops examples from batches needs its ledgers, which say whose part it took away.
     measured = ("sgd", *(defense.family for defense in defenses if defense.method.drops))

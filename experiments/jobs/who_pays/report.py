@@ -31,7 +31,6 @@ _BY_GROUP = (
 
 def report(plan: Plan, done: Runs, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figures and their page."""
-    del done
     groups = plan.groups[WHOLE]
     by_group = {
         f"{data}: {table.title}": table

@@ -30,7 +30,7 @@ def most_disclosed(
 METHOD = Method(
     label=lambda share: f"censor {100 * share:g} %",
     color="#D55E00",
-    start=sgd.start,  # plain SGD on fewer examples
+    start=sgd.METHOD.start,  # plain SGD on fewer examples
     strength=Strength(
         "share of each model's members that is removed",
         defaults=(0.01, 0.1),
