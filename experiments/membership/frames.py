@@ -14,12 +14,7 @@ from gujax.data import Split
 
 
 def tables(task: Task, results: Sequence[DefenseRun]) -> dict[str, pl.DataFrame]:
-    """Scores, per-example totals, test answers and step metrics of all defenses, by file name.
-
-    Args:
-        task: Data and model.
-        results: All defenses.
-    """
+    """Scores, per-example totals, test answers and step metrics of all defenses, by file name."""
     made = {
         "scores": _scores,
         "per_example": _per_example,
@@ -42,12 +37,7 @@ def tables(task: Task, results: Sequence[DefenseRun]) -> dict[str, pl.DataFrame]
 def stacked(
     names: Sequence[str], parts: Iterable[tuple[Sequence[Key], pl.DataFrame]]
 ) -> pl.DataFrame:
-    """Tables one below the other.
-
-    Args:
-        names: Headings of the columns that are put first and say what a row is about.
-        parts: Every table, with its values in these columns.
-    """
+    """Tables one below the other, each with its values in the columns `names`, put first."""
     tables = []
     for values, table in parts:
         about = [pl.lit(value).alias(name) for name, value in zip(names, values)]
@@ -56,12 +46,7 @@ def stacked(
 
 
 def by_model(ids: Int[np.ndarray, " examples"], **columns: np.ndarray) -> pl.DataFrame:
-    """One row per model and training example.
-
-    Args:
-        ids: Of the examples.
-        **columns: Values for each model and example, [M, N], by heading.
-    """
+    """One row per model and training example, from values [M, N] by heading."""
     num_models = len(next(iter(columns.values())))
     place = {
         "model": np.repeat(np.arange(num_models, dtype=np.int32), len(ids)),

@@ -26,17 +26,9 @@ def train_observed(
     measure: Measure,
     sampling: Literal["shuffle", "poisson"] = "shuffle",
 ) -> training.TrainResult:
-    """Trains M models, and measures each of them after some epochs.
+    """Trains M models, and measures each of them at some checkpoints, see `checkpoint_epochs`.
 
-    Args:
-        task: Data and model.
-        recipe: Its batch size and epochs are used.
-        make_optimizer: The whole chain.
-        members: Examples that each model is trained on, [M, N].
-        seed: Initial parameters and batches follow from it.
-        checkpoints: How many times to measure, see `checkpoint_epochs`.
-        measure: Called for every model at every checkpoint.
-        sampling: How batches are drawn.
+    Initial parameters and batches follow from the seed.
     """
     train = task.dataset.train
     epochs = checkpoint_epochs(recipe.epochs, checkpoints)

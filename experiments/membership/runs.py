@@ -40,7 +40,6 @@ class SeedRun(NamedTuple):
         mu: composed Gaussian-DP parameter, [M, N]; alike.
         appearances: number of updates that each example took part in, [M, N]; alike.
         steps: metrics per step, each [M, epochs, steps].
-        outputs: what the models answer.
     """
 
     members: Bool[np.ndarray, "models examples"]
@@ -73,10 +72,7 @@ def train_all(
     """Trains and attacks every defense on the same halves, from the same initial parameters.
 
     Args:
-        task: Data and model.
         defenses: What to train; plain SGD comes first, censoring follows from its ledgers.
-        book: Hyperparameters.
-        options: Seeds, models per seed, epochs and ridge.
         steps: Progress; takes one step per defense and seed.
         measured: Families whose runs keep ledgers; None for all. Censoring needs those of plain
             SGD, and some defenses always keep their own.
@@ -152,8 +148,6 @@ def run_seed(
     """Trains M models on what is left of their members, and attacks them.
 
     Args:
-        task: Data and model.
-        recipe: How to train.
         ready: The defense, prepared for as many examples.
         members: Examples handed to the trainer of each model, [M, N]: what the attacks decide.
         removed: Examples taken away before training, [M, N].

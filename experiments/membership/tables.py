@@ -10,12 +10,7 @@ from experiments.tasks.recipe import Recipe
 
 
 def privacy_table(results: Results, title: str = "") -> Table:
-    """The accounting of DP-SGD.
-
-    Args:
-        results: With entries of `experiments.membership.analysis.defense_entries`.
-        title: What precedes the title, such as a data set.
-    """
+    """The accounting of DP-SGD, from `experiments.membership.analysis.defense_entries`."""
     return tabulate(
         f"{title}DP-SGD: the guarantee for adding or removing one example",
         results,
@@ -37,12 +32,7 @@ def privacy_table(results: Results, title: str = "") -> Table:
 
 
 def recipes_table(runs: Sequence[DefenseRun], title: str = "") -> Table:
-    """Hyperparameters of every defense.
-
-    Args:
-        runs: The defenses.
-        title: What precedes the title, such as a data set.
-    """
+    """Hyperparameters of every defense."""
     shown: dict[str, Callable[[Recipe], str]] = {
         "optimizer": lambda recipe: recipe.optimizer,
         "learning rate": lambda recipe: f"{recipe.learning_rate:g}",

@@ -60,15 +60,8 @@ def markers(colors: Sequence[str]) -> list[str]:
 def new_figure(width: float = 7.2, height: float = 4.4, rows: int = 1, columns: int = 1, **options):
     """A figure and its axes in the common look, without touching matplotlib's global state.
 
-    Args:
-        width: Inches.
-        height: Inches.
-        rows: Rows of axes.
-        columns: Columns of axes.
-        **options: Further arguments of `Figure.subplots`, such as `sharey`.
-
-    Returns:
-        The figure, and one axes object or, where there are several, an array of them.
+    Sizes are in inches; options are those of `Figure.subplots`, such as `sharey`. Returns one axes
+    object or, where there are several, an array of them.
     """
     with mpl.rc_context(_RC):
         drawn = Figure(figsize=(width, height), layout="constrained")
@@ -113,14 +106,7 @@ def wrapped(panels: Sequence[T], columns: int) -> list[Sequence[T]]:
 
 
 def shared_legend(drawn: Figure, axes: Axes, place: str = "upper", **options: Any) -> None:
-    """One legend for all panels above or below them, with the entries of one of them.
-
-    Args:
-        drawn: The figure.
-        axes: The panel whose entries are shown.
-        place: "upper" or "lower".
-        **options: Further arguments of `Figure.legend`.
-    """
+    """One legend for all panels, "upper" or "lower", with the entries of one of them."""
     handles, labels = axes.get_legend_handles_labels()
     where: Any = f"outside {place} center"
     longest = 0.085 * max(map(len, labels), default=0) + 0.5  # inches

@@ -26,10 +26,10 @@ def train_models(
     sampling: Literal["shuffle", "poisson"] = "shuffle",
     callback: Callable[[int, training.TrainResult], None] | None = None,
 ) -> training.TrainResult:
-    """Trains M models.
+    """Trains M models of a task that is adapted to the recipe.
 
     Args:
-        task: Data, model and loss, as the recipe has them.
+        task: Data, model and loss.
         recipe: Its batch size and epochs are used, and whether it augments.
         make_optimizer: The whole chain.
         members: Examples that each model is trained on.

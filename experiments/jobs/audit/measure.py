@@ -47,7 +47,6 @@ class Audited(NamedTuple):
     Attributes:
         totals: One row per training example, see `totals`.
         epochs: One row per epoch: loss, accuracies, spread of nats.
-        privacy: What DP-SGD guarantees; None for every other defense.
         cost: Of a step that is audited, and of a plain one.
         extremes: Pictures of the most and the least unique examples with captions, where examples
             are pictures.
@@ -159,10 +158,7 @@ def _cost(plan: Plan) -> dict[str, StepCost]:
 def totals(task: Task, ledger: Ledger, every: int) -> pl.DataFrame:
     """One row per training example: its position in the split, nats and μ over the run.
 
-    Args:
-        task: Data and model.
-        ledger: What the audited steps disclosed.
-        every: Steps from one audit to the next; totals are scaled up by it.
+    Every `every`-th step was audited: totals are scaled up by it.
     """
     train = task.dataset.train
     return pl.DataFrame(

@@ -20,11 +20,7 @@ from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
 @dataclass(frozen=True)
 class Card(Report):
-    """A report that is also written for machines.
-
-    Attributes:
-        content: What `card.json` holds.
-    """
+    """A report that is also written for machines, as `card.json`."""
 
     content: Mapping[str, Any] = field(default_factory=dict)
 

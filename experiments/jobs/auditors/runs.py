@@ -45,9 +45,7 @@ class AuditedRun(NamedTuple):
             for non-members.
         excess: mean of exp(μ_t²) − 1 over the steps that held the example, [2, N]; 0 if none did.
         canaries: positions of the canaries, [m].
-        test_accuracy: mean over models.
         overflow: examples cut from batches, over all models.
-        seconds: what it took.
     """
 
     included: Bool[np.ndarray, "models canaries"]
@@ -62,13 +60,7 @@ class AuditedRun(NamedTuple):
 
 
 class Trainers(NamedTuple):
-    """DP-SGD at one ε, made once for all seeds, so that it compiles once.
-
-    Attributes:
-        privacy: what the accountant says, and the noise.
-        plain: DP-SGD.
-        audited: the same, every batch of which is measured.
-    """
+    """DP-SGD at one ε, plain and with every batch measured; made once, so that it compiles once."""
 
     privacy: Privacy
     plain: MakeOptimizer
@@ -109,13 +101,8 @@ def run_seed(
 ) -> AuditedRun:
     """Trains M models under DP-SGD, audits two runs as they train, and scores the canaries.
 
-    Args:
-        task: Data and model.
-        recipe: How to train.
-        trained_by: What `trainers` returned for this recipe.
-        options: Models per seed, canaries and δ.
-        seed: Canaries, coins, initial parameters, batches and noise follow from it; canaries and
-            coins are the same for every ε.
+    Canaries, coins, initial parameters, batches and noise follow from the seed; canaries and coins
+    are the same for every ε.
     """
     rng = np.random.default_rng(seed)
     task, canaries = with_canaries(task, options.canaries, rng)

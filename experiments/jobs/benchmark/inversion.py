@@ -46,7 +46,6 @@ class Measured(NamedTuple):
     Attributes:
         times: Milliseconds of an iteration, and time over that of ours on one victim in the same
             round, by name; for `VICTIMS` victims an iteration of all of them.
-        samples: Number of samples of each.
         errors: Relative difference between PyTorch and us, by what is compared.
     """
 

@@ -57,11 +57,7 @@ def effects(
 ) -> list[Interval]:
     """Privacy and accuracy against each ε, positive where the claim holds.
 
-    Args:
-        of_dataset: Results on one data set.
-        censored: Label of censoring.
-        baselines: Labels of DP-SGD.
-        counted: "members" or "kept", how removed points are counted.
+    Defenses are given by label; removed points are counted as "members", or only those "kept" are.
     """
     rates, accuracy = _contest(of_dataset, censored, baselines, counted)
     found = []

@@ -34,14 +34,7 @@ _MATCHED: Columns = [
 
 
 class Reached(NamedTuple):
-    """One defense in the words of the report; accuracy and rates in percent.
-
-    Attributes:
-        label: Its name.
-        accuracy: Test accuracy.
-        found: Members that LiRA finds at 1 % false positives.
-        predicted: Members that composed μ predicts.
-    """
+    """One defense in percent: test accuracy, members that LiRA finds and that μ predicts."""
 
     label: str
     accuracy: float

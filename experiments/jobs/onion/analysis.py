@@ -140,10 +140,7 @@ def _survivors_nats(
 def top_origin(before: Vector, after: Vector, fraction: float) -> Float[np.ndarray, " bins"]:
     """Where those come from that have most nats now: their share by decile of nats before.
 
-    Args:
-        before: Nats of each survivor before.
-        after: Its nats now.
-        fraction: Share of the survivors that counts as having most.
+    As having most counts a share of `fraction` of the survivors.
     """
     bins = quantile_bins(before)[_top(after, fraction)]
     return np.bincount(bins, minlength=NUM_BINS) / len(bins)

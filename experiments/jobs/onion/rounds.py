@@ -51,7 +51,6 @@ class Peeled:
     """All runs.
 
     Attributes:
-        recipe: Hyperparameters of all models.
         audited: Nothing removed; chooses what the first round removes. One run per seed.
         again: Nothing removed, trained afresh: the survivors' vulnerability before. One per seed.
         rounds: `rounds[arm][r]` are the runs after r + 1 removals, one per seed.
@@ -79,15 +78,7 @@ class Peeled:
 def peel(
     task: Task, recipe: Recipe, scopes: Sequence[Scope], options: Options, steps: Steps
 ) -> Peeled:
-    """Trains, audits and attacks all rounds of all arms.
-
-    Args:
-        task: Data and model.
-        recipe: How to train.
-        scopes: From what examples are removed; each is done by nats and by chance.
-        options: Seeds, models per seed, rounds, fraction and ridge.
-        steps: Progress; takes `num_stages` steps per seed.
-    """
+    """Trains, audits and attacks all rounds; each scope is done by nats and by chance."""
     members = [halves(task, options.shadow_models, seed) for seed in range(options.seeds)]
     nothing = [np.zeros_like(given) for given in members]
     known: dict[tuple[int, ...], Training] = {}  # the same program is compiled once
@@ -155,17 +146,10 @@ def num_stages(scopes: Sequence[Scope], rounds: int) -> int:
 def next_layer(
     arm: Arm, run: SeedRun, fraction: float, random_seed: Sequence[int]
 ) -> Bool[np.ndarray, "models examples"]:
-    """What an arm removes after a run.
+    """What an arm removes after a run, [M, N]; for the scope "data" whole columns.
 
-    Args:
-        arm: How to choose.
-        run: The last run; what it removed is not chosen again.
-        fraction: Share of the members of each model, or of the examples of the pool, that are
-            still there; rounded up.
-        random_seed: Seed of chance.
-
-    Returns:
-        What to remove now, [M, N]; for the scope "data" whole columns.
+    It is a share of `fraction` of each model's members, or of the pool, that are still there,
+    rounded up.
     """
     nats: Float[np.ndarray, "models examples"] = run.nats
     if arm.by == "chance":

@@ -22,14 +22,7 @@ from gujax import training
 def validation_accuracy(
     task: Task, trial: Trial, halves: Bool[np.ndarray, "repeats examples"], options: Options
 ) -> Float[np.ndarray, " recipes"]:
-    """Mean accuracy of each recipe on the examples that its models were not trained on.
-
-    Args:
-        task: Data and model.
-        trial: Configurations.
-        halves: Examples that each repeat trains on, [repeats, N].
-        options: Strengths of the defenses.
-    """
+    """Mean accuracy of each recipe on the examples that its models are not trained on."""
     # Averaging changes no update: a recipe with it and one without share their models.
     runs = list(dict.fromkeys(replace(recipe, average_decay=0.0) for recipe in trial.recipes))
     first, repeats, train = trial.recipes[0], len(halves), task.dataset.train

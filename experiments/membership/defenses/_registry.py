@@ -21,7 +21,6 @@ class Defense:
     """A way to train: one row of a comparison.
 
     Attributes:
-        label: Its name in tables and figures.
         family: Which method it is; a name of `methods`.
         strength: The method's own setting; None for a family without one.
         delta: δ of its guarantee; None for that of the family, if it has one.
@@ -68,10 +67,6 @@ def parse_defenses(names: Sequence[str], delta: float | None = None) -> list[Def
 
 def parse_defense(name: str, delta: float | None = None) -> Defense:
     """One defense by name; a family alone stands for the last of its default strengths.
-
-    Args:
-        name: Such as ``"gate:0.9"`` or ``"gate"``.
-        delta: δ, if it comes with a guarantee; None for the default.
 
     Raises:
         UserError: The name is unknown, or the strength is out of range.

@@ -11,13 +11,7 @@ _TINTS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#222222")
 
 
 def agreement(panels: Mapping[str, Sequence[Series]], x_label: str, y_label: str) -> Figure:
-    """What was achieved over what was predicted, one panel per attacker, each with the identity.
-
-    Args:
-        panels: Up to five sets of points each, by title.
-        x_label: Of all panels.
-        y_label: Of all panels.
-    """
+    """What was achieved over what was predicted: up to five sets of points beside the identity."""
     shared = {"sharex": True, "sharey": True}
     figure, all_axes, pairs = grid([[*panels.items()]], (3.4, 4.3), (0.4, 0.0), **shared)
     for axes, (title, sets) in pairs:

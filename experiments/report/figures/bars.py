@@ -26,9 +26,7 @@ class BarPanel:
     """Several `Bars` over the same categories.
 
     Attributes:
-        title: Above the panel.
         y_label: What bars show; that of a row's first panel is drawn.
-        bars: Drawn side by side in each category.
         in_percent: Whether values are shares.
         reference: Height of a dotted line, such as what guessing reaches; where bars begin.
     """
@@ -46,13 +44,9 @@ def bar_panels(
     x_label: str = "",
     share_y: bool = True,
 ) -> Figure:
-    """A grid of panels; the legend of the first is that of all.
+    """A grid of panels over the same categories; the legend of the first is that of all.
 
-    Args:
-        panels: Rows of panels.
-        categories: Names below the bars, the same in all panels.
-        x_label: What the categories are.
-        share_y: Whether the panels of a row have one scale.
+    The panels of a row have one scale if `share_y`.
     """
     columns = len(panels[0])
     # Names stay upright where the panel need not grow too wide for it.

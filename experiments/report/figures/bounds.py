@@ -23,11 +23,9 @@ class BoundSeries:
 
 
 def epsilon_bounds(guaranteed: Sequence[float], series: Sequence[BoundSeries]) -> Figure:
-    """ε of every auditor, side by side for every guarantee; triangles show the bound's side.
+    """ε of up to six auditors, side by side for every ε that the accountant guarantees.
 
-    Args:
-        guaranteed: The accountant's ε of each group.
-        series: At most six auditors.
+    Triangles show the bound's side.
     """
     figure, axes = new_figure(8.4, 4.4)
     groups = np.arange(len(guaranteed))

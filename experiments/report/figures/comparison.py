@@ -29,15 +29,7 @@ def privacy_utility(
     false_positive_rate: float,
     attack: str,
 ) -> Figure:
-    """Accuracy against attack success, one labelled point per defense.
-
-    Args:
-        defenses: Their names and colours.
-        accuracy: Test accuracy in [0, 1].
-        true_positive_rate: The attack's TPR in [0, 1] at `false_positive_rate`.
-        false_positive_rate: Where the TPR was read; also what guessing would reach.
-        attack: Name of the attack.
-    """
+    """Accuracy against an attack's TPR at an FPR, all in [0, 1]: one labelled point per defense."""
     figure, axes = new_figure(7.4, 4.8)
     draw_points(axes, defenses, true_positive_rate, accuracy, markersize=7, capsize=2.5)
     axes.axvline(false_positive_rate, **REFERENCE)
@@ -71,10 +63,7 @@ def privacy_utility(
 def attack_by_uniqueness(series: Sequence[Series], chance: float, x_label: str) -> Figure:
     """Attack success over GNQ quantile bins: one panel per defense, the first line in each.
 
-    Args:
-        series: One line per defense; the first is what the others are compared with.
-        chance: What guessing reaches.
-        x_label: What the bins are.
+    `chance` is what guessing reaches.
     """
     shared = {"sharex": True, "sharey": True}
     figure, all_axes, pairs = grid(wrapped(series, 4), (2.3, 2.3), (0.6, 0.4), **shared)
@@ -102,8 +91,8 @@ def predicted_against_measured(
     """Measured AUC of each example over its composed μ, with predicted curves.
 
     Args:
-        mu: Composed Gaussian-DP parameter of each example.
-        measured: AUC that the attack reached on each example.
+        mu: Composed Gaussian-DP parameter.
+        measured: AUC that the attack reached.
         bins: Mean measured AUC over bins of μ.
         curves: Name, μ and AUC of each prediction.
     """
@@ -134,13 +123,7 @@ def roc_curves(
     curves: Sequence[tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]],
     lowest: float = 1e-3,
 ) -> Figure:
-    """ROC curves with logarithmic axes, where the low false positive rates show.
-
-    Args:
-        defenses: Their names and colours.
-        curves: False and true positive rates of each.
-        lowest: Where the axes begin.
-    """
+    """ROC curves, (FPR, TPR) each, on logarithmic axes from `lowest`, where the low rates show."""
     figure, axes = new_figure(6.6, 4.6)
     colors = [defense.color for defense in defenses]
     for index, (defense, (fpr, tpr)) in enumerate(zip(defenses, curves)):
@@ -160,13 +143,7 @@ def class_accuracy(
     defenses: Sequence[Named],
     accuracy: Sequence[Sequence[Interval]],
 ) -> Figure:
-    """Test accuracy of every class under every defense.
-
-    Args:
-        class_names: Names of the classes.
-        defenses: Their names and colours.
-        accuracy: `accuracy[defense][class]`.
-    """
+    """Test accuracy of every class under every defense, `accuracy[defense][class]`."""
     figure, axes = new_figure(8.2, 4.2)
     width = 0.8 / len(defenses)
     shapes = markers([defense.color for defense in defenses])

@@ -20,7 +20,6 @@ class Cost(NamedTuple):
     """What one method costs.
 
     Attributes:
-        label: Name of the method.
         kind: "plain", "gujax", "jax" or "torch", which fixes its colour.
         quartiles: Lower quartile, median and upper quartile; None where nothing was measured.
         remark: What to write where nothing was measured.
@@ -81,15 +80,11 @@ def method_costs(
 
 @dataclass(frozen=True)
 class GrowthPanel:
-    """Costs over one size.
+    """Costs over one size, which `x_label` names.
 
     Attributes:
-        title: The model.
-        x_label: What is varied.
-        sizes: Its values.
-        curves: For each quantity its name, its kind as in `Cost`, the measured (lower
-            quartile, median, upper quartile) at every size, and what is predicted there, in any
-            unit.
+        curves: For each quantity its name, its kind as in `Cost`, the measured (lower quartile,
+            median, upper quartile) at every size, and what is predicted there, in any unit.
     """
 
     title: str

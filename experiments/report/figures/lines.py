@@ -28,10 +28,10 @@ def line_panels(
     share_y: bool = False,
     legend_title: str | None = None,
 ) -> Figure:
-    """A grid of panels over one variable; the legend of the first is that of all.
+    """A grid of panels over one variable, with the same lines and one legend.
 
     Args:
-        panels: Rows of panels; all have the same lines.
+        panels: Rows of panels.
         x_label: Of all panels.
         y_label: Of all panels, where they have none of their own.
         reference: Height of a dotted line, such as what guessing reaches.

@@ -17,7 +17,6 @@ class PictureRow:
     """Reconstructions of the same images by one attack.
 
     Attributes:
-        label: What was attacked, and how.
         images: Values in [0, 1], [N, H, W, C].
         ssim: Similarity of each with the truth, [N]; None for the truth itself.
         success: Whether it counts as reconstructed, [N].
@@ -40,11 +39,7 @@ class QualityPanel:
 
 
 def reconstruction_grid(rows: Sequence[PictureRow]) -> Figure:
-    """Pictures, one row per attack; a green frame is a success, the number is the SSIM.
-
-    Args:
-        rows: The truth first; all of the same images.
-    """
+    """Pictures: the truth, then a row per attack; a green frame is a success, numbers are SSIM."""
     count = len(rows[0].images)
     figure, all_axes = new_figure(
         0.82 * count + 2.3, 0.98 * len(rows) + 0.1, len(rows), count, squeeze=False
@@ -84,10 +79,7 @@ def reconstruction_grid(rows: Sequence[PictureRow]) -> Figure:
 def quality_by_uniqueness(panels: Sequence[QualityPanel], threshold: float, y_label: str) -> Figure:
     """One panel per defense: every example's reconstruction over the uniqueness of its gradient.
 
-    Args:
-        panels: The examples of each.
-        threshold: Quality from which on a reconstruction is a success.
-        y_label: What the quality is.
+    From the threshold on a reconstruction is a success.
     """
     shared = {"sharex": True, "sharey": True}
     figure, all_axes, pairs = grid(wrapped(panels, 4), (2.5, 2.3), (0.6, 0.6), **shared)

@@ -13,12 +13,7 @@ from gujax.statistics import Interval
 
 
 class Named(Protocol):
-    """What figures tell apart by name and colour, such as a defense.
-
-    Attributes:
-        label: Its name.
-        color: Its colour; those that share one differ in marker or line style.
-    """
+    """What has a name and a colour, such as a defense; those that share one differ in marker."""
 
     @property
     def label(self) -> str: ...
@@ -61,15 +56,7 @@ def error_bars(
 def draw_points(
     axes: Axes, named: Sequence[Named], x: Sequence[Interval], y: Sequence[Interval], **look: Any
 ) -> None:
-    """A point with error bars in both directions for each of several things.
-
-    Args:
-        axes: Where.
-        named: Names, of the legend, and colours; those that share one differ in marker.
-        x: Horizontal positions.
-        y: Vertical positions.
-        **look: Further arguments of `Axes.errorbar`.
-    """
+    """A point with error bars in both directions for each of several things."""
     (across, x_bars), (up, y_bars) = map(error_bars, (x, y))
     for index, (one, marker) in enumerate(zip(named, markers([one.color for one in named]))):
         axes.errorbar(

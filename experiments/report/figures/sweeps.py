@@ -19,13 +19,7 @@ _LOG_FROM = 20.0  # values that span more than this factor are drawn on a logari
 
 @dataclass(frozen=True)
 class Line:
-    """A measure over an option.
-
-    Attributes:
-        label: What the line stands for; may be empty.
-        x: Values of the option; of one that is not a number, the index of each.
-        y: The measure at each, with its interval where that is known.
-    """
+    """A measure over an option: at its values or, if they are no numbers, at their indices."""
 
     label: str
     x: Sequence[float]

@@ -24,12 +24,7 @@ class TradeoffPanel:
 
 
 def tradeoffs(defenses: Sequence[Named], panels: Sequence[Sequence[TradeoffPanel]]) -> Figure:
-    """Accuracy against attack success: columns of panels share their accuracies.
-
-    Args:
-        defenses: Their names and colours.
-        panels: Rows of panels.
-    """
+    """Accuracy against attack success; panels of a column share their accuracies."""
     figure, all_axes, pairs = grid(panels, (2.7, 2.6), (0.6, 0.8), sharey="col")
     for axes, panel in pairs:
         draw_points(axes, defenses, panel.true_positive_rate, panel.accuracy, markersize=6)
@@ -66,10 +61,7 @@ def frontiers(
 ) -> Figure:
     """What each method gives away over the accuracy that it costs; the first line in each panel.
 
-    Args:
-        lines: One per panel; the first is what the others are compared with.
-        false_positive_rate: Where the true-positive rates were read.
-        largest_drop: Where the horizontal axis ends; settings that cost more are not shown.
+    Settings that cost more than `largest_drop` are not shown.
     """
     figure, all_axes, pairs = grid([lines], (2.9, 3.4), (0.6, 0.0), sharex=True, sharey=True)
     first = lines[0].frontier
