@@ -54,9 +54,7 @@ class Schema:
         try:
             with redirect_stdout(silence), redirect_stderr(silence):
                 parsed = tyro.cli(
-                    self._options,
-                    args=[flag(name), *words],
-                    config=(tyro.conf.FlagConversionOff,),
+                    self._options, args=[flag(name), *words], config=(tyro.conf.FlagConversionOff,)
                 )
         except SystemExit:
             kind = inspect.formatannotation(self._types[name]).replace("typing.", "")

@@ -67,12 +67,7 @@ class KeyColumn:
 Columns = Sequence[KeyColumn | Column]
 
 
-def tabulate(
-    title: str,
-    results: Results,
-    columns: Columns,
-    note: str = "",
-) -> Table:
+def tabulate(title: str, results: Results, columns: Columns, note: str = "") -> Table:
     """A table with one row per combination of the key columns' keys, in the order of the results.
 
     Combinations for which no other column has a number are left out.

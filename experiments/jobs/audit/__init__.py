@@ -9,12 +9,5 @@ from experiments.jobs.audit.report import report
 __all__ = ["Options", "run"]
 
 run = Job(
-    "audit",
-    prepare,
-    measure,
-    frames,
-    analyze,
-    report,
-    headline=headline,
-    exit_code=exit_code,
+    "audit", prepare, measure, frames, analyze, report, headline=headline, exit_code=exit_code
 ).run

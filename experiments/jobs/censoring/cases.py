@@ -49,9 +49,7 @@ def _load(name: str, options: Options) -> Case:
     is_color = len(shape) == 3 and shape[-1] == 3
     train_size = options.convnet_train_size if is_color else options.train_size
     kept = replace(
-        loaded,
-        train=loaded.train.prefix(train_size),
-        test=loaded.test.prefix(options.test_size),
+        loaded, train=loaded.train.prefix(train_size), test=loaded.test.prefix(options.test_size)
     )
     if is_color:
         task = make_task(kept, "convnet", options.hidden, options.channels)

@@ -34,10 +34,7 @@ RULE = (
     "on the other side; not told apart if all include it."
 )
 _SOURCE = "GNQ v1 (arXiv 2510.10902), censoring"
-_COUNTED = {
-    "members": "removed points counted as members",
-    "kept": "removed points left out",
-}
+_COUNTED = {"members": "removed points counted as members", "kept": "removed points left out"}
 
 
 def claims(plan: Plan, results: Results) -> list[Claim]:

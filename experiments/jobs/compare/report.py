@@ -268,8 +268,7 @@ def _figures(plan: Plan, compared: Compared, results: Results) -> dict[str, Pict
             "Attack success over deciles of accumulated nats",
         ),
         "predicted_against_measured": Picture(
-            _predicted(compared.defenses[0], results),
-            "Measured AUC per example against composed μ",
+            _predicted(compared.defenses[0], results), "Measured AUC per example against composed μ"
         ),
         "class_accuracy": Picture(
             figures.class_accuracy(names, defenses, classes), "Test accuracy by class"
@@ -294,9 +293,7 @@ def _predicted(run: DefenseRun, results: Results) -> Any:
     return figures.predicted_against_measured(mu, measured, line, curves)
 
 
-def _roc(
-    run: DefenseRun,
-) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+def _roc(run: DefenseRun) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
     scores = np.concatenate([of_seed.outputs.scores["lira"] for of_seed in run.seeds])
     members = np.concatenate([of_seed.members for of_seed in run.seeds])
     measured = evaluate_attack(scores, members, num_resamples=0)

@@ -21,11 +21,7 @@ _BY_GROUP = (
     ("auc", "LiRA's AUC", number(3)),
     ("tpr_at_1pct", "LiRA's TPR at 1 % FPR (percent)", percent()),
     ("nats", "Mean accumulated nats of members", number(3)),
-    (
-        "over_representation",
-        "Share in what is taken away over share in the members",
-        number(2),
-    ),
+    ("over_representation", "Share in what is taken away over share in the members", number(2)),
 )
 
 

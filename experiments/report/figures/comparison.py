@@ -139,9 +139,7 @@ def roc_curves(
 
 
 def class_accuracy(
-    class_names: Sequence[str],
-    defenses: Sequence[Named],
-    accuracy: Sequence[Sequence[Interval]],
+    class_names: Sequence[str], defenses: Sequence[Named], accuracy: Sequence[Sequence[Interval]]
 ) -> Figure:
     """Test accuracy of every class under every defense, `accuracy[defense][class]`."""
     figure, axes = new_figure(8.2, 4.2)
