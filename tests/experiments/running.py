@@ -1,6 +1,7 @@
 """A job run as its user runs it."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -29,6 +30,11 @@ def check_files(out, *names):
     """The run is complete, and has these files and folders beside those of every run."""
     assert is_complete(out)
     assert {path.name for path in out.iterdir()} == {*FILES, *names}
+
+
+def referred(page):
+    """Beginnings of what a page refers to outside of itself."""
+    return re.findall(r'(?:src|href)="([^"#]{1,20})', page)
 
 
 def run_job(out, command, columns=200):

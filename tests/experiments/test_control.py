@@ -1,7 +1,6 @@
 """The study of in-run control: interpolation by hand, and a tiny run of the command line."""
 
 import json
-import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +12,7 @@ from experiments.framework.run_directory import is_complete
 from experiments.jobs.control import Options
 from experiments.jobs.control.claims import claims
 from experiments.jobs.control.frontier import Point, at_equal_accuracy, interpolate
-from tests.experiments.running import run_of
+from tests.experiments.running import referred, run_of
 
 
 def test_between_settings_success_is_on_a_straight_line():
@@ -68,7 +67,7 @@ def test_the_verdict_is_on_paired_differences_at_losses_that_both_reach():
     found = {claim.key: claim for claim in claims(plan, results)}
     assert list(found) == ["control_gate", "control_clip", "control_budget"]
     assert found["control_gate"].verdict == "reproduced"
-    assert found["control_gate"].measured.startswith("at 1 points less accuracy 2.17 ±")
+    assert found["control_gate"].measured.startswith("at 1 point less accuracy 2.17 ±")
     assert found["control_clip"].verdict == "contradicted"
     assert found["control_budget"].verdict == "not tested at this scale"
 
@@ -83,8 +82,7 @@ def test_the_run_is_complete_and_its_report_loads_nothing(run):
     out, text = run
     assert is_complete(out)
     page = (out / "report.html").read_text()
-    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
-    assert [source.startswith("data:image/svg+xml;") for source in sources] == [True]
+    assert [source.startswith("data:image/svg+xml;") for source in referred(page)] == [True]
     assert str(out / "report.html") in text
     for label in ("SGD", "gate q=0.5", "budget 0.2", "censor 30 %"):
         assert label in page

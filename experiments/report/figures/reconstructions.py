@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from experiments.report.style import REFERENCE, grid, new_figure, wrapped
+from experiments.report.style import new_figure
 
 _SUCCESS, _FAILURE = "#009e73", "#b4bac2"
 
@@ -17,6 +17,7 @@ class PictureRow:
     """Reconstructions of the same images by one attack.
 
     Attributes:
+        label: What was attacked, and how.
         images: Values in [0, 1], [N, H, W, C].
         ssim: Similarity of each with the truth, [N]; None for the truth itself.
         success: Whether it counts as reconstructed, [N].
@@ -39,12 +40,16 @@ class QualityPanel:
 
 
 def reconstruction_grid(rows: Sequence[PictureRow]) -> Figure:
-    """Pictures: the truth, then a row per attack; a green frame is a success, numbers are SSIM."""
+    """Pictures, one row per attack; a green frame is a success, the number is the SSIM.
+
+    Args:
+        rows: The truth first; all of the same images.
+    """
     count = len(rows[0].images)
-    figure, all_axes = new_figure(
+    figure, grid = new_figure(
         0.82 * count + 2.3, 0.98 * len(rows) + 0.1, len(rows), count, squeeze=False
     )
-    for axes_row, row in zip(all_axes, rows):
+    for axes_row, row in zip(grid, rows):
         for index, axes in enumerate(axes_row):
             image = row.images[index]
             gray = image.shape[-1] == 1
@@ -79,13 +84,25 @@ def reconstruction_grid(rows: Sequence[PictureRow]) -> Figure:
 def quality_by_uniqueness(panels: Sequence[QualityPanel], threshold: float, y_label: str) -> Figure:
     """One panel per defense: every example's reconstruction over the uniqueness of its gradient.
 
-    From the threshold on a reconstruction is a success.
+    Args:
+        panels: The examples of each.
+        threshold: Quality from which on a reconstruction is a success.
+        y_label: What the quality is.
     """
-    shared = {"sharex": True, "sharey": True}
-    figure, all_axes, pairs = grid(wrapped(panels, 4), (2.5, 2.3), (0.6, 0.6), **shared)
+    columns = min(len(panels), 4)
+    rows = -(-len(panels) // columns)
+    figure, grid = new_figure(
+        2.5 * columns + 0.6,
+        2.3 * rows + 0.6,
+        rows,
+        columns,
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
     tints = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
-    for axes, panel in pairs:
-        axes.axhline(threshold, **REFERENCE)
+    for axes, panel in zip(grid.flat, panels):
+        axes.axhline(threshold, color="#7a828c", linestyle=":", linewidth=1)
         for seed in sorted(set(panel.seeds)):
             chosen = np.asarray(panel.seeds) == seed
             axes.scatter(
@@ -99,7 +116,9 @@ def quality_by_uniqueness(panels: Sequence[QualityPanel], threshold: float, y_la
             )
         axes.set_xscale("log")
         axes.set_title(panel.title, fontsize=9.5)
-    handles, labels = all_axes[0, 0].get_legend_handles_labels()
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False)
     figure.supxlabel("gradient uniqueness of the example (log scale)", fontsize=10)
     figure.supylabel(y_label, fontsize=10)
