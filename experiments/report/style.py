@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-T = TypeVar("T")
 
 # Okabe and Ito's palette: told apart with every common colour-vision deficiency.
 BLACK, BLUE, SKY, GREEN, VERMILION, PINK = (
@@ -84,7 +82,7 @@ def grid(
     """A figure with one axes object per panel of a grid, see `new_figure`.
 
     Args:
-        panels: Rows of panels; the last may be shorter, see `wrapped`.
+        panels: Rows of panels.
         panel: Width and height of each, in inches.
         margin: What the figure has beyond them.
         **options: Further arguments of `Figure.subplots`.
@@ -95,14 +93,30 @@ def grid(
     rows, columns = len(panels), len(panels[0])
     size = panel[0] * columns + margin[0], panel[1] * rows + margin[1]
     drawn, axes = new_figure(*size, rows, columns, squeeze=False, **options)
-    for empty in axes[-1, len(panels[-1]) :]:
-        empty.set_visible(False)
     return drawn, axes, [pair for row in zip(axes, panels) for pair in zip(*row)]
 
 
-def wrapped(panels: Sequence[T], columns: int) -> list[Sequence[T]]:
-    """Panels in rows of so many."""
-    return [panels[start : start + columns] for start in range(0, len(panels), columns)]
+def wrapped_grid(
+    count: int, columns: int, size: tuple[float, float], extra: tuple[float, float], **options
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure and the axes of so many panels, in rows of at most so many, see `new_figure`.
+
+    Args:
+        count: Number of panels.
+        columns: Panels side by side.
+        size: Width and height of a panel, inches.
+        extra: Width and height beside them, as for a legend.
+        **options: Further arguments of `Figure.subplots`.
+    """
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    width, height = size[0] * columns + extra[0], size[1] * rows + extra[1]
+    drawn, axes = new_figure(width, height, rows, columns, squeeze=False, **options)
+    for unused in axes.flat[count:]:
+        unused.set_visible(False)
+    for lowest in axes.flat[max(0, count - columns) : count]:
+        lowest.tick_params(labelbottom=True)  # where the last row is not full, nothing is below
+    return drawn, axes.flat[:count]
 
 
 def shared_legend(drawn: Figure, axes: Axes, place: str = "upper", **options: Any) -> None:

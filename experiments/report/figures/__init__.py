@@ -3,7 +3,7 @@
 from experiments.report.figures.agreement import agreement
 from experiments.report.figures.auditing import histogram, training_curves
 from experiments.report.figures.bars import BarPanel, Bars, bar_panels
-from experiments.report.figures.bounds import BoundSeries, epsilon_bounds
+from experiments.report.figures.bounds import epsilon_bounds
 from experiments.report.figures.comparison import (
     attack_by_uniqueness,
     class_accuracy,
@@ -32,45 +32,3 @@ from experiments.report.figures.reconstructions import (
 from experiments.report.figures.series import Named, Series
 from experiments.report.figures.sweeps import Line, facets
 from experiments.report.figures.tradeoffs import FrontierLine, TradeoffPanel, frontiers, tradeoffs
-
-__all__ = [
-    "BarPanel",
-    "Bars",
-    "BoundSeries",
-    "Cost",
-    "FrontierLine",
-    "GrowthPanel",
-    "LayerPanel",
-    "Line",
-    "LinePanel",
-    "Named",
-    "PictureRow",
-    "PointGroup",
-    "QualityPanel",
-    "ScatterPanel",
-    "Series",
-    "SubspacePanel",
-    "TradeoffPanel",
-    "agreement",
-    "attack_by_uniqueness",
-    "bar_panels",
-    "class_accuracy",
-    "correlation_intervals",
-    "cost_growth",
-    "epsilon_bounds",
-    "facets",
-    "frontiers",
-    "histogram",
-    "layer_profiles",
-    "layer_scatter",
-    "line_panels",
-    "method_costs",
-    "predicted_against_measured",
-    "privacy_utility",
-    "quality_by_uniqueness",
-    "reconstruction_grid",
-    "roc_curves",
-    "subspace_distances",
-    "tradeoffs",
-    "training_curves",
-]

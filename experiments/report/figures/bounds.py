@@ -1,7 +1,6 @@
 """Bounds of ε by several auditors, over the ε that was guaranteed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,32 +12,26 @@ from gujax.statistics import Interval
 _TINTS = ("#222222", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
 
 
-@dataclass(frozen=True)
-class BoundSeries:
-    """One auditor: whether its numbers bound from above, and one interval per guarantee."""
-
-    label: str
-    upper: bool
-    values: Sequence[Interval]
-
-
-def epsilon_bounds(guaranteed: Sequence[float], series: Sequence[BoundSeries]) -> Figure:
+def epsilon_bounds(
+    guaranteed: Sequence[float], auditors: Mapping[str, tuple[bool, Sequence[Interval]]]
+) -> Figure:
     """ε of up to six auditors, side by side for every ε that the accountant guarantees.
 
-    Triangles show the bound's side.
+    Of each it is given whether its numbers bound from above, and one interval per guarantee;
+    triangles show the bound's side.
     """
     figure, axes = new_figure(8.4, 4.4)
     groups = np.arange(len(guaranteed))
-    width = 0.8 / len(series)
-    for index, (one, tint) in enumerate(zip(series, _TINTS)):
+    width = 0.8 / len(auditors)
+    for index, ((label, (upper, intervals)), tint) in enumerate(zip(auditors.items(), _TINTS)):
         axes.errorbar(
-            groups + (index - (len(series) - 1) / 2) * width,
-            *error_bars(one.values),
-            fmt="v" if one.upper else "^",
+            groups + (index - (len(auditors) - 1) / 2) * width,
+            *error_bars(intervals),
+            fmt="v" if upper else "^",
             color=tint,
             markersize=6,
             elinewidth=1.2,
-            label=one.label,
+            label=label,
         )
     for group, epsilon in zip(groups, guaranteed):
         axes.plot([group - 0.45, group + 0.45], [epsilon] * 2, color=GREY, linestyle=":")

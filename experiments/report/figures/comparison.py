@@ -13,11 +13,10 @@ from experiments.report.labels import label_points
 from experiments.report.style import (
     REFERENCE,
     color,
-    grid,
     legend_beside,
     markers,
     new_figure,
-    wrapped,
+    wrapped_grid,
 )
 from gujax.statistics import Interval
 
@@ -66,17 +65,15 @@ def attack_by_uniqueness(series: Sequence[Series], chance: float, x_label: str) 
     `chance` is what guessing reaches.
     """
     shared = {"sharex": True, "sharey": True}
-    figure, all_axes, pairs = grid(wrapped(series, 4), (2.3, 2.3), (0.6, 0.4), **shared)
+    figure, grid = wrapped_grid(len(series), 4, (2.3, 2.3), (0.6, 0.4), **shared)
     first = series[0]
-    for axes, line in pairs:
+    for axes, line in zip(grid, series):
         axes.axhline(chance, **REFERENCE)
         if line is not first:
             axes.plot(first.x, first.mean, color="#b4bac2", linewidth=1.2)
         line.draw(axes)
         axes.set_title(line.label, color=color(line.color), fontsize=10.5)
         axes.set_xticks(list(line.x)[:: max(1, len(line.x) // 5)])
-    for axes in all_axes.flat[max(0, len(series) - all_axes.shape[1]) : len(series)]:
-        axes.tick_params(labelbottom=True)  # nothing is below, where the last row is not full
     figure.supxlabel(x_label, fontsize=10)
     figure.supylabel("LiRA: AUC per example, mean of bin", fontsize=10)
     return figure

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from experiments.report.formats import significant
-from experiments.report.style import GREY, REFERENCE, grid, wrapped
+from experiments.report.style import GREY, REFERENCE, wrapped_grid
 
 _KIND_COLORS = {"plain": "#222222", "gujax": "#0072B2", "jax": GREY, "torch": "#D55E00"}
 _KIND_NAMES = {"plain": "plain step", "gujax": "gujax", "jax": "others in JAX", "torch": "PyTorch"}
@@ -36,9 +36,8 @@ def method_costs(
 ) -> Figure:
     """Costs of methods on a logarithmic axis, one panel per model; `reference` marks a value."""
     most = max(map(len, panels.values()))
-    rows = wrapped([*panels.items()], 2)
-    figure, _, pairs = grid(rows, (4.6, 0.24 * most + 0.75), (1.2, 0.5))
-    for axes, (title, costs) in pairs:
+    figure, grid = wrapped_grid(len(panels), 2, (4.6, 0.24 * most + 0.75), (1.2, 0.5))
+    for axes, (title, costs) in zip(grid, panels.items()):
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xscale("log")
         if reference is not None:
@@ -95,9 +94,9 @@ class GrowthPanel:
 
 def cost_growth(panels: Sequence[GrowthPanel], y_label: str) -> Figure:
     """Measured costs with predicted ones, scaled to the same geometric mean, on log axes."""
-    figure, _, pairs = grid(wrapped(panels, 2), (4.0, 3.1), (0.0, 0.4))
+    figure, grid = wrapped_grid(len(panels), 2, (4.0, 3.1), (0.0, 0.4))
     handles: list[Any] = []
-    for axes, panel in pairs:
+    for axes, panel in zip(grid, panels):
         axes.set_title(panel.title, loc="left", fontsize=10)
         axes.set(xscale="log", yscale="log")
         for name, kind, measured, predicted in panel.curves:
