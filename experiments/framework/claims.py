@@ -39,11 +39,7 @@ class Claim:
 
 
 def test(
-    key: str,
-    statement: str,
-    source: str,
-    measured: str,
-    effects: Sequence[Measured | Interval],
+    key: str, statement: str, source: str, measured: str, effects: Sequence[Measured | Interval]
 ) -> Claim:
     """A claim with the verdict that follows from its effects, see `Claim`.
 

@@ -68,14 +68,12 @@ class Job(Generic[Plan, Data]):
     """A job as the functions that differ between jobs.
 
     Attributes:
-        name: Its name on the command line.
         prepare: From options to a plan: loads, builds and checks. Raises `UserError`; nothing has
             been written yet.
         measure: The long part. It is given the plan, the run directory and the progress, of which
             it takes `plan.num_steps` steps.
         frames: Further tables of the run, by file name without ".parquet"; None if there are none.
         analyze: The entries of the results.
-        report: What is shown.
         claims: The claims that the results test; none if None.
         headline: The few numbers by which runs are compared; all if None.
         exit_code: Of the results; 0 if None.
@@ -128,7 +126,6 @@ def run_directory(job: str, options: RunOptions) -> Iterator[RunDirectory]:
     `out` that was interrupted goes on from there.
 
     Args:
-        job: Name of the job; written to `config.json`, so that results can be found again.
         options: Its options; `out` is the directory, or None for `runs/<job>-<time>`.
 
     Raises:

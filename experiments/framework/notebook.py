@@ -16,11 +16,7 @@ from experiments.framework.trial import Trial
 
 @dataclass(frozen=True)
 class Result:
-    """A completed run.
-
-    Attributes:
-        path: Its run directory.
-    """
+    """A completed run, in its directory."""
 
     path: Path
 
@@ -56,7 +52,6 @@ def obtain(job: str, options: Any, folder: Path = Path("runs")) -> Result:
     """The result of a job with these options; the job is run, in a process of its own, if need be.
 
     Args:
-        job: Name of the job.
         options: Its options. `out` and `overwrite` have no effect.
         folder: Where run directories are looked for and made, named by a hash of the options.
 

@@ -33,7 +33,7 @@ def start(
         command: Job and options.
         out: Its run directory.
         log: Where its output goes.
-        environment: Variables to set for it.
+        environment: Further variables for it.
         folder: Its working directory; default: this process's.
     """
     _clear(out)
@@ -59,9 +59,7 @@ def start(
 def failure(code: int, log: str) -> tuple[str, str]:
     """Why a trial failed, in one line, and the end of its log: the traceback, if it has one.
 
-    Args:
-        code: Its exit code, −s if signal s killed it.
-        log: All of its output.
+    The exit code is −s if signal s killed it.
     """
     lines = [line.rstrip() for line in log.splitlines() if line.strip()]
     starts = [i for i, line in enumerate(lines) if line.startswith("Traceback ")]

@@ -155,6 +155,15 @@ class Results:
         """The values of a key, in order of their first appearance."""
         return list(dict.fromkeys(keys[name] for _, _, keys in self.entries if name in keys))
 
+    def along(self, name: str, measure: str, /, **keys: Key) -> tuple[list[Any], list[Interval]]:
+        """The values of a key at which a measure has exactly these others, and its intervals."""
+        found = [
+            (has[name], measured.interval)
+            for taken, measured, has in self.entries
+            if taken == measure and name in has and has == {**keys, name: has[name]}
+        ]
+        return [value for value, _ in found], [interval for _, interval in found]
+
     def frame(self) -> pl.DataFrame:
         """The tidy table: one row per measure, keys and seed.
 

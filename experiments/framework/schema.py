@@ -17,14 +17,7 @@ from experiments.framework.options import PLACE, flag
 
 
 class Schema:
-    """The options of one job.
-
-    Args:
-        job: Name of the job.
-
-    Raises:
-        UserError: There is no such job.
-    """
+    """The options of one job; raises `UserError` where there is none of this name."""
 
     def __init__(self, job: str):
         self.job = job
@@ -61,9 +54,7 @@ class Schema:
         try:
             with redirect_stdout(silence), redirect_stderr(silence):
                 parsed = tyro.cli(
-                    self._options,
-                    args=[flag(name), *words],
-                    config=(tyro.conf.FlagConversionOff,),
+                    self._options, args=[flag(name), *words], config=(tyro.conf.FlagConversionOff,)
                 )
         except SystemExit:
             kind = inspect.formatannotation(self._types[name]).replace("typing.", "")
@@ -105,11 +96,7 @@ def to_arguments(options: Any) -> list[str]:
 
 
 def command_of(config: Mapping[str, Any]) -> list[str]:
-    """The command that makes a run with this `config.json` again.
-
-    Args:
-        config: Its content: the job and its options by name.
-    """
+    """The command that makes a run with this `config.json` again."""
     schema = Schema(config["job"])
     given = {name: config[name] for name in schema.names if config.get(name) is not None}
     options = schema.options(schema.from_json(given))

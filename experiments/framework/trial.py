@@ -11,12 +11,7 @@ from experiments.framework.schema import to_arguments
 
 @dataclass(frozen=True)
 class Trial:
-    """A job with one full configuration.
-
-    Attributes:
-        job: Name of the job.
-        options: Its options; where the run lies is left open.
-    """
+    """A job with one full configuration; where the run lies is left open."""
 
     job: str
     options: Any
@@ -40,7 +35,6 @@ class Outcome(NamedTuple):
     """How a trial ended.
 
     Attributes:
-        trial: Which.
         reason: Why it failed, in one line; None if it is done.
         traceback: What its log says about the failure.
     """
@@ -51,12 +45,7 @@ class Outcome(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """What a backend reports now and then.
-
-    Attributes:
-        outcomes: Trials that ended since the last tick.
-        running: Number of trials that run now.
-    """
+    """What a backend reports now and then: what ended since, and how many trials run now."""
 
     outcomes: list[Outcome]
     running: int

@@ -94,10 +94,7 @@ def attack_entries(
     """What an attack reaches, see `experiments.membership.attacks.measures`: auc, tpr_at_1pct, ….
 
     Args:
-        seeds: Runs of one defense.
-        attack: One of `ATTACKS`.
         include: For each seed the examples to count, [N], or per model, [M, N]; all if None.
-        **keys: Keys of the entries.
     """
     per_seed = [
         measures(run.outputs.scores[attack], run.members, include=counted)
@@ -119,9 +116,7 @@ def attacks_entries(
     each seed.
 
     Args:
-        seeds: Runs of one defense.
         include: For each seed the examples to count, [N], or per model, [M, N]; all if None.
-        **keys: Further keys.
     """
     found = {
         attack: list(attack_entries(seeds, attack, include, **keys, attack=attack))
@@ -141,11 +136,6 @@ def kept_entries(
 
     The key "kept" says whose models are attacked on the pairs of model and example that stay:
     "own", or those of another defense by its label. Only so do they decide about the same pairs.
-
-    Args:
-        removing: A defense that removes examples.
-        others: Defenses whose models are attacked too.
-        **keys: Further keys.
     """
     kept = [~run.removed for run in removing.seeds]
     label = removing.defense.label
@@ -197,11 +187,7 @@ def decile_entries(
 ) -> Iterator[Entry]:
     """The mean over each bin's examples, bins counted from 1 under the key "decile".
 
-    Args:
-        measure: Name of the measure.
-        values: For each seed one value per example, [N].
-        bins: For each seed the bin of each example, see `quantile_bins`.
-        **keys: Further keys.
+    Both are given for each seed, [N]: one value per example, and its bin, see `quantile_bins`.
     """
     for index in range(NUM_BINS):
         means = [of_seed[of_bin == index].mean() for of_seed, of_bin in zip(values, bins)]

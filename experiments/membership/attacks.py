@@ -25,13 +25,7 @@ class Outputs(NamedTuple):
 
 
 def query(task: Task, params: PyTree, members: Bool[np.ndarray, "models examples"]) -> Outputs:
-    """Attacks every model, with the others as its shadow models.
-
-    Args:
-        task: What the models were trained for; its test split is RMIA's population.
-        params: Parameters of M models.
-        members: Examples that were handed to the trainer of each model, [M, N].
-    """
+    """Attacks every model, with the others as shadow models and the test split as population."""
     train, test = task.dataset.train, task.dataset.test
     logits = logits_of_many(task, params, train)
     test_logits = logits_of_many(task, params, test)

@@ -49,12 +49,7 @@ def measure_steps(
     quantity at all. Samples alternate between the steps, so that a busy machine slows all alike.
 
     Args:
-        loss_fn: Loss of one example.
-        params: Parameters of one model.
-        batch: Examples and labels.
         optimizers: Chains that start with one of `gujax.transforms`, by name.
-        descent: What follows the aggregation in them.
-        rounds: Largest number of samples per step; medians are reported.
 
     Returns:
         Costs by name, `"plain"` first.
@@ -98,17 +93,7 @@ def _memory_mib(step) -> float | None:
 def reference_costs(
     task: Task, batch_size: int, defenses: Sequence[Defense], relative_ridge: float
 ) -> dict[str, dict[str, StepCost]]:
-    """Costs on the run's own model, and on a larger one for scale.
-
-    Args:
-        task: Data and model of the run.
-        batch_size: Examples per batch of the run.
-        defenses: Which steps to time, beside the plain one.
-        relative_ridge: Ridge of GNQ.
-
-    Returns:
-        Costs by model and step.
-    """
+    """Costs by model and step, on the run's own model and on a larger one for scale."""
     train = task.dataset.train
     own = train.x[:batch_size], train.y[:batch_size]
     rng = np.random.default_rng(0)

@@ -11,16 +11,7 @@ from gujax.uniqueness import Ledger
 
 
 class EveryState(NamedTuple):
-    """State of `audit_every`; the first three fields are those of `gujax.transforms`.
-
-    Attributes:
-        uniqueness: GNQ of the last batch that was audited.
-        weights: w_i of the last update.
-        ledger: what the audited steps disclosed.
-        plain: state of the transformation that makes the updates.
-        audited: state of the one that measures.
-        step: number of steps so far.
-    """
+    """State of `audit_every`; the first three fields are those of `gujax.transforms`."""
 
     uniqueness: Float[Array, "batch"]
     weights: Float[Array, "batch"]
@@ -37,10 +28,7 @@ def audit_every(
 ) -> optax.GradientTransformationExtraArgs:
     """Updates by `plain`; every k-th step is also measured by `audited`, starting with the first.
 
-    Args:
-        k: Steps from one audit to the next.
-        plain: Makes every update, without measuring.
-        audited: The same transformation with a ledger; its updates are not used.
+    `audited` is the same transformation with a ledger; its updates are not used.
     """
 
     def init(params: PyTree) -> EveryState:

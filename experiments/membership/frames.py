@@ -7,19 +7,14 @@ import polars as pl
 from jaxtyping import Int
 
 from experiments.framework.results import Key
-from experiments.framework.run_directory import RunDirectory
 from experiments.membership.attacks import ATTACKS, auc_per_example
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.task import Task
+from gujax.data import Split
 
 
 def tables(task: Task, results: Sequence[DefenseRun]) -> dict[str, pl.DataFrame]:
-    """Scores, per-example totals, test answers and step metrics of all defenses, by file name.
-
-    Args:
-        task: Data and model.
-        results: All defenses.
-    """
+    """Scores, per-example totals, test answers and step metrics of all defenses, by file name."""
     made = {
         "scores": _scores,
         "per_example": _per_example,
@@ -42,12 +37,7 @@ def tables(task: Task, results: Sequence[DefenseRun]) -> dict[str, pl.DataFrame]
 def stacked(
     names: Sequence[str], parts: Iterable[tuple[Sequence[Key], pl.DataFrame]]
 ) -> pl.DataFrame:
-    """Tables one below the other.
-
-    Args:
-        names: Headings of the columns that are put first and say what a row is about.
-        parts: Every table, with its values in these columns.
-    """
+    """Tables one below the other, each with its values in the columns `names`, put first."""
     tables = []
     for values, table in parts:
         about = [pl.lit(value).alias(name) for name, value in zip(names, values)]
@@ -56,12 +46,7 @@ def stacked(
 
 
 def by_model(ids: Int[np.ndarray, " examples"], **columns: np.ndarray) -> pl.DataFrame:
-    """One row per model and training example.
-
-    Args:
-        ids: Of the examples.
-        **columns: Values for each model and example, [M, N], by heading.
-    """
+    """One row per model and training example, from values [M, N] by heading."""
     num_models = len(next(iter(columns.values())))
     place = {
         "model": np.repeat(np.arange(num_models, dtype=np.int32), len(ids)),
@@ -70,23 +55,17 @@ def by_model(ids: Int[np.ndarray, " examples"], **columns: np.ndarray) -> pl.Dat
     return pl.DataFrame({**place, **{name: values.ravel() for name, values in columns.items()}})
 
 
-def write(
-    directory: RunDirectory, task: Task, results: Sequence[DefenseRun], folder: str = "."
-) -> None:
-    """Writes `tables` into a folder of the run directory."""
-    for name, table in tables(task, results).items():
-        table.write_parquet(directory.file(f"{folder}/{name}.parquet"))
-
-
 def of_ridges(task: Task, ridges: Mapping[float, SeedRun]) -> pl.DataFrame:
     """What plain SGD disclosed under several ridges, per model and training example."""
-    tables = [
-        _scores(task, run)
-        .select("model", "id", "member", "nats", "mu")
-        .insert_column(0, pl.lit(ridge).alias("relative_ridge"))
-        for ridge, run in ridges.items()
-    ]
-    return pl.concat(tables)
+    columns = ("model", "id", "member", "nats", "mu")
+    parts = (((ridge,), _scores(task, run).select(columns)) for ridge, run in ridges.items())
+    return stacked(("relative_ridge",), parts)
+
+
+def subgroups(split: Split) -> pl.Series:
+    """The second label of each example; null where there is none."""
+    unknown = [None] * len(split)
+    return pl.Series(unknown if split.subgroups is None else split.subgroups, dtype=pl.Int32)
 
 
 def _scores(task: Task, run: SeedRun) -> pl.DataFrame:
@@ -114,9 +93,7 @@ def _per_example(task: Task, run: SeedRun) -> pl.DataFrame:
         {
             "id": train.ids,
             "label": train.y,
-            "subgroup": pl.Series(train.subgroups, dtype=pl.Int32)
-            if train.subgroups is not None
-            else pl.Series([None] * len(train), dtype=pl.Int32),
+            "subgroup": subgroups(train),
             # mu² accumulates GNQ/(p(1-p)) with the ledger's p = 1/2.
             "accumulated_gnq": over_members(run.mu**2) / 4,
             "nats": over_members(run.nats),
@@ -145,7 +122,6 @@ def _test_accuracy(task: Task, run: SeedRun) -> pl.DataFrame:
 
 def _steps(task: Task, run: SeedRun) -> pl.DataFrame:
     """One row per step: means over the models."""
-    del task
     _, epochs, steps = run.steps.loss.shape
     columns = {
         "epoch": np.repeat(np.arange(epochs, dtype=np.int32), steps),

@@ -1,20 +1,16 @@
 """Plain models whose members are measured at some epochs of training."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 import jax
 import numpy as np
-import optax
-from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from experiments.tasks.recipe import Recipe
-from experiments.tasks.task import Task, initial_params
+from experiments.tasks.task import Task
+from experiments.tasks.training import MakeOptimizer, train_models
 from gujax import training
-
-MakeOptimizer = Callable[[PRNGKeyArray], optax.GradientTransformation]
-"""As `gujax.training` takes it; made once for all seeds, so that it compiles once."""
 
 Measure = Callable[[int, PyTree, tuple[Array, Array]], None]
 """Given the number of a model, its parameters, and its members' inputs and labels."""
@@ -30,19 +26,10 @@ def train_observed(
     measure: Measure,
     sampling: Literal["shuffle", "poisson"] = "shuffle",
 ) -> training.TrainResult:
-    """Trains M models, and measures each of them after some epochs.
+    """Trains M models, and measures each of them at some checkpoints, see `checkpoint_epochs`.
 
-    Args:
-        task: Data and model.
-        recipe: Its batch size and epochs are used.
-        make_optimizer: The whole chain.
-        members: Examples that each model is trained on, [M, N].
-        seed: Initial parameters and batches follow from it.
-        checkpoints: How many times to measure, see `checkpoint_epochs`.
-        measure: Called for every model at every checkpoint.
-        sampling: How batches are drawn.
+    Initial parameters and batches follow from the seed.
     """
-    keys = jax.random.split(jax.random.key(seed), len(members))
     train = task.dataset.train
     epochs = checkpoint_epochs(recipe.epochs, checkpoints)
 
@@ -52,19 +39,14 @@ def train_observed(
                 params = jax.tree.map(lambda leaf, model=model: leaf[model], result.params)
                 measure(model, params, (train.x[given], train.y[given]))
 
-    return training.train_many(
-        task.loss_fn,
-        initial_params(task, keys),
-        # Totals are kept by position, whatever the ids are.
-        replace(train, ids=np.arange(len(train), dtype=np.int32)),
+    return train_models(
+        task,
+        recipe,
         make_optimizer,
-        member_masks=members,
-        keys=keys,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
+        members,
+        jax.random.split(jax.random.key(seed), len(members)),
         sampling=sampling,
         callback=measure_all,
-        progress=False,
     )
 
 

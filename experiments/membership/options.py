@@ -1,11 +1,9 @@
 """Options of jobs that train many models and attack them."""
 
-from pathlib import Path
 from typing import Any
 
 from experiments.framework.errors import UserError, warn
 from experiments.framework.options import (
-    Count,
     Fraction,
     Models,
     Positive,
@@ -15,27 +13,21 @@ from experiments.framework.options import (
     options,
 )
 from experiments.membership.defenses import Defense, methods, parse_defenses
-from experiments.tasks.options import TaskOptions
+from experiments.tasks.options import RepeatedOptions
 
 
 @options
-class MembershipOptions(TaskOptions):
+class MembershipOptions(RepeatedOptions):
     """Options that such jobs share.
 
     Attributes:
-        seeds: Independent repeats; intervals are over them.
         shadow_models: Models per defense and seed (even): each is attacked with the others.
-        epochs: Passes over the data, for every defense; default: those of the recipes.
         relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of the batch:
             the noise that the attacker of the bound is assumed to face. DP-SGD uses its own noise.
-        recipes: Hyperparameters written by the `tune` job; default: those that come along.
     """
 
-    seeds: Count = 5
     shadow_models: Models = 16
-    epochs: Count | None = None
     relative_ridge: Positive = 0.1
-    recipes: Path | None = None
 
 
 _RETIRED = {

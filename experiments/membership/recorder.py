@@ -16,12 +16,8 @@ class RecorderState(NamedTuple):
     """State of `record`; the first three fields are those of `gujax.transforms`.
 
     Attributes:
-        uniqueness: as `plain` shows it.
-        weights: w_i of the last update.
-        ledger: of `plain`.
-        plain: state of the transformation that makes the updates.
-        totals: sum over steps of each statistic, [N], by name.
-        steps: in how many steps each example took part, [N].
+        totals: Sum over steps of each statistic, by name.
+        steps: In how many steps each example took part.
     """
 
     uniqueness: Float[Array, "batch"] | None
@@ -42,7 +38,6 @@ def record(
     A ledger knows one uniqueness under one ridge. A study compares several on the same run.
 
     Args:
-        plain: Makes every update; one of `gujax.transforms`.
         statistics: Name to a function of per-example gradients and mask, both [B, ...], that gives
             one number per example, [B].
         num_examples: Size N of the data set; `example_ids=` is required.

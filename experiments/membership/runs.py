@@ -1,8 +1,8 @@
 """Trains and attacks every defense."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -11,30 +11,23 @@ from jaxtyping import Bool, Float, Int, PRNGKeyArray
 from experiments.framework.progress import Steps
 from experiments.membership.attacks import Outputs, query
 from experiments.membership.defenses import Defense, Privacy, Training, prepare
+from experiments.membership.options import MembershipOptions
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import Recipe, RecipeBook, fit
-from experiments.tasks.task import Task, initial_params
+from experiments.tasks.task import Task
+from experiments.tasks.training import train_models
 from gujax import training
 
+Options = TypeVar("Options", bound=MembershipOptions)
 
-@dataclass(frozen=True)
-class Settings:
-    """What all defenses share.
 
-    Attributes:
-        seeds: independent repeats.
-        models: models per defense and seed.
-        epochs: passes over the data, instead of those of the recipes.
-        relative_ridge: ridge of GNQ over the mean squared gradient norm of a batch.
-        measured: families whose runs keep ledgers, None for all; censoring needs those of plain
-            SGD, and some defenses always keep their own.
-    """
+class Plan(NamedTuple, Generic[Options]):
+    """What is trained and attacked on one data set, and how many steps of progress that takes."""
 
-    seeds: int
-    models: int
-    epochs: int | None
-    relative_ridge: float
-    measured: tuple[str, ...] | None = None
+    options: Options
+    task: Task
+    book: RecipeBook
+    num_steps: int
 
 
 class SeedRun(NamedTuple):
@@ -47,7 +40,6 @@ class SeedRun(NamedTuple):
         mu: composed Gaussian-DP parameter, [M, N]; alike.
         appearances: number of updates that each example took part in, [M, N]; alike.
         steps: metrics per step, each [M, epochs, steps].
-        outputs: what the models answer.
     """
 
     members: Bool[np.ndarray, "models examples"]
@@ -70,28 +62,31 @@ class DefenseRun:
 
 
 def train_all(
-    task: Task, defenses: Sequence[Defense], book: RecipeBook, settings: Settings, steps: Steps
+    task: Task,
+    defenses: Sequence[Defense],
+    book: RecipeBook,
+    options: MembershipOptions,
+    steps: Steps,
+    measured: Collection[str] | None = None,
 ) -> list[DefenseRun]:
     """Trains and attacks every defense on the same halves, from the same initial parameters.
 
     Args:
-        task: Data and model.
         defenses: What to train; plain SGD comes first, censoring follows from its ledgers.
-        book: Hyperparameters.
-        settings: What all defenses share.
         steps: Progress; takes one step per defense and seed.
+        measured: Families whose runs keep ledgers; None for all. Censoring needs those of plain
+            SGD, and some defenses always keep their own.
     """
     results: list[DefenseRun] = []
     for defense in defenses:
         recipe = book.find(defense.family, defense.strength)
         plain = results[0].seeds if results else None
-        results.append(_train_defense(task, defense, recipe, settings, plain, steps))
+        measure = measured is None or defense.family in measured
+        results.append(_train_defense(task, defense, recipe, options, plain, steps, measure))
     return results
 
 
-def with_ridges(
-    task: Task, plain: DefenseRun, ridges: Sequence[float], settings: Settings
-) -> dict[float, SeedRun]:
+def with_ridges(task: Task, plain: DefenseRun, ridges: Sequence[float]) -> dict[float, SeedRun]:
     """The first seed of plain SGD, measured under other ridges.
 
     The ridge does not touch the updates, so the models and what they answer stay the same.
@@ -103,8 +98,7 @@ def with_ridges(
     runs = {}
     for ridge in ridges:
         ready = prepare(plain.defense, plain.recipe, first.members, ridge)
-        fitted = adapted(task, plain.recipe)
-        trained = _train(fitted, plain.recipe, ready, first.members, jax.random.key(0))
+        trained = _train(task, plain.recipe, ready, first.members, jax.random.key(0))
         nats, mu, _ = _disclosed(trained, first.members.shape)
         runs[ridge] = first._replace(nats=nats, mu=mu)
     return runs
@@ -114,27 +108,22 @@ def _train_defense(
     task: Task,
     defense: Defense,
     recipe: Recipe,
-    settings: Settings,
+    options: MembershipOptions,
     plain: Sequence[SeedRun] | None,
     steps: Steps,
+    measure: bool,
 ) -> DefenseRun:
-    members = [halves(task, settings.models, seed) for seed in range(settings.seeds)]
+    members = [halves(task, options.shadow_models, seed) for seed in range(options.seeds)]
     removed = [np.zeros_like(given) for given in members]
     if (removes := defense.method.removes) is not None:
         assert plain is not None
         assert defense.strength is not None
         removed = [removes(run.nats, run.members, defense.strength) for run in plain]
     kept = [given & ~taken for given, taken in zip(members, removed)]
-    recipe = fit(recipe, int(np.sum(kept, axis=-1).min()), settings.epochs)
-    ready = prepare(
-        defense,
-        recipe,
-        kept[0],
-        settings.relative_ridge,
-        measure=settings.measured is None or defense.family in settings.measured,
-    )
+    recipe = fit(recipe, int(np.sum(kept, axis=-1).min()), options.epochs)
+    ready = prepare(defense, recipe, kept[0], options.relative_ridge, measure=measure)
     seeds = []
-    for seed in range(settings.seeds):
+    for seed in range(options.seeds):
         with steps.step(f"{defense.label}, seed {seed}"):
             key = jax.random.key(seed)
             seeds.append(run_seed(task, recipe, ready, members[seed], removed[seed], key))
@@ -159,14 +148,11 @@ def run_seed(
     """Trains M models on what is left of their members, and attacks them.
 
     Args:
-        task: Data and model.
-        recipe: How to train.
         ready: The defense, prepared for as many examples.
         members: Examples handed to the trainer of each model, [M, N]: what the attacks decide.
         removed: Examples taken away before training, [M, N].
         key: Initial parameters, batches and noise follow from it.
     """
-    task = adapted(task, recipe)
     trained = _train(task, recipe, ready, members & ~removed, key)
     nats, mu, appearances = _disclosed(trained, members.shape)
     released = training.released_params(trained.params, trained.opt_state)
@@ -177,7 +163,7 @@ def run_seed(
         mu=mu,
         appearances=appearances,
         steps=trained.steps,
-        outputs=query(task, released, members),
+        outputs=query(adapted(task, recipe), released, members),
     )
 
 
@@ -188,23 +174,9 @@ def _train(
     masks: Bool[np.ndarray, "models examples"],
     key: PRNGKeyArray,
 ) -> training.TrainResult:
-    """Trains models of an adapted task."""
     keys = jax.random.split(key, len(masks))
-    train = task.dataset.train
-    return training.train_many(
-        task.loss_fn,
-        initial_params(task, keys),
-        # Ledgers count examples from 0, whatever their ids are.
-        replace(train, ids=np.arange(len(train), dtype=np.int32)),
-        ready.make_optimizer,
-        member_masks=masks,
-        keys=keys,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        sampling=ready.sampling,
-        randomized=recipe.augments,
-        progress=False,
-    )
+    fitted, optimizer = adapted(task, recipe), ready.make_optimizer
+    return train_models(fitted, recipe, optimizer, masks, keys, sampling=ready.sampling)
 
 
 def _disclosed(

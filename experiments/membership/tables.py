@@ -1,20 +1,16 @@
 """Tables that reports of several jobs show of their runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from experiments.framework.results import Results
 from experiments.membership.runs import DefenseRun
 from experiments.report.formats import UNKNOWN, plain
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
+from experiments.tasks.recipe import Recipe
 
 
 def privacy_table(results: Results, title: str = "") -> Table:
-    """The accounting of DP-SGD.
-
-    Args:
-        results: With entries of `experiments.membership.analysis.defense_entries`.
-        title: What precedes the title, such as a data set.
-    """
+    """The accounting of DP-SGD, from `experiments.membership.analysis.defense_entries`."""
     return tabulate(
         f"{title}DP-SGD: the guarantee for adding or removing one example",
         results,
@@ -36,42 +32,22 @@ def privacy_table(results: Results, title: str = "") -> Table:
 
 
 def recipes_table(runs: Sequence[DefenseRun], title: str = "") -> Table:
-    """Hyperparameters of every defense.
-
-    Args:
-        runs: The defenses.
-        title: What precedes the title, such as a data set.
-    """
-    rows = [
-        [
-            run.defense.label,
-            run.recipe.optimizer,
-            f"{run.recipe.learning_rate:g}",
-            "cosine" if run.recipe.cosine_decay else "constant",
-            str(run.recipe.batch_size),
-            str(run.recipe.epochs),
-            _or_dash(run.recipe.l2_norm_clip),
-            _or_dash(run.recipe.augmentation_multiplicity),
-            _or_dash(run.recipe.average_decay),
-            "yes" if run.recipe.standardize_weights else UNKNOWN,
-        ]
-        for run in runs
-    ]
+    """Hyperparameters of every defense."""
+    shown: dict[str, Callable[[Recipe], str]] = {
+        "optimizer": lambda recipe: recipe.optimizer,
+        "learning rate": lambda recipe: f"{recipe.learning_rate:g}",
+        "schedule": lambda recipe: "cosine" if recipe.cosine_decay else "constant",
+        "batch size": lambda recipe: str(recipe.batch_size),
+        "epochs": lambda recipe: str(recipe.epochs),
+        "L2 clip": lambda recipe: _or_dash(recipe.l2_norm_clip),
+        "copies": lambda recipe: _or_dash(recipe.augmentation_multiplicity),
+        "averaging": lambda recipe: _or_dash(recipe.average_decay),
+        "standardized weights": lambda recipe: "yes" if recipe.standardize_weights else UNKNOWN,
+    }
     return Table(
         f"{title}Hyperparameters",
-        (
-            "defense",
-            "optimizer",
-            "learning rate",
-            "schedule",
-            "batch size",
-            "epochs",
-            "L2 clip",
-            "copies",
-            "averaging",
-            "standardized weights",
-        ),
-        rows,
+        ("defense", *shown),
+        [[run.defense.label, *(show(run.recipe) for show in shown.values())] for run in runs],
         "Copies: shifted and flipped ones whose mean loss is one example's. Averaging: decay of "
         "the moving average of the parameters that is evaluated.",
     )

@@ -21,15 +21,8 @@ def label_points(
     """Writes a label beside each point where it covers no other label and no point.
 
     Each label in turn takes the nearest free place; when none is free, the place with the least
-    overlap. Call it last, when the limits of the axes are final.
-
-    Args:
-        axes: Axes that hold the points.
-        x: Horizontal positions, in data units.
-        y: Vertical positions, in data units.
-        texts: One label per point.
-        colors: One colour per label.
-        obstacles: Further boxes, in pixels, to stay clear of (error bars).
+    overlap. Call it last, when the limits of the axes are final. Obstacles are further boxes to
+    stay clear of, in pixels, such as error bars; x and y are in data units.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None

@@ -47,12 +47,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of a report; its caption stands in the template.
-
-    Attributes:
-        figure: Drawn by `experiments.report.figures`.
-        alt: What it shows, for readers who cannot see it.
-    """
+    """A figure, and what it shows for readers who cannot see it; its caption is in the template."""
 
     figure: Figure
     alt: str
@@ -67,10 +62,8 @@ class Report:
         tables: Tables by the names that the template uses.
         figures: Pictures by name; saved as figures/<name>.png and .svg.
         terminal: Names of the tables that the terminal shows; "claims" is that of the claims.
-        claims: Claims with their verdicts.
         words: What else the template speaks of: options, the task, results, numbers.
         claims_note: The rule of the verdicts, below their table.
-        file: Name of the page.
         name: What the terminal calls it.
         remarks: Sentences that the terminal shows below the tables.
     """

@@ -24,6 +24,12 @@ COLORS = {  # measures of uniqueness
     "diagonal": VERMILION,
     "norm": BLACK,
 }
+GREY = "#7a828c"
+REFERENCE: dict[str, Any] = {
+    "color": GREY,
+    "linestyle": ":",
+    "linewidth": 1,
+}  # lines such as chance
 _MARKERS = "osD^vP"
 
 _RC: dict[Any, Any] = {
@@ -41,7 +47,7 @@ _RC: dict[Any, Any] = {
 
 def color(name: str) -> str:
     """The colour of a measure; what is a colour stays one, and what is unknown is grey."""
-    return name if name.startswith("#") else COLORS.get(name, "#7a828c")
+    return name if name.startswith("#") else COLORS.get(name, GREY)
 
 
 def markers(colors: Sequence[str]) -> list[str]:
@@ -52,15 +58,8 @@ def markers(colors: Sequence[str]) -> list[str]:
 def new_figure(width: float = 7.2, height: float = 4.4, rows: int = 1, columns: int = 1, **options):
     """A figure and its axes in the common look, without touching matplotlib's global state.
 
-    Args:
-        width: Inches.
-        height: Inches.
-        rows: Rows of axes.
-        columns: Columns of axes.
-        **options: Further arguments of `Figure.subplots`, such as `sharey`.
-
-    Returns:
-        The figure, and one axes object or, where there are several, an array of them.
+    Sizes are in inches; options are those of `Figure.subplots`, such as `sharey`. Returns one axes
+    object or, where there are several, an array of them.
     """
     with mpl.rc_context(_RC):
         drawn = Figure(figsize=(width, height), layout="constrained")
@@ -74,22 +73,27 @@ def legend_beside(axes: Axes) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
-def grid(width: float, height: float, panels: Sequence[Sequence[Any]], **options):
+def grid(
+    panels: Sequence[Sequence[Any]],
+    panel: tuple[float, float],
+    margin: tuple[float, float],
+    **options,
+):
     """A figure with one axes object per panel of a grid, see `new_figure`.
 
     Args:
-        width: Inches.
-        height: Inches.
         panels: Rows of panels.
+        panel: Width and height of each, in inches.
+        margin: What the figure has beyond them.
         **options: Further arguments of `Figure.subplots`.
 
     Returns:
         The figure; its axes, [rows, columns]; and pairs of axes and panel.
     """
     rows, columns = len(panels), len(panels[0])
-    drawn, axes = new_figure(width, height, rows, columns, squeeze=False, **options)
-    pairs = [pair for row in zip(axes, panels) for pair in zip(*row)]
-    return drawn, axes, pairs
+    size = panel[0] * columns + margin[0], panel[1] * rows + margin[1]
+    drawn, axes = new_figure(*size, rows, columns, squeeze=False, **options)
+    return drawn, axes, [pair for row in zip(axes, panels) for pair in zip(*row)]
 
 
 def wrapped_grid(
@@ -116,14 +120,7 @@ def wrapped_grid(
 
 
 def shared_legend(drawn: Figure, axes: Axes, place: str = "upper", **options: Any) -> None:
-    """One legend for all panels above or below them, with the entries of one of them.
-
-    Args:
-        drawn: The figure.
-        axes: The panel whose entries are shown.
-        place: "upper" or "lower".
-        **options: Further arguments of `Figure.legend`.
-    """
+    """One legend for all panels, "upper" or "lower", with the entries of one of them."""
     handles, labels = axes.get_legend_handles_labels()
     where: Any = f"outside {place} center"
     longest = 0.085 * max(map(len, labels), default=0) + 0.5  # inches

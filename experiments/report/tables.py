@@ -14,14 +14,7 @@ from experiments.report.formats import UNKNOWN, Format
 
 @dataclass(frozen=True)
 class Table:
-    """A table of finished text.
-
-    Attributes:
-        title: What the table shows, with its unit.
-        columns: Headings.
-        rows: One sequence of cells per row, each as long as `columns`.
-        note: What a reader must know to read it; may be empty.
-    """
+    """A table of finished text: its title has the unit, its note is what a reader must know."""
 
     title: str
     columns: Sequence[str]
@@ -39,9 +32,7 @@ class Column:
     """One column of a table of results.
 
     Attributes:
-        heading: Its heading.
         measure: What its cells show: a measure of the row's results, or a function of them.
-        format: How.
         keys: Keys of the measure beside those of the row.
     """
 
@@ -64,7 +55,6 @@ class KeyColumn:
     """A column that says what a row is about.
 
     Attributes:
-        heading: Its heading.
         key: The key whose values make the rows.
         show: How a value of the key is shown.
     """
@@ -77,20 +67,10 @@ class KeyColumn:
 Columns = Sequence[KeyColumn | Column]
 
 
-def tabulate(
-    title: str,
-    results: Results,
-    columns: Columns,
-    note: str = "",
-) -> Table:
-    """A table with one row per combination of keys.
+def tabulate(title: str, results: Results, columns: Columns, note: str = "") -> Table:
+    """A table with one row per combination of the key columns' keys, in the order of the results.
 
-    Args:
-        title: What it shows, with its unit.
-        results: Where the numbers come from.
-        columns: Headings and what stands below; rows are the combinations of the key columns' keys
-            for which any other column has a number, in the order of the results.
-        note: What a reader must know to read it.
+    Combinations for which no other column has a number are left out.
     """
     names = [column.key for column in columns if isinstance(column, KeyColumn)]
     rows = []
@@ -115,16 +95,9 @@ def matrix(
     format: Format,
     note: str = "",
 ) -> Table:
-    """One measure by two keys.
+    """One measure by two keys: the values of `columns` are the headings.
 
-    Args:
-        title: What it shows, with its unit.
-        results: Where the numbers come from.
-        rows: The key of the rows.
-        columns: The key of the columns; its values are the headings.
-        measure: What is shown; only rows and columns that have it appear.
-        format: How.
-        note: What a reader must know to read it.
+    Only rows and columns that have the measure appear.
     """
     having = Results(of for of in results.entries if of.measure == measure and columns in of.keys)
     headings = having.values(columns)

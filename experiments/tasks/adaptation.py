@@ -14,10 +14,6 @@ def adapted(task: Task, recipe: Recipe) -> Task:
     If the recipe augments, the loss takes an example with a PRNG key, (x, y, key), so train with
     ``randomized=recipe.augments``.
 
-    Args:
-        task: Data, model and loss.
-        recipe: How one defense trains.
-
     Raises:
         UserError: The recipe augments examples that are no images.
     """

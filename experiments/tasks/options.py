@@ -1,5 +1,7 @@
 """Options that say what is learned."""
 
+from pathlib import Path
+
 from experiments.framework.options import Count, RunOptions, options
 from experiments.tasks.task import ModelName
 
@@ -20,3 +22,27 @@ class TaskOptions(RunOptions):
     model: ModelName = "mlp"
     hidden: tuple[Count, ...] = (128,)
     train_size: Count | None = None
+
+
+@options
+class TrainingOptions(TaskOptions):
+    """Options of jobs that train with recipes which were found before.
+
+    Attributes:
+        epochs: Passes over the data, for every defense; default: those of the recipes.
+        recipes: Hyperparameters written by the `tune` job; default: those that come along.
+    """
+
+    epochs: Count | None = None
+    recipes: Path | None = None
+
+
+@options
+class RepeatedOptions(TrainingOptions):
+    """Options of jobs that do so several times.
+
+    Attributes:
+        seeds: Independent repeats; intervals are over them.
+    """
+
+    seeds: Count = 5

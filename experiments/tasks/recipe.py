@@ -22,10 +22,8 @@ class Recipe:
 
     Attributes:
         optimizer: "momentum" (SGD with momentum 0.9) or "adam".
-        learning_rate: Its initial value.
         cosine_decay: Whether the learning rate falls to 0 along a cosine; else it is constant.
         batch_size: Examples per batch; expected number under Poisson sampling.
-        epochs: Passes over the training data.
         l2_norm_clip: Clipping norm of DP-SGD; None for every other defense.
         augmentation_multiplicity: Random copies of an image, whose mean loss is the example's; 0
             for the image itself.
@@ -60,7 +58,6 @@ class RecipeBook:
 
     Attributes:
         recipes: `"sgd"`, `"gate"`, `"clip"`, `"dp_sgd eps=2"`, … to `Recipe`.
-        dataset: The data set that they were tuned on.
         search: The whole record of the search, as read.
     """
 
@@ -95,13 +92,7 @@ def recipe_key(family: str, epsilon: float | None = None) -> str:
 
 
 def fit(recipe: Recipe, num_members: int, epochs: int | None = None) -> Recipe:
-    """The recipe for one run.
-
-    Args:
-        recipe: What the search found.
-        num_members: Size of the training set; a batch is at most as large.
-        epochs: Passes over the data, instead of the recipe's.
-    """
+    """The recipe for one run: batches at most as large as the training set, and epochs if given."""
     return replace(
         recipe,
         batch_size=min(recipe.batch_size, num_members),
@@ -112,12 +103,8 @@ def fit(recipe: Recipe, num_members: int, epochs: int | None = None) -> Recipe:
 def check_plain(recipe: Recipe, of: str) -> None:
     """Checks that a recipe uses none of the practices that only the comparison of defenses knows.
 
-    Args:
-        recipe: The recipe.
-        of: Whose it is, in words.
-
     Raises:
-        UserError: It augments, averages or standardizes.
+        UserError: It augments, averages or standardizes; `of` says whose it is, in words.
     """
     check_option(
         not (recipe.augments or recipe.average_decay or recipe.standardize_weights),
@@ -130,7 +117,6 @@ def load_recipes(dataset: str, path: Path | None = None) -> RecipeBook:
     """Reads recipes.
 
     Args:
-        dataset: Data set to be trained on.
         path: File written by the `tune` job. None reads those that come with the package: the
             data set's own if there are any, else those tuned on digits.
 
@@ -157,14 +143,10 @@ def load_recipes(dataset: str, path: Path | None = None) -> RecipeBook:
 def descent(
     optimizer: OptimizerName, learning_rate: ArrayLike, final_factor: ArrayLike, num_steps: int
 ) -> optax.GradientTransformation:
-    """The optimizer that follows the aggregation.
+    """The optimizer that follows the aggregation, for a run of so many steps.
 
-    Args:
-        optimizer: "momentum" or "adam".
-        learning_rate: Initial learning rate; may be traced.
-        final_factor: Learning rate after `num_steps`, along a cosine, over the initial one: 1 for
-            a constant rate, 0 for full decay; may be traced.
-        num_steps: Length of the run.
+    The learning rate, and its final value over the initial one along a cosine (1 for a constant
+    rate, 0 for full decay), may be traced.
     """
 
     def rate(step):

@@ -17,14 +17,7 @@ ModelName = Literal["mlp", "convnet", "lenet", "lenet_sigmoid", "vgg", "resnet"]
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task.
-
-    Attributes:
-        dataset: training and test split.
-        model: the classifier.
-        model_name: the classifier, in words.
-        loss_fn: cross-entropy of one example, in nats.
-    """
+    """A classification task; the loss is the cross-entropy of one example, in nats."""
 
     dataset: data.Dataset
     model: models.Model
@@ -45,13 +38,11 @@ def load_task(
     train_size: int | None = None,
     channels: tuple[int, ...] = (16, 32),
 ) -> Task:
-    """Loads a data set and builds a model that fits it.
+    """Loads a data set that `gujax.data.load` knows, and builds a model that fits it.
 
     Args:
-        dataset: A name that `gujax.data.load` knows.
-        model: Architecture.
-        hidden: Widths of the MLP's hidden layers.
         train_size: Number of training examples to keep; None for all.
+        hidden: Widths of the MLP's hidden layers.
         channels: Widths of the convnet's stages.
 
     Raises:
@@ -68,13 +59,7 @@ def make_task(
     hidden: tuple[int, ...],
     channels: tuple[int, ...] = (16, 32),
 ) -> Task:
-    """Builds a model that fits a data set.
-
-    Args:
-        dataset: The data.
-        model: Architecture.
-        hidden: Widths of the MLP's hidden layers.
-        channels: Widths of the convnet's stages.
+    """Builds a model that fits a data set, see `load_task`.
 
     Raises:
         UserError: The model does not fit the data set.

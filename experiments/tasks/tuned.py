@@ -27,14 +27,7 @@ def tuned_loss(loss_fn: LossFn) -> LossFn:
 def tuned_optimizer(
     chain: Chain,
 ) -> Callable[[PRNGKeyArray], optax.GradientTransformationExtraArgs]:
-    """An optimizer that reads its hyperparameters from `params["tuned"]` and leaves them alone.
-
-    Args:
-        chain: The optimizer of the model's parameters.
-
-    Returns:
-        What `gujax.training` takes as ``make_optimizer``.
-    """
+    """An optimizer that reads its hyperparameters from `params["tuned"]` and leaves them alone."""
 
     def make(key: PRNGKeyArray) -> optax.GradientTransformationExtraArgs:
         def init(params: PyTree) -> PyTree:

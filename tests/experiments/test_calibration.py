@@ -13,41 +13,24 @@ from scipy import stats
 import gujax
 from experiments.framework.errors import UserError
 from experiments.framework.results import Results, entry
-from experiments.framework.run_directory import is_complete
 from experiments.jobs import calibration
 from experiments.jobs.calibration.claims import claims
 from experiments.jobs.calibration.fitting import Curve, fit_ridge
 from experiments.jobs.calibration.spectrum import filtered, spectrum, uniqueness_under
-from tests.experiments.running import run_job
+from tests.experiments.running import check_files, run_of
 
 SEEDS, MODELS, EXAMPLES = 2, 8, 60
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("calibration") / "run"
-    command = (
-        f"calibration --other-datasets --seeds {SEEDS} --shadow-models {MODELS} --train-size "
-        f"{EXAMPLES} --epochs 2 --hidden 8 --checkpoints 1 --ridges 1 --every 1 2 --draws 8 "
-    )
-    return run_job(out, command)
+run = run_of(
+    f"calibration --other-datasets --seeds {SEEDS} --shadow-models {MODELS} --train-size "
+    f"{EXAMPLES} --epochs 2 --hidden 8 --checkpoints 1 --ridges 1 --every 1 2 --draws 8 "
+)
 
 
 def test_the_run_is_complete_and_has_every_file(run):
     out, text = run
-    assert is_complete(out)
-    assert {path.name for path in out.iterdir()} == {
-        "config.json",
-        "status.json",
-        "summary.json",
-        "tables.md",
-        "claims.json",
-        "results.parquet",
-        "report.html",
-        "updates.parquet",
-        "final.parquet",
-        "figures",
-    }
+    check_files(out, "claims.json", "report.html", "updates.parquet", "final.parquet")
     assert f"report: {out / 'report.html'}" in text
     assert (out / "report.html").read_text().count("<img") == 1
 

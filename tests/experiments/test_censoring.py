@@ -1,6 +1,5 @@
 """Censoring against DP-SGD: the rule of the claim, and a tiny run of the command line."""
 
-import re
 from types import SimpleNamespace
 
 import polars as pl
@@ -14,7 +13,7 @@ from experiments.jobs.censoring import Options, cases
 from experiments.jobs.censoring.cases import load_cases
 from experiments.jobs.censoring.claims import MARGIN, SUBSTANTIAL, claims, effects
 from experiments.membership.attacks import measures
-from tests.experiments.running import run_job
+from tests.experiments.running import referred, run_of
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
@@ -73,23 +72,18 @@ def test_what_cannot_be_loaded_is_left_out_unless_it_was_named(monkeypatch, caps
     assert "no_such_data" in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("censoring") / "run"
-    command = (
-        f"censoring --datasets digits --seeds {SEEDS} --shadow-models {MODELS} "
-        f"--train-size {EXAMPLES} --test-size 90 --epochs 2 --hidden 16 "
-        f"--defenses censor:0.1 dp_sgd:8"
-    )
-    return run_job(out, command)
+run = run_of(
+    f"censoring --datasets digits --seeds {SEEDS} --shadow-models {MODELS} "
+    f"--train-size {EXAMPLES} --test-size 90 --epochs 2 --hidden 16 "
+    f"--defenses censor:0.1 dp_sgd:8"
+)
 
 
 def test_the_run_is_complete_and_its_report_loads_nothing(run):
     out, text = run
     assert is_complete(out)
     page = (out / "report.html").read_text()
-    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
-    assert [source.startswith("data:image/svg+xml;") for source in sources] == [True]
+    assert [source.startswith("data:image/svg+xml;") for source in referred(page)] == [True]
     assert str(out / "report.html") in text
     for words in ("censor 10 %", "DP-SGD ε=8", "Threat model", "left out"):
         assert words in page

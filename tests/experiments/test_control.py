@@ -1,7 +1,6 @@
 """The study of in-run control: interpolation by hand, and a tiny run of the command line."""
 
 import json
-import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +12,7 @@ from experiments.framework.run_directory import is_complete
 from experiments.jobs.control import Options
 from experiments.jobs.control.claims import claims
 from experiments.jobs.control.frontier import Point, at_equal_accuracy, interpolate
-from tests.experiments.running import run_job
+from tests.experiments.running import referred, run_of
 
 
 def test_between_settings_success_is_on_a_straight_line():
@@ -68,27 +67,22 @@ def test_the_verdict_is_on_paired_differences_at_losses_that_both_reach():
     found = {claim.key: claim for claim in claims(plan, results)}
     assert list(found) == ["control_gate", "control_clip", "control_budget"]
     assert found["control_gate"].verdict == "reproduced"
-    assert found["control_gate"].measured.startswith("at 1 points less accuracy 2.17 ±")
+    assert found["control_gate"].measured.startswith("at 1 point less accuracy 2.17 ±")
     assert found["control_clip"].verdict == "contradicted"
     assert found["control_budget"].verdict == "not tested at this scale"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("control") / "run"
-    command = (
-        "control --seeds 2 --shadow-models 4 --train-size 120 --epochs 2 --hidden 16 "
-        "--defenses gate:0.5 budget:0.2 censor:0.3 --drops 0.01"
-    )
-    return run_job(out, command)
+run = run_of(
+    "control --seeds 2 --shadow-models 4 --train-size 120 --epochs 2 --hidden 16 "
+    "--defenses gate:0.5 budget:0.2 censor:0.3 --drops 0.01"
+)
 
 
 def test_the_run_is_complete_and_its_report_loads_nothing(run):
     out, text = run
     assert is_complete(out)
     page = (out / "report.html").read_text()
-    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
-    assert [source.startswith("data:image/svg+xml;") for source in sources] == [True]
+    assert [source.startswith("data:image/svg+xml;") for source in referred(page)] == [True]
     assert str(out / "report.html") in text
     for label in ("SGD", "gate q=0.5", "budget 0.2", "censor 30 %"):
         assert label in page

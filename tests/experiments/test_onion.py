@@ -1,7 +1,6 @@
 """The onion: rounds and numbers on made-up runs, and a small study through the command line."""
 
 import json
-import re
 from html import unescape
 from types import SimpleNamespace
 
@@ -21,7 +20,7 @@ from experiments.jobs.onion.analysis import new_in_top, survivors, top_origin
 from experiments.jobs.onion.claims import claims
 from experiments.jobs.onion.rounds import Arm, halves_of_pool, next_layer
 from experiments.membership.runs import SeedRun
-from tests.experiments.running import run_job
+from tests.experiments.running import referred, run_of
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
@@ -157,14 +156,10 @@ def test_verdicts_follow_the_stated_rule(rise, against_chance, onion, protects):
     assert "+0.100 ± 0.002 against before" in found["onion_data"].measured or rise != 0.1
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    out = tmp_path_factory.mktemp("onion") / "run"
-    command = (
-        f"onion --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
-        f"--hidden 8 --rounds 1 --fraction 0.2 --scopes model"
-    )
-    return run_job(out, command)
+study = run_of(
+    f"onion --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
+    f"--hidden 8 --rounds 1 --fraction 0.2 --scopes model"
+)
 
 
 def _matrix(frame, label, seed, column):
@@ -238,7 +233,7 @@ def test_the_run_is_complete_and_says_what_it_found(study):
     assert is_complete(out)
     page = (out / "report.html").read_text()
     assert page.count("data:image/svg+xml;base64,") == 3
-    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert all(source.startswith("data:") for source in referred(page))
     found = json.loads((out / "claims.json").read_text())
     assert [claim["key"] for claim in found] == ["onion_model", "new_layer_model", "protects_model"]
     for claim in found:

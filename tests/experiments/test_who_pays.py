@@ -1,7 +1,6 @@
 """Who pays: groups and numbers on made-up runs, and a small study through the command line."""
 
 import json
-import re
 from dataclasses import replace
 from html import unescape
 from types import SimpleNamespace
@@ -30,7 +29,7 @@ from experiments.membership.defenses import parse_defense, parse_defenses
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.recipe import Recipe
 from experiments.tasks.task import load_task
-from tests.experiments.running import run_job
+from tests.experiments.running import referred, run_of
 
 SEEDS, MODELS, EXAMPLES, KEEP = 2, 4, 200, 0.25
 
@@ -153,14 +152,10 @@ def test_verdicts_need_both_contrasts(over_common, by_rarity, expected, strength
     assert found == dict.fromkeys(keys, expected)
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    out = tmp_path_factory.mktemp("who_pays") / "run"
-    command = (
-        f"who_pays --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 1 "
-        f"--hidden 8 --rare 3 --keep {KEEP} --defenses censor --censor-fraction 0.2"
-    )
-    return run_job(out, command)
+study = run_of(
+    f"who_pays --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 1 "
+    f"--hidden 8 --rare 3 --keep {KEEP} --defenses censor --censor-fraction 0.2"
+)
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +233,7 @@ def test_the_run_is_complete_and_says_what_it_found(study):
     assert is_complete(out)
     page = (out / "report.html").read_text()
     assert page.count("data:image/svg+xml;base64,") == 2
-    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert all(source.startswith("data:") for source in referred(page))
     found = json.loads((out / "claims.json").read_text())
     assert [claim["key"] for claim in found] == ["pays_censor", "exposed", "taken_censor"]
     for claim in found:

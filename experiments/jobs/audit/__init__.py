@@ -6,15 +6,6 @@ from experiments.jobs.audit.measure import frames, measure, prepare
 from experiments.jobs.audit.options import Options
 from experiments.jobs.audit.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job(
-    "audit",
-    prepare,
-    measure,
-    frames,
-    analyze,
-    report,
-    headline=headline,
-    exit_code=exit_code,
+    "audit", prepare, measure, frames, analyze, report, headline=headline, exit_code=exit_code
 ).run

@@ -1,7 +1,7 @@
 """What the audit does: trains one model under a monitor, and times a step."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from experiments.jobs.audit.options import Options
 from experiments.membership.cost import StepCost, measure_steps
 from experiments.membership.defenses import Privacy, Training, aggregation, parse_defense
 from experiments.membership.defenses import prepare as prepare_training
+from experiments.membership.frames import subgroups
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import Recipe, load_recipes
 from experiments.tasks.task import Task, load_task
@@ -30,8 +31,7 @@ from gujax.uniqueness import Ledger
 _PICTURES = 8
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What is audited: the task, the same as the recipe trains it (`fitted`), and the recipe."""
 
     options: Options
@@ -47,7 +47,6 @@ class Audited(NamedTuple):
     Attributes:
         totals: One row per training example, see `totals`.
         epochs: One row per epoch: loss, accuracies, spread of nats.
-        privacy: What DP-SGD guarantees; None for every other defense.
         cost: Of a step that is audited, and of a plain one.
         extremes: Pictures of the most and the least unique examples with captions, where examples
             are pictures.
@@ -94,7 +93,6 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Audited:
 
 def frames(plan: Plan, audited: Audited) -> dict[str, pl.DataFrame]:
     """Totals of every example, and what was seen after every epoch."""
-    del plan
     return {"per_example": audited.totals, "epochs": audited.epochs}
 
 
@@ -160,21 +158,15 @@ def _cost(plan: Plan) -> dict[str, StepCost]:
 def totals(task: Task, ledger: Ledger, every: int) -> pl.DataFrame:
     """One row per training example: its position in the split, nats and μ over the run.
 
-    Args:
-        task: Data and model.
-        ledger: What the audited steps disclosed.
-        every: Steps from one audit to the next; totals are scaled up by it.
+    Every `every`-th step was audited: totals are scaled up by it.
     """
     train = task.dataset.train
-    unknown = [None] * len(train)
     return pl.DataFrame(
         {
             "id": train.ids,
             "position": np.arange(len(train)),
             "label": train.y,
-            "subgroup": pl.Series(
-                unknown if train.subgroups is None else train.subgroups, dtype=pl.Int32
-            ),
+            "subgroup": subgroups(train),
             "nats": every * np.asarray(ledger.nats, float),
             "mu": np.sqrt(every * np.asarray(ledger.mu_squared, float)),
             "audited_steps": np.asarray(ledger.steps),

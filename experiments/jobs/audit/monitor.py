@@ -33,15 +33,7 @@ class Monitor:
         test_accuracy: float,
         nats: Float[np.ndarray, " examples"],
     ) -> None:
-        """Draws one epoch.
-
-        Args:
-            epoch: Its number, from 0.
-            loss: Mean loss, in nats.
-            train_accuracy: In [0, 1].
-            test_accuracy: In [0, 1].
-            nats: What every training example has disclosed so far.
-        """
+        """Draws an epoch, from 0: its loss and accuracies, and the nats of every example so far."""
         numbers = (
             f"loss {loss:.4f}   accuracy: train {100 * train_accuracy:.1f} %, "
             f"test {100 * test_accuracy:.1f} %"
@@ -70,13 +62,7 @@ def sparkline(values: Float[np.ndarray, " n"], bins: int = 40) -> str:
 
 @contextmanager
 def monitor(console: Console, epochs: int, ids: Int[np.ndarray, " examples"]) -> Iterator[Monitor]:
-    """A live view in a terminal; one line per epoch elsewhere.
-
-    Args:
-        console: Where to draw.
-        epochs: How many there will be.
-        ids: Of the training examples.
-    """
+    """A live view in a terminal; one line per epoch elsewhere."""
     if not console.is_terminal:
         yield Monitor(console, epochs, ids, None)
         return

@@ -1,17 +1,15 @@
 """Options of the job `audit`."""
 
-from pathlib import Path
-
 from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Positive, options
 from experiments.jobs.audit.policy import Rule, parse_policy
 from experiments.membership.defenses import Defense
 from experiments.membership.options import DefenseOptions
-from experiments.tasks.options import TaskOptions
+from experiments.tasks.options import TrainingOptions
 
 
 @options
-class Options(DefenseOptions, TaskOptions):
+class Options(DefenseOptions, TrainingOptions):
     """Train one model on a whole training set, watch what it discloses, write a release card.
 
     The exit code is 3 if the policy is violated, so that a pipeline stops before it publishes.
@@ -21,20 +19,16 @@ class Options(DefenseOptions, TaskOptions):
         policy: Limits that the release must respect, such as max_nats=0.5 or predicted_auc=0.6;
             also p99_nats, mean_nats, max_mu, predicted_tpr_1pct, predicted_tpr_01pct.
         audit_every: Measure every k-th step only ("sgd" and "dp_sgd"); totals are scaled by k.
-        epochs: Passes over the data; default: those of the recipe.
         seed: Seed of initialization, batches and noise.
         relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of the batch:
             the noise that the attacker is assumed to face. DP-SGD uses its own noise.
-        recipes: Hyperparameters written by the `tune` job; default: those that come along.
     """
 
     defense: str = "sgd"
     policy: tuple[str, ...] = ()
     audit_every: Count = 1
-    epochs: Count | None = None
     seed: int = 0
     relative_ridge: Positive = 0.1
-    recipes: Path | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

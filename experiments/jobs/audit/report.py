@@ -20,11 +20,7 @@ from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
 @dataclass(frozen=True)
 class Card(Report):
-    """A report that is also written for machines.
-
-    Attributes:
-        content: What `card.json` holds.
-    """
+    """A report that is also written for machines, as `card.json`."""
 
     content: Mapping[str, Any] = field(default_factory=dict)
 
@@ -36,7 +32,6 @@ class Card(Report):
 
 def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Claim]) -> Card:
     """Tables, figures, verdict and their page."""
-    del claims
     found = findings(plan, results)
     decision, kind = decide(found)
     assumed = assumptions(plan.options, audited.privacy)

@@ -7,6 +7,4 @@ from experiments.jobs.auditors.measure import frames, measure, prepare
 from experiments.jobs.auditors.options import Options
 from experiments.jobs.auditors.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("auditors", prepare, measure, frames, analyze, report, claims).run

@@ -31,11 +31,6 @@ def audit(run: AuditedRun, of_target: Audited, options: Options) -> dict[str, Sa
 
     The one-run audit is made of each model alone; its mean over models is what one may expect of a
     single run.
-
-    Args:
-        run: The models of the seed.
-        of_target: Their accountant.
-        options: δ, and what the lower bounds need.
     """
     privacy, delta, num_models = of_target.privacy, options.delta, len(run.included)
     said = {"accountant": Said(privacy.epsilon, of_target.seconds)}

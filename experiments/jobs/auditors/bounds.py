@@ -25,9 +25,6 @@ def one_run_epsilon(
 
     Args:
         scores: Higher means included.
-        included: The coins.
-        guesses: How many canaries are guessed to be included.
-        delta: δ.
         significance: Probability that the bound is wrong.
         gaussian: Against the trade-off curve of the Gaussian mechanism with this (ε, δ)
             (Mahloujifar et al. 2024, arXiv 2410.22235), not against every (ε, δ) mechanism.
@@ -49,15 +46,9 @@ def many_run_epsilon(
 ) -> float:
     """Lower bound of ε from Clopper-Pearson bounds of an attack's error rates over many models.
 
-    The threshold is chosen on one half of the scores, the bound computed on the other. Scores are
-    taken as independent trials, as is usual; canaries that share a model are not quite.
-
-    Args:
-        scores: Higher means included.
-        included: Which canaries each model was trained on.
-        delta: δ.
-        significance: Probability that the bound is wrong, if trials are independent.
-        seed: Of the split.
+    The threshold is chosen on one half of the scores, the bound computed on the other; the seed is
+    of the split. Scores are higher for members, and taken as independent trials, as is usual;
+    canaries that share a model are not quite.
 
     Source: Jagielski, Ullman, Oprea 2020; threshold by a split as in arXiv 2101.04535.
     """

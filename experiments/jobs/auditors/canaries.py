@@ -11,15 +11,10 @@ from experiments.tasks.task import Task
 def with_canaries(
     task: Task, num_canaries: int, rng: np.random.Generator
 ) -> tuple[Task, Int[np.ndarray, " canaries"]]:
-    """The task with wrong labels on some training examples, and where those are.
+    """The task with other labels on some training examples, drawn evenly, and where those are.
 
     A label that contradicts the others has to be memorized, so that its presence shows more than
     that of an ordinary example: a stronger test of the guarantee, which holds for every example.
-
-    Args:
-        task: Data and model; it is left as it is.
-        num_canaries: How many training examples get another class, drawn evenly.
-        rng: Draws them.
     """
     train, num_classes = task.dataset.train, task.dataset.num_classes
     canaries = np.sort(rng.choice(len(train), num_canaries, replace=False))
@@ -37,12 +32,6 @@ def coin_flips(
 
     The coins of a model are independent, as the one-run audit assumes. Models come in pairs that
     differ in every canary, so that each canary is in exactly half of the models.
-
-    Args:
-        num_models: M, even.
-        num_examples: N.
-        canaries: Positions of the canaries.
-        rng: Flips the coins.
     """
     flips = rng.random((num_models // 2, len(canaries))) < 0.5
     members = np.ones((num_models, num_examples), bool)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,22 +13,18 @@ from experiments.framework.run_directory import RunDirectory
 from experiments.jobs.auditors.options import Options
 from experiments.jobs.auditors.runs import AuditedRun, run_seed, trainers
 from experiments.membership.defenses import Privacy
+from experiments.membership.frames import stacked
 from experiments.tasks.recipe import Recipe, check_plain, fit, load_recipes
 from experiments.tasks.task import Task, load_task
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is audited: data and model, and how the models of each target ε are trained."""
+class Plan(NamedTuple):
+    """Data and model, and how the models of each target ε are trained."""
 
     options: Options
     task: Task
     recipes: Mapping[float, Recipe]
-
-    @property
-    def num_steps(self) -> int:
-        """Per ε one step of accounting, and one per seed."""
-        return len(self.recipes) * (self.options.seeds + 1)
+    num_steps: int
 
 
 class Audited(NamedTuple):
@@ -56,12 +51,12 @@ def prepare(options: Options) -> Plan:
     }
     for epsilon, recipe in recipes.items():
         check_plain(recipe, f"ε={epsilon:g}")
-    return Plan(options, task, recipes)
+    # Per ε a step of accounting, and one per seed.
+    return Plan(options, task, recipes, len(recipes) * (options.seeds + 1))
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[float, Audited]:
     """Trains and audits the models of every target ε."""
-    del directory
     audited = {}
     for epsilon, recipe in plan.recipes.items():
         began, runs = time.perf_counter(), []
@@ -77,16 +72,14 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[float, Au
 
 def frames(plan: Plan, audited: Mapping[float, Audited]) -> dict[str, pl.DataFrame]:
     """Scores of canaries, and uniqueness of examples."""
-    del plan
     return {
-        name: pl.concat(
-            [
-                table(run).select(
-                    pl.lit(target).alias("epsilon"), pl.lit(seed).alias("seed"), pl.all()
-                )
+        name: stacked(
+            ("epsilon", "seed"),
+            (
+                ((target, seed), table(run))
                 for target, of_target in audited.items()
                 for seed, run in enumerate(of_target.runs)
-            ]
+            ),
         )
         for name, table in (("canaries", _canaries), ("uniqueness", _uniqueness))
     }

@@ -1,42 +1,35 @@
 """Options of the job `auditors`."""
 
-from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge
 
 from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Fraction, Positive, Several, options
-from experiments.tasks.options import TaskOptions
+from experiments.tasks.options import RepeatedOptions
 
 
 @options
-class Options(TaskOptions):
+class Options(RepeatedOptions):
     """GNQ's bound, the one-run audit, LiRA and the accountant on the same DP-SGD runs.
 
     Canaries, examples with a wrong label, are put into every training set by fair coins.
 
     Attributes:
-        seeds: Independent repeats; intervals are over them.
         shadow_models: Models per seed and ε (even): LiRA attacks each with the others.
-        epochs: Passes over the data; default: those of the recipes.
         epsilons: Values of ε for DP-SGD.
         delta: δ of DP-SGD and of every auditor.
         canaries: How many training examples are canaries.
         guesses: How many canaries the one-run audit guesses to be included.
         significance: Probability with which each lower bound may be wrong.
-        recipes: Hyperparameters written by the `tune` job; default: those that come along.
     """
 
-    seeds: Count = 5
     shadow_models: int = 16
-    epochs: Count | None = None
     epsilons: Several[Positive] = (1.0, 2.0, 4.0, 8.0)
     delta: Fraction = 1e-5
     canaries: Annotated[int, Ge(10)] = 300
     guesses: Count = 60
     significance: float = 0.05
-    recipes: Path | None = None
 
     def __post_init__(self) -> None:
         check_option(

@@ -68,7 +68,6 @@ def report(
     plan: Plan, audited: Mapping[float, Audited], results: Results, claims: Sequence[Claim]
 ) -> Report:
     """Tables, the figure and their page."""
-    del audited
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables={
@@ -144,14 +143,14 @@ def _runs_table(results: Results) -> Table:
 
 def _at_targets(results: Results, measure: str, auditor: str) -> list[Interval]:
     """What was measured of one auditor at every target ε."""
-    return [at.get(measure).interval for _, at in results.where(auditor=auditor).groups("target")]
+    return results.along("target", measure, auditor=auditor)[1]
 
 
 def _figure(results: Results) -> Figure:
     return figures.epsilon_bounds(
         [guaranteed.mean for guaranteed in _at_targets(results, "epsilon", "accountant")],
-        [
-            figures.BoundSeries(_NAMES[name], upper, _at_targets(results, "epsilon", name))
+        {
+            _NAMES[name]: (upper, _at_targets(results, "epsilon", name))
             for name, upper in _DRAWN.items()
-        ],
+        },
     )

@@ -1,7 +1,6 @@
 """DP-SGD with canaries, seen by every auditor."""
 
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,12 +16,11 @@ from experiments.membership.defenses import Privacy, account
 from experiments.membership.recorder import Statistic, record
 from experiments.tasks.recipe import Recipe, descent_of
 from experiments.tasks.task import Task, initial_params, logits_of_many
+from experiments.tasks.training import MakeOptimizer, train_models
 from gujax import training, transforms
 from gujax.attacks import membership
 from gujax.data import Split
 from gujax.uniqueness import membership_mu, noise_ridge
-
-MakeOptimizer = Callable[[PRNGKeyArray], optax.GradientTransformation]
 
 PRIOR = 0.5  # inclusion probability of the bound: who is in a batch is not known
 
@@ -47,9 +45,7 @@ class AuditedRun(NamedTuple):
             for non-members.
         excess: mean of exp(μ_t²) − 1 over the steps that held the example, [2, N]; 0 if none did.
         canaries: positions of the canaries, [m].
-        test_accuracy: mean over models.
         overflow: examples cut from batches, over all models.
-        seconds: what it took.
     """
 
     included: Bool[np.ndarray, "models canaries"]
@@ -64,13 +60,7 @@ class AuditedRun(NamedTuple):
 
 
 class Trainers(NamedTuple):
-    """DP-SGD at one ε, made once for all seeds, so that it compiles once.
-
-    Attributes:
-        privacy: what the accountant says, and the noise.
-        plain: DP-SGD.
-        audited: the same, every batch of which is measured.
-    """
+    """DP-SGD at one ε, plain and with every batch measured; made once, so that it compiles once."""
 
     privacy: Privacy
     plain: MakeOptimizer
@@ -111,13 +101,8 @@ def run_seed(
 ) -> AuditedRun:
     """Trains M models under DP-SGD, audits two runs as they train, and scores the canaries.
 
-    Args:
-        task: Data and model.
-        recipe: How to train.
-        trained_by: What `trainers` returned for this recipe.
-        options: Models per seed, canaries and δ.
-        seed: Canaries, coins, initial parameters, batches and noise follow from it; canaries and
-            coins are the same for every ε.
+    Canaries, coins, initial parameters, batches and noise follow from the seed; canaries and coins
+    are the same for every ε.
     """
     rng = np.random.default_rng(seed)
     task, canaries = with_canaries(task, options.canaries, rng)
@@ -130,17 +115,9 @@ def run_seed(
 
     def train(make_optimizer: MakeOptimizer, models: np.ndarray) -> training.TrainResult:
         began = time.perf_counter()
-        trained = training.train_many(
-            task.loss_fn,
-            jax.tree.map(lambda leaf: leaf[models], start),
-            split,
-            make_optimizer,
-            member_masks=members[models],
-            keys=keys[models],
-            batch_size=recipe.batch_size,
-            epochs=recipe.epochs,
-            sampling="poisson",
-            progress=False,
+        begin = jax.tree.map(lambda leaf: leaf[models], start)
+        trained = train_models(
+            task, recipe, make_optimizer, members[models], keys[models], begin, "poisson"
         )
         jax.block_until_ready(trained.params)
         seconds.append(time.perf_counter() - began)

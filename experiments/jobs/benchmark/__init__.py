@@ -7,8 +7,6 @@ from experiments.jobs.benchmark.measure import measure, prepare
 from experiments.jobs.benchmark.options import Options
 from experiments.jobs.benchmark.report import report
 
-__all__ = ["Options", "run"]
-
 _STEPS = Job("benchmark", prepare, measure, None, analyze, report, exit_code=exit_code)
 _INVERSION = Job(
     "benchmark",

@@ -84,5 +84,4 @@ def disagreements(results: Results, tolerance: float) -> list[str]:
 
 def exit_code(plan: Plan, results: Results) -> int:
     """0, or 3 if methods disagree."""
-    del plan
     return DISAGREEMENT if disagreements(results, TOLERANCE) else 0

@@ -19,15 +19,7 @@ Family = Literal["mlp", "cnn", "resnet", "gpt", "gpt2"]
 
 @dataclass(frozen=True)
 class Case:
-    """A model and a batch.
-
-    Attributes:
-        family: Which kind of model it is.
-        model: Its name with its sizes.
-        params: Initial parameters.
-        batch: Examples, every leaf [B, ...].
-        loss_fn: Loss of one example.
-    """
+    """A model with its initial parameters and loss, and a batch, every leaf [B, ...]."""
 
     family: Family
     model: str
@@ -90,14 +82,7 @@ def gpt_case(
 
 
 def next_token_loss(model: models.Model) -> Callable[[PyTree, Int[Array, " t_plus_1"]], Array]:
-    """Cross-entropy of the next token, mean over the positions of one example.
-
-    Args:
-        model: Maps tokens [T] to logits [T, V].
-
-    Returns:
-        ``loss_fn(params, tokens)``, a scalar in nats, for one example of T + 1 tokens.
-    """
+    """Cross-entropy of the next token in nats, mean over the T positions of one example."""
 
     def loss_fn(params: PyTree, tokens: Int[Array, " t_plus_1"]) -> Float[Array, ""]:
         logits = model.apply(params, tokens[:-1])

@@ -29,7 +29,6 @@ class Effort(NamedTuple):
 
     Attributes:
         seconds: Time for each method and case; one that takes longer is called once.
-        rounds: Largest number of samples.
         memory_mib: Methods that need more are skipped.
     """
 
@@ -42,10 +41,8 @@ class Result(NamedTuple):
     """What was measured of one method on one case.
 
     Attributes:
-        method: Its name.
         milliseconds: Time of a step; None if it was skipped.
         relative: Time over that of the plain step of the same round.
-        samples: Number of samples.
         memory_mib: Memory beside the inputs, outputs included; None where it is not known.
         skipped: If it was not run for its memory, the unit of `memory_mib`: "MiB", or "MiB or more"
             where that is a lower bound.
@@ -108,12 +105,7 @@ class Call:
 def measure_case(
     case: Case, effort: Effort, methods: Sequence[Method] = METHODS
 ) -> tuple[list[Result], dict[str, PyTree]]:
-    """Runs every method on a case, side by side.
-
-    Args:
-        case: Model and batch.
-        effort: Limits of time and memory.
-        methods: What to run; the plain step first.
+    """Runs every method on a case, side by side; the plain step comes first.
 
     Returns:
         One result per method, and the noiseless update of each kind's reference.
@@ -142,13 +134,7 @@ def measure_case(
 
 
 def time_calls(calls: Mapping[str, Any], effort: Effort, plain: str) -> dict[str, Result]:
-    """Time and memory of calls, run side by side; nothing is compared yet.
-
-    Args:
-        calls: Steps by name, which know their `memory_mib`.
-        effort: Limits of time.
-        plain: Name of the step whose time the others' is taken relative to.
-    """
+    """Time and memory of calls, run side by side; nothing is compared yet."""
     samples = interleave(calls, effort.seconds, effort.rounds)
     return {
         name: Result(name, *spreads, len(samples[name]), calls[name].memory_mib)

@@ -20,14 +20,7 @@ ADDED = "added by the audit"
 
 @dataclass(frozen=True)
 class Sweep:
-    """One size that is varied while the others stay.
-
-    Attributes:
-        axis: What is varied.
-        model: The model, in words.
-        sizes: Its values.
-        make: Builds the case of a size.
-    """
+    """One size that is varied while the others stay, and what builds the case of each."""
 
     axis: str
     model: str
@@ -36,14 +29,7 @@ class Sweep:
 
 
 class Exponent(NamedTuple):
-    """Slope of log cost over log size.
-
-    Attributes:
-        predicted: From operation counts, at the same sizes.
-        measured: From median times; None where a median is not positive.
-        low: Lower end of the 95 % t-interval of the measured slope; None where unknown.
-        high: Upper end.
-    """
+    """Slope of log cost over log size: predicted, and measured with its 95 % t-interval."""
 
     predicted: float
     measured: float | None
@@ -52,14 +38,7 @@ class Exponent(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Cost of one thing over the sizes of a sweep.
-
-    Attributes:
-        name: What it is the cost of.
-        milliseconds: Measured, one per size.
-        operations: Predicted floating-point operations, one per size.
-        exponent: Both slopes.
-    """
+    """Cost of one thing over the sizes of a sweep: measured times, and predicted operations."""
 
     name: str
     milliseconds: list[Quartiles]
@@ -104,11 +83,7 @@ def sweeps(smoke: bool) -> list[Sweep]:
 
 
 def measure_growth(sweep: Sweep, effort: Effort) -> list[Curve]:
-    """Times the plain and the audited step at every size, all side by side.
-
-    Returns:
-        Curves of the plain step, of the audited step and of their difference.
-    """
+    """Curves of the plain and the audited step and of their difference, timed side by side."""
     methods = {method.name: method for method in METHODS if method.name in (PLAIN, AUDIT)}
     cases = [sweep.make(size) for size in sweep.sizes]
     calls = {
@@ -134,13 +109,7 @@ def measure_growth(sweep: Sweep, effort: Effort) -> list[Curve]:
 
 
 def fit(sizes: Sequence[int], times: Sequence[float], operations: Sequence[float]) -> Exponent:
-    """Least-squares slopes of log operations and of log time over log size.
-
-    Args:
-        sizes: At least three.
-        times: Measured, one per size.
-        operations: Predicted, one per size.
-    """
+    """Least-squares slopes of log operations and log time over log size, of at least three."""
     x = np.log(sizes)
     predicted = float(stats.linregress(x, np.log(operations)).slope)
     if min(times) <= 0:

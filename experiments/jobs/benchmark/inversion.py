@@ -46,7 +46,6 @@ class Measured(NamedTuple):
     Attributes:
         times: Milliseconds of an iteration, and time over that of ours on one victim in the same
             round, by name; for `VICTIMS` victims an iteration of all of them.
-        samples: Number of samples of each.
         errors: Relative difference between PyTorch and us, by what is compared.
     """
 
@@ -138,7 +137,6 @@ def _measured(effort: Effort) -> Measured:
 
 def analyze(plan: Plan, measured: Measured) -> Iterator[Entry]:
     """Everything that the report shows, by call, by what is compared, and by target."""
-    del plan
     for name, (milliseconds, relative) in measured.times.items():
         yield from quartile_entries("milliseconds", milliseconds, "ms", call=name)
         yield from quartile_entries("relative", relative, call=name)
@@ -161,7 +159,6 @@ def disagreements(results: Results) -> list[str]:
 
 def exit_code(plan: Plan, results: Results) -> int:
     """0, or 3 if PyTorch and gujax disagree."""
-    del plan
     return DISAGREEMENT if disagreements(results) else 0
 
 

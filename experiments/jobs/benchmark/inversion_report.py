@@ -26,7 +26,6 @@ _SPEEDUP = 2.0
 
 def report(plan: Plan, measured: Measured, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables and their page."""
-    del plan, measured, claims
     wrong = inversion.disagreements(results)
     errors = {name: row.get("error").mean for (name,), row in results.groups("compared")}
     return Report(

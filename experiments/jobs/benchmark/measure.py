@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -18,19 +17,14 @@ _EVERYWHERE: tuple[Family, ...] = ("mlp", "cnn", "resnet", "gpt")
 _CPU_MEMORY_GIB = 3.0
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What is measured: what builds the cases, and the sizes with which growth is measured."""
 
     options: Options
     effort: Effort
     builders: Sequence[Callable[[], Case]]
     sweeps: Sequence[Sweep]
-
-    @property
-    def num_steps(self) -> int:
-        """One step per case, and one per sweep."""
-        return len(self.builders) + len(self.sweeps)
+    num_steps: int
 
 
 class Measured(NamedTuple):
@@ -46,8 +40,9 @@ def prepare(options: Options) -> Plan:
     if families is None:
         on_gpu = jax.default_backend() == "gpu"
         families = (*_EVERYWHERE, "gpt2") if on_gpu else _EVERYWHERE
+    cases = chosen_cases(families, options.smoke)
     chosen = sweeps(options.smoke) if options.growth else []
-    return Plan(options, effort(options), chosen_cases(families, options.smoke), chosen)
+    return Plan(options, effort(options), cases, chosen, len(cases) + len(chosen))
 
 
 def effort(options: Options) -> Effort:

@@ -29,7 +29,6 @@ class Method:
     """How to make a step of stochastic gradient descent.
 
     Attributes:
-        name: What tables call it.
         ours: Whether it is a method of gujax.
         released: What the update is: methods of one kind must give the same update when the noise
             is zero.

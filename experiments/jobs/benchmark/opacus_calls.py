@@ -36,14 +36,8 @@ def has_twin(case: Case) -> bool:
 def measure_opacus(case: Case, effort: Effort, references: dict[str, PyTree]) -> list[Result]:
     """Runs a plain step and both of Opacus' methods on a case, side by side.
 
-    Args:
-        case: Model and batch.
-        effort: Limits of time and memory.
-        references: Noiseless updates to compare with, by what is released.
-
-    Returns:
-        One result per method; relative times are over PyTorch's own plain step. Memory is the
-        peak of PyTorch's allocator above what it held before the step.
+    Relative times are over PyTorch's own plain step. Memory is the peak of PyTorch's allocator
+    above what it held before the step. References are noiseless updates, by what is released.
     """
     kinds = {TORCH_PLAIN: _Call, GRAD_SAMPLE: _GradSampleCall, GHOST: _GhostCall}
     needed = case.batch_size * case.num_parameters * 4 / 2**20

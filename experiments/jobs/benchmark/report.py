@@ -30,7 +30,6 @@ _Place = tuple[str, Mapping[str, Any]]  # a measure and its keys
 
 def report(plan: Plan, measured: Measured, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figures and their page."""
-    del claims
     targets = [] if plan.options.smoke else check_targets(measured.cases)
     wrong = disagreements(results, TOLERANCE)
     costs = cost_tables(results, plan.effort)

@@ -20,11 +20,8 @@ class Target:
     """One promise.
 
     Attributes:
-        quantity: What is promised.
-        case: On what.
-        limit: The bound.
         measured: What was measured; None where a method was skipped.
-        at_least: Whether it is a lower bound; else it is an upper one.
+        at_least: Whether the limit is a lower bound; else it is an upper one.
     """
 
     quantity: str
@@ -42,11 +39,7 @@ class Target:
 
 
 def check_targets(measured: Sequence[tuple[Case, Sequence[Result]]]) -> list[Target]:
-    """Every promise that speaks of one of the cases.
-
-    Args:
-        measured: Cases with their results.
-    """
+    """Every promise that speaks of one of the cases."""
     targets = []
     for case, results in measured:
         by_name, label = {result.method: result for result in results}, case.label

@@ -27,17 +27,7 @@ class TorchInversion:
         total_variation: float,
         limits: tuple[float, float],
     ):
-        """Makes the twin and computes what the victim shares.
-
-        Args:
-            params: Parameters of our LeNet.
-            truth: The victim's image, [H, W, C].
-            label: Its label.
-            start: First candidate, [H, W, C].
-            learning_rate: Of Adam.
-            total_variation: Weight of the total variation.
-            limits: The box.
-        """
+        """Makes the twin and what the victim shares; images are [H, W, C], limits a box."""
         self.model, twin = _lenet(params)
         self._weights, self._tree = jax.tree.flatten(twin)
         self._label = torch.tensor([label])

@@ -7,6 +7,4 @@ from experiments.jobs.calibration.measure import frames, measure, prepare
 from experiments.jobs.calibration.options import Options
 from experiments.jobs.calibration.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("calibration", prepare, measure, frames, analyze, report, claims).run

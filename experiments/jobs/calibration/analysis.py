@@ -39,12 +39,7 @@ def analyze(plan: Plan, runs: Mapping[str, Runs]) -> Iterator[Entry]:
 
 
 class Part(NamedTuple):
-    """Some models and examples of one seed: predictions, and what the loss gives away.
-
-    Attributes:
-        curve: Prediction for each example.
-        achieved: AUC on each example, [N].
-    """
+    """Some models and examples of one seed: predictions, and the AUC that the loss gives away."""
 
     curve: Curve
     achieved: Float[np.ndarray, " examples"]

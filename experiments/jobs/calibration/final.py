@@ -27,7 +27,6 @@ class FinalRun(NamedTuple):
         members: examples that each model was trained on, [M, N].
         mu_squared: predicted μ² of membership for an attacker who sees every update, for the
             ridges of the grid, [grid, M, N]; 0 for non-members.
-        outputs: what the models answer, and the attacks' scores.
     """
 
     members: Bool[np.ndarray, "models examples"]
@@ -42,13 +41,7 @@ def attack_models(
 
     μ² of a step is that of a release with inclusion probability q, as in `release`. It is measured
     after some epochs, evenly spread, and stands for the q·T steps that hold an example on average.
-
-    Args:
-        task: Data and model.
-        recipe: How to train.
-        trainer: What `poisson_sgd` returned for the halves of the data.
-        options: How many models, and how many times to measure.
-        seed: Halves of the data, initial parameters and batches follow from it.
+    Halves of the data, initial parameters and batches follow from the seed.
     """
     members = halves(task, options.shadow_models, seed)
     rate, checkpoints = trainer.sampling_rate, options.checkpoints

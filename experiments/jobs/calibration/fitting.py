@@ -12,12 +12,7 @@ _TINY = 1e-30
 
 
 class Curve(NamedTuple):
-    """Predicted μ² of every example under every ridge of a grid.
-
-    Attributes:
-        ridges: relative ridges, ascending, [R].
-        mu_squared: [R, N].
-    """
+    """Predicted μ² of every example, [R, N], under every ridge of an ascending grid, [R]."""
 
     ridges: Float[np.ndarray, " ridges"]
     mu_squared: Float[np.ndarray, "ridges examples"]
@@ -46,13 +41,8 @@ class Curve(NamedTuple):
 def fit_ridge(curve: Curve, achieved: Float[np.ndarray, " examples"]) -> float:
     """The relative ridge with which the mean predicted AUC is the mean achieved one.
 
-    Args:
-        curve: Prediction for the examples.
-        achieved: What the attack reached on each, AUC.
-
-    Returns:
-        The ridge; NaN where the attack does not beat guessing, or beats the prediction for the
-        least ridge of the grid.
+    NaN where the attack does not beat guessing, or beats the prediction for the least ridge of the
+    grid.
     """
 
     def excess(log_ridge: float) -> float:

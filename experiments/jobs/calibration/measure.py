@@ -1,7 +1,8 @@
 """What the study does: attacks updates and final models of every data set and seed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -22,28 +23,16 @@ from experiments.tasks.task import Task, load_task
 MIN_EXAMPLES = 40  # two per decile, in each half
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is attacked.
-
-    Attributes:
-        options: Of the job.
-        tasks: Data and model by data set; the main one first.
-        recipes: How the models of each data set are trained.
-    """
+class Plan(NamedTuple):
+    """Data and model, and how models are trained, by data set; the main one first."""
 
     options: Options
     tasks: Mapping[str, Task]
     recipes: Mapping[str, Recipe]
-
-    @property
-    def num_steps(self) -> int:
-        """One step per attacker, data set and seed."""
-        return 2 * self.options.seeds * len(self.tasks)
+    num_steps: int
 
 
-@dataclass(frozen=True)
-class Runs:
+class Runs(NamedTuple):
     """All runs on one data set, one entry per seed."""
 
     releases: Sequence[Release]
@@ -66,7 +55,8 @@ def prepare(options: Options) -> Plan:
         check_plain(found, name)
         # A batch is at most a quarter of the members: at rate 1 there is nothing to find out.
         recipes[name] = fit(found, members // 4, options.epochs)
-    return Plan(options, tasks, recipes)
+    # A step per attacker, data set and seed.
+    return Plan(options, tasks, recipes, 2 * options.seeds * len(tasks))
 
 
 def _at_most(task: Task, train_size: int) -> Task:
@@ -82,7 +72,6 @@ def _num_members(task: Task) -> int:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[str, Runs]:
     """Attacks updates and final models of every data set and seed."""
-    del directory
     # LAPACK's threads spin beside XLA's: with one thread the decompositions take a third.
     with threadpool_limits(1, user_api="blas"):
         return {name: _attack(plan, name, steps) for name in plan.tasks}

@@ -1,17 +1,15 @@
 """Options of the job `calibration`."""
 
-from pathlib import Path
-
 from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Several, options
-from experiments.tasks.options import TaskOptions
+from experiments.tasks.options import RepeatedOptions
 
 # Ridges to predict for: between them predictions are interpolated.
 GRID = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
 
 
 @options
-class Options(TaskOptions):
+class Options(RepeatedOptions):
     """Predicted against achieved attacks, by what the attacker sees.
 
     Every update of a real run through the noise that the ridge stands for, every k-th update, or
@@ -20,28 +18,22 @@ class Options(TaskOptions):
 
     Attributes:
         other_datasets: Data sets to which fitted ridges are carried over.
-        seeds: Independent repeats; intervals are over them.
         shadow_models: Final models per seed (multiple of 4): each is attacked with the others.
-        epochs: Passes over the data; default: those of the recipe.
         train_size: Keep at most so many training examples; half of them are members. The attack on
             updates takes time that grows with its cube.
         ridges: Relative ridges whose noise is added to what the attacker of updates sees.
         every: The attacker sees every k-th update, for each k; 1 must be among them.
         draws: Releases with, and as many without, the target that the attack is judged on.
         checkpoints: Epochs after which GNQ is measured for the attack on the final model.
-        recipes: Hyperparameters written by the `tune` job; default: those that come along.
     """
 
     other_datasets: tuple[str, ...] = ("breast_cancer",)
-    seeds: Count = 5
     shadow_models: int = 16
-    epochs: Count | None = None
     train_size: Count = 800
     ridges: Several[float] = (1.0, 10.0, 100.0)
     every: tuple[int, ...] = (1, 5, 20)
     draws: Count = 32
     checkpoints: Count = 5
-    recipes: Path | None = None
 
     def __post_init__(self) -> None:
         check_option(

@@ -88,11 +88,8 @@ def attack_updates(
     ratios of the Gaussian approximation over those batches that the attacker sees.
 
     Args:
-        task: Data and model.
         trainer: What `poisson_sgd` returned for as many members.
-        options: What the attacker sees: ridges of the noise, and every k-th update.
         given: Positions of the members in the training split.
-        key: Initial parameters, batches and noise follow from it.
     """
     split = task.dataset.train
     init_key, run_key = jax.random.split(key)

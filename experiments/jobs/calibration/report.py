@@ -8,7 +8,6 @@ from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.calibration.claims import BIN_TOLERANCE, TOLERANCE, ridge_text
 from experiments.jobs.calibration.measure import Plan, Runs
-from experiments.membership.analysis import NUM_BINS
 from experiments.report import figures
 from experiments.report.formats import number, percent
 from experiments.report.page import Picture, Report
@@ -21,7 +20,6 @@ def report(
     plan: Plan, runs: Mapping[str, Runs], results: Results, claims: Sequence[Claim]
 ) -> Report:
     """Tables, the figure and their page."""
-    del runs
     updates, final = (results.where(attack=attack) for attack in ("updates", "final"))
     return Report(
         Path(__file__).with_name("report.html.jinja"),
@@ -126,11 +124,11 @@ def _figure(plan: Plan, updates: Results, final: Results) -> Picture:
         _points(f"{name}, ridge {ridge_text(row.get('fitted_ridge')).split(' ')[0]}", row)
         for (name,), row in final.groups("dataset")
     ]
-    panels = [
-        ("sees every update", seen),
-        (f"sees some updates (ridge {middle:g})", some),
-        ("sees the final model (fitted ridge)", last),
-    ]
+    panels = {
+        "sees every update": seen,
+        f"sees some updates (ridge {middle:g})": some,
+        "sees the final model (fitted ridge)": last,
+    }
     return Picture(
         figures.agreement(panels, "predicted AUC, mean of decile", "achieved AUC"),
         "Achieved against predicted AUC for three attackers, with the identity",
@@ -141,12 +139,10 @@ def _seen(every: int) -> str:
     return "every update" if every == 1 else f"one update in {every}"
 
 
-def _points(label: str, attack: Results) -> figures.Agreement:
-    predicted, achieved = (
-        [attack.get(name, decile=d).interval for d in range(1, NUM_BINS + 1)]
-        for name in ("predicted", "achieved")
-    )
-    return figures.Agreement(label, [interval.mean for interval in predicted], achieved)
+def _points(label: str, attack: Results) -> figures.Series:
+    _, predicted = attack.along("decile", "predicted")
+    _, achieved = attack.along("decile", "achieved")
+    return figures.Series(label, [interval.mean for interval in predicted], achieved)
 
 
 _RULE = (

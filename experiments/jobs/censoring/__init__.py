@@ -7,6 +7,4 @@ from experiments.jobs.censoring.measure import frames, measure, prepare
 from experiments.jobs.censoring.options import Options
 from experiments.jobs.censoring.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("censoring", prepare, measure, frames, analyze, report, claims, headline).run

@@ -15,13 +15,7 @@ DEFAULT = ("digits", "mnist10k", "bangkok_locations")
 
 @dataclass(frozen=True)
 class Case:
-    """One data set, ready to train on: a convnet on colour images, else an MLP.
-
-    Attributes:
-        task: Data and model.
-        shadow_models: Models per defense and seed.
-        epochs: Passes over the data, for every defense; None for those of the recipes.
-    """
+    """One data set, ready to train on: a convnet on colour images, else an MLP."""
 
     task: Task
     shadow_models: int
@@ -31,10 +25,7 @@ class Case:
 def load_cases(options: Options, console: Console) -> list[Case]:
     """Loads data sets and builds their models.
 
-    Args:
-        options: Names of data sets, and how much to train on which kind; where none is named, those
-            of `DEFAULT` that cannot be loaded are left out with a sentence.
-        console: Where the sentence is printed.
+    Where none is named, those of `DEFAULT` that cannot be loaded are left out with a sentence.
 
     Raises:
         UserError: A named data set cannot be loaded.
@@ -58,9 +49,7 @@ def _load(name: str, options: Options) -> Case:
     is_color = len(shape) == 3 and shape[-1] == 3
     train_size = options.convnet_train_size if is_color else options.train_size
     kept = replace(
-        loaded,
-        train=loaded.train.prefix(train_size),
-        test=loaded.test.prefix(options.test_size),
+        loaded, train=loaded.train.prefix(train_size), test=loaded.test.prefix(options.test_size)
     )
     if is_color:
         task = make_task(kept, "convnet", options.hidden, options.channels)

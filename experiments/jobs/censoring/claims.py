@@ -34,10 +34,7 @@ RULE = (
     "on the other side; not told apart if all include it."
 )
 _SOURCE = "GNQ v1 (arXiv 2510.10902), censoring"
-_COUNTED = {
-    "members": "removed points counted as members",
-    "kept": "removed points left out",
-}
+_COUNTED = {"members": "removed points counted as members", "kept": "removed points left out"}
 
 
 def claims(plan: Plan, results: Results) -> list[Claim]:
@@ -57,11 +54,7 @@ def effects(
 ) -> list[Interval]:
     """Privacy and accuracy against each ε, positive where the claim holds.
 
-    Args:
-        of_dataset: Results on one data set.
-        censored: Label of censoring.
-        baselines: Labels of DP-SGD.
-        counted: "members" or "kept", how removed points are counted.
+    Defenses are given by label; removed points are counted as "members", or only those "kept" are.
     """
     rates, accuracy = _contest(of_dataset, censored, baselines, counted)
     found = []

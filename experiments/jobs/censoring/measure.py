@@ -1,7 +1,7 @@
 """What the study of censoring does: trains and attacks every defense on every data set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 from rich.console import Console
@@ -11,54 +11,43 @@ from experiments.framework.run_directory import RunDirectory
 from experiments.jobs.censoring.cases import Case, load_cases
 from experiments.jobs.censoring.options import Options
 from experiments.membership import frames as membership_frames
-from experiments.membership.runs import DefenseRun, Settings, train_all
+from experiments.membership.options import MembershipOptions
+from experiments.membership.runs import DefenseRun, train_all
 from experiments.tasks.recipe import RecipeBook, load_recipes
 
 Runs = Mapping[str, list[DefenseRun]]
 """All defenses of each data set; plain SGD first."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is compared.
-
-    Attributes:
-        options: Of the job.
-        cases: Data and models, by the name of the data set.
-        books: Hyperparameters of each data set.
-    """
+class Plan(NamedTuple):
+    """Data and models, and their recipes, by the name of the data set."""
 
     options: Options
     cases: Mapping[str, Case]
     books: Mapping[str, RecipeBook]
-
-    @property
-    def num_steps(self) -> int:
-        """One step per data set, defense and seed."""
-        return len(self.cases) * len(self.options.chosen_and_plain) * self.options.seeds
+    num_steps: int
 
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed; says which data sets are left out."""
     cases = {case.task.dataset.name: case for case in load_cases(options, Console())}
-    return Plan(options, cases, {name: load_recipes(name) for name in cases})
+    books = {name: load_recipes(name) for name in cases}
+    num_steps = len(cases) * len(options.chosen_and_plain) * options.seeds
+    return Plan(options, cases, books, num_steps)
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Runs:
     """Trains and attacks all defenses."""
-    del directory
     options, runs = plan.options, {}
     for name, case in plan.cases.items():
-        settings = Settings(
-            options.seeds,
-            case.shadow_models,
-            case.epochs,
-            options.relative_ridge,
-            measured=("sgd",),
+        of_case = MembershipOptions(
+            seeds=options.seeds,
+            shadow_models=case.shadow_models,
+            epochs=case.epochs,
+            relative_ridge=options.relative_ridge,
         )
-        runs[name] = train_all(
-            case.task, options.chosen_and_plain, plan.books[name], settings, steps
-        )
+        defenses, book = options.chosen_and_plain, plan.books[name]
+        runs[name] = train_all(case.task, defenses, book, of_case, steps, ("sgd",))
     return runs
 
 

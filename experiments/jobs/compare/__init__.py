@@ -9,8 +9,6 @@ from experiments.jobs.compare.options import Options
 from experiments.jobs.compare.report import report
 from experiments.membership.analysis import headline
 
-__all__ = ["Options", "run"]
-
 run = Job(
     "compare",
     prepare,

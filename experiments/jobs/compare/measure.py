@@ -11,28 +11,10 @@ from experiments.jobs.compare.options import Options
 from experiments.membership import frames as membership_frames
 from experiments.membership import runs
 from experiments.membership.cost import StepCost, reference_costs
-from experiments.tasks.recipe import RecipeBook, load_recipes
-from experiments.tasks.task import Task, load_task
+from experiments.tasks.recipe import load_recipes
+from experiments.tasks.task import load_task
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What is compared.
-
-    Attributes:
-        options: Of the job.
-        task: Data and model.
-        book: Hyperparameters and the search that found them.
-    """
-
-    options: Options
-    task: Task
-    book: RecipeBook
-
-    @property
-    def num_steps(self) -> int:
-        """One step per defense and seed, one for other ridges, one for costs."""
-        return len(self.options.chosen) * self.options.seeds + 2
+Plan = runs.Plan[Options]
 
 
 @dataclass(frozen=True)
@@ -51,20 +33,19 @@ class Compared:
 
 
 def prepare(options: Options) -> Plan:
-    """Loads what is needed."""
+    """Loads what is needed; a step per defense and seed, one for other ridges, one for costs."""
     task = load_task(options.dataset, options.model, options.hidden, options.train_size)
-    return Plan(options, task, load_recipes(options.dataset, options.recipes))
+    book = load_recipes(options.dataset, options.recipes)
+    return Plan(options, task, book, len(options.chosen) * options.seeds + 2)
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Compared:
     """Trains and attacks all defenses, then measures plain SGD under other ridges, and costs."""
-    del directory
     options, task, own = plan.options, plan.task, plan.options.relative_ridge
-    settings = runs.Settings(options.seeds, options.shadow_models, options.epochs, own)
-    results = runs.train_all(task, options.chosen, plan.book, settings, steps)
+    results = runs.train_all(task, options.chosen, plan.book, options, steps)
     with steps.step("plain SGD under other ridges"):
         others = [ridge for ridge in options.other_ridges if ridge != own]
-        ridges = runs.with_ridges(task, results[0], others, settings)
+        ridges = runs.with_ridges(task, results[0], others)
         ridges[own] = results[0].seeds[0]
     with steps.step("cost of auditing"):
         costs = reference_costs(task, results[0].recipe.batch_size, options.chosen, own)

@@ -34,14 +34,7 @@ _MATCHED: Columns = [
 
 
 class Reached(NamedTuple):
-    """One defense in the words of the report; accuracy and rates in percent.
-
-    Attributes:
-        label: Its name.
-        accuracy: Test accuracy.
-        found: Members that LiRA finds at 1 % false positives.
-        predicted: Members that composed μ predicts.
-    """
+    """One defense in percent: test accuracy, members that LiRA finds and that μ predicts."""
 
     label: str
     accuracy: float
@@ -254,19 +247,11 @@ def _figures(plan: Plan, compared: Compared, results: Results) -> dict[str, Pict
     names = plan.task.class_names
     accuracy = [row.get("test_accuracy").interval for row in rows]
     found = [row.get("tpr_at_1pct", **_LIRA).interval for row in rows]
-    deciles = range(1, NUM_BINS + 1)
     lines = [
-        figures.Series(
-            defense.label,
-            defense.color,
-            deciles,
-            *zip(*(row.get("auc_per_example", decile=d).interval for d in deciles)),
-        )
+        figures.Series(defense.label, *row.along("decile", "auc_per_example"), defense.color)
         for defense, row in zip(defenses, rows)
     ]
-    classes = [
-        [row.get("class_accuracy", **{"class": name}).interval for name in names] for row in rows
-    ]
+    classes = [row.along("class", "class_accuracy")[1] for row in rows]
     return {
         "privacy_utility": Picture(
             figures.privacy_utility(defenses, accuracy, found, 0.01, "LiRA"),
@@ -283,8 +268,7 @@ def _figures(plan: Plan, compared: Compared, results: Results) -> dict[str, Pict
             "Attack success over deciles of accumulated nats",
         ),
         "predicted_against_measured": Picture(
-            _predicted(compared.defenses[0], results),
-            "Measured AUC per example against composed μ",
+            _predicted(compared.defenses[0], results), "Measured AUC per example against composed μ"
         ),
         "class_accuracy": Picture(
             figures.class_accuracy(names, defenses, classes), "Test accuracy by class"
@@ -295,10 +279,11 @@ def _figures(plan: Plan, compared: Compared, results: Results) -> dict[str, Pict
 def _predicted(run: DefenseRun, results: Results) -> Any:
     """Single examples of plain SGD, their means over deciles of μ, and predicted curves."""
     mu, measured = pooled_mu(run.seeds), pooled_auc(run.seeds)
-    bins = [row for _, row in results.groups("mu_decile")]
-    centers = [row.get("median_mu").mean for row in bins]
-    ends = zip(*(row.get("auc_per_example").interval for row in bins))
-    line = figures.Series("LiRA, deciles of μ", style.BLACK, centers, *ends)
+    (_, centers), (_, auc) = (
+        results.along("mu_decile", name) for name in ("median_mu", "auc_per_example")
+    )
+    mu_of_bin = [center.mean for center in centers]
+    line = figures.Series("LiRA, deciles of μ", mu_of_bin, auc, style.BLACK)
     grid = np.geomspace(max(mu.min(), mu.max() / 1e4), mu.max(), 200)
     curves = [("predicted: Φ(μ/√2)", grid, np.asarray(predicted_auc(grid)))]
     scale = results.get("scale", defense=run.defense.label).mean
@@ -308,9 +293,7 @@ def _predicted(run: DefenseRun, results: Results) -> Any:
     return figures.predicted_against_measured(mu, measured, line, curves)
 
 
-def _roc(
-    run: DefenseRun,
-) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+def _roc(run: DefenseRun) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
     scores = np.concatenate([of_seed.outputs.scores["lira"] for of_seed in run.seeds])
     members = np.concatenate([of_seed.members for of_seed in run.seeds])
     measured = evaluate_attack(scores, members, num_resamples=0)

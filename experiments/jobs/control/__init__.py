@@ -8,6 +8,4 @@ from experiments.jobs.control.options import Options
 from experiments.jobs.control.report import report
 from experiments.membership.analysis import headline
 
-__all__ = ["Options", "run"]
-
 run = Job("control", prepare, measure, frames, analyze, report, claims, headline).run

@@ -17,19 +17,11 @@ class Point(NamedTuple):
 def interpolate(
     accuracy: Float[np.ndarray, " points"], success: Float[np.ndarray, " points"], at: float
 ) -> float:
-    """Attack success at an accuracy, on straight lines between the points in order of accuracy.
+    """Attack success at an accuracy, on straight lines between the settings in order of accuracy.
 
     A trainer reaches every point of such a line by tossing a coin between the two settings at its
     ends: accuracy and attack success of the mixture are the means, for an attacker who cannot tell
-    which setting was used.
-
-    Args:
-        accuracy: Accuracy of each setting.
-        success: Attack success of each setting.
-        at: The accuracy asked for.
-
-    Returns:
-        The interpolated success, NaN where no setting is that bad or none that good.
+    which setting was used. NaN where no setting is that bad or none that good.
     """
     order = np.argsort(accuracy, kind="stable")
     return float(np.interp(at, accuracy[order], success[order], left=np.nan, right=np.nan))
@@ -38,16 +30,10 @@ def interpolate(
 def at_equal_accuracy(
     plain: Point, settings: Sequence[Point], drops: Sequence[float]
 ) -> list[Float[np.ndarray, " seeds"] | None]:
-    """What a method gives away where it costs a given accuracy, seed by seed.
+    """What a method gives away where it costs given accuracies, seed by seed.
 
-    Args:
-        plain: Plain SGD: every method not used, so that each frontier goes through it.
-        settings: The settings of one method.
-        drops: Accuracy given up against the same seed's plain SGD.
-
-    Returns:
-        For each drop the interpolated success; None where the settings do not reach it in every
-        seed.
+    Plain SGD is every method not used, so that each frontier goes through it. None for a drop that
+    the settings do not reach in every seed.
     """
     accuracy, success = (np.array(values) for values in zip(plain, *settings))
     found: list[Float[np.ndarray, " seeds"] | None] = []

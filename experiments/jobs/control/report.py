@@ -93,11 +93,7 @@ def _lines(runs: Sequence[DefenseRun], results: Results) -> list[figures.Frontie
     families = dict.fromkeys([REFERENCE, *(run.defense.family for run in runs[1:])])
     lines = []
     for family in families:
-        along = [
-            (lost, *row.get("frontier").interval)
-            for (lost,), row in results.where(method=family).groups("lost")
-            if row.find("frontier")
-        ]
+        along = results.where(method=family).along("lost", "frontier")
         title, tint = _TITLES.get(family, family), methods()[family].color
         labels = [run.defense.label for run in runs if run.defense.family == family]
         rows = [results.where(defense=label) for label in labels]
@@ -106,7 +102,7 @@ def _lines(runs: Sequence[DefenseRun], results: Results) -> list[figures.Frontie
         ]
         lines.append(
             figures.FrontierLine(
-                figures.Series(title, tint, *zip(*along)),
+                figures.Series(title, *along, tint, "-"),
                 [label.removeprefix(f"{family} ") for label in labels],
                 settings,
             )

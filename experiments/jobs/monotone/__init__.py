@@ -7,6 +7,4 @@ from experiments.jobs.monotone.measure import frames, measure, prepare
 from experiments.jobs.monotone.options import Options
 from experiments.jobs.monotone.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("monotone", prepare, measure, frames, analyze, report, claims).run

@@ -34,7 +34,6 @@ class SeedRun(NamedTuple):
         members: examples that each model was trained on, [M, N].
         measured: for each estimator, its total for each model and member, [M, N]; 0 elsewhere.
         appearances: in how many batches each example was, [M, N].
-        outputs: what the models answer, and the attacks' scores.
     """
 
     members: Bool[np.ndarray, "models examples"]

@@ -1,7 +1,7 @@
 """What the study does: trains plain models, measures every estimator along the way, attacks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,11 +17,12 @@ from experiments.jobs.monotone.examples import Examples, SeedRun, per_example
 from experiments.jobs.monotone.options import Options
 from experiments.membership.attacks import query
 from experiments.membership.frames import by_model, stacked
-from experiments.membership.observed import MakeOptimizer, train_observed
+from experiments.membership.observed import train_observed
 from experiments.membership.recorder import record
 from experiments.membership.runs import halves
 from experiments.tasks.recipe import Recipe, descent_of, fit, load_recipes
 from experiments.tasks.task import Task, load_task
+from experiments.tasks.training import MakeOptimizer
 from gujax import training, transforms
 from gujax.uniqueness import dataset_uniqueness
 
@@ -29,34 +30,21 @@ MIN_EXAMPLES = 60  # two per decile and stratum
 _MICROBATCH = 256
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is trained and measured.
-
-    Attributes:
-        options: Of the job.
-        task: Data and model.
-        recipe: How all models are trained.
-        estimators: The measures of uniqueness.
-    """
+class Plan(NamedTuple):
+    """Data and model, how all models are trained, and the measures of uniqueness."""
 
     options: Options
     task: Task
     recipe: Recipe
     estimators: Sequence[Estimator]
-
-    @property
-    def num_steps(self) -> int:
-        """One step per seed."""
-        return self.options.seeds
+    num_steps: int
 
     def first(self, kind: Kind) -> str:
         """The label of the first estimator of a kind."""
         return next(e.label for e in self.estimators if e.kind == kind)
 
 
-@dataclass(frozen=True)
-class Study:
+class Study(NamedTuple):
     """Every seed's models, and what they say about every example."""
 
     runs: Sequence[SeedRun]
@@ -73,12 +61,12 @@ def prepare(options: Options) -> Plan:
     )
     found = load_recipes(options.dataset, options.recipes).find("sgd")
     ridges = options.relative_ridge, options.other_ridges, options.diagonal_ridges
-    return Plan(options, task, fit(found, count // 2, options.epochs), chosen(*ridges))
+    recipe = fit(found, count // 2, options.epochs)
+    return Plan(options, task, recipe, chosen(*ridges), num_steps=options.seeds)
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Study:
     """Trains, measures and attacks the models of every seed."""
-    del directory
     make_optimizer = _measured_sgd(plan)
     runs = []
     for seed in range(plan.options.seeds):

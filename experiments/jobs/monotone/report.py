@@ -10,7 +10,7 @@ from experiments.jobs.monotone.analysis import STRATA, explains, has_arms
 from experiments.jobs.monotone.examples import PER_EXAMPLE, SUCCESS, VARIABLES
 from experiments.jobs.monotone.measure import Plan, Study
 from experiments.membership.analysis import NUM_BINS
-from experiments.report import figures
+from experiments.report import figures, style
 from experiments.report.formats import Format, number, percent, plain, significant
 from experiments.report.page import Picture, Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
@@ -21,12 +21,12 @@ _WORDS = {
     "held_out_loss": "held-out loss",
 }
 _ESTIMATOR = KeyColumn("measure", "estimator")
+_TINTS = (style.SKY, style.BLUE, style.BLACK)  # of strata, from low to high
 _DECILES = range(1, NUM_BINS + 1)
 
 
 def report(plan: Plan, study: Study, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figures and their page."""
-    del study
     # The measures that are looked at closely.
     profiled = [plan.first("exact"), plan.first("diagonal")]
     lira = results.where(success="lira_auc")
@@ -159,7 +159,7 @@ def _by_uniqueness(plan: Plan, lira: Results) -> Picture:
     for estimator in plan.estimators:
         curve = lira.where(estimator=estimator.label)
         title = f"{estimator.label}\nSpearman {number(2)(curve.get('spearman'))}"
-        lines.append(_series(title, estimator.kind, curve))
+        lines.append(figures.Series(title, *curve.along("decile", "reached"), estimator.kind))
     return Picture(
         figures.attack_by_uniqueness(lines, 0.5, "decile of the measure (10: most unique)"),
         "Attack success over deciles of each measure of uniqueness",
@@ -167,21 +167,20 @@ def _by_uniqueness(plan: Plan, lira: Results) -> Picture:
 
 
 def _within_strata(profiled: Sequence[str], lira: Results) -> Picture:
-    def panel(label: str, name: str) -> figures.StrataPanel:
+    def panel(label: str, name: str) -> figures.LinePanel:
         within = lira.where(estimator=label, within=name)
-        lines = [_series(stratum, "", within.where(stratum=stratum)) for stratum in STRATA]
-        return figures.StrataPanel(f"{label}\nby {_WORDS[name]}", lines)
+        lines = [
+            figures.Series(stratum, *within.along("decile", "reached", stratum=stratum), tint)
+            for stratum, tint in zip(STRATA, _TINTS)
+        ]
+        return figures.LinePanel(f"{label}\nby {_WORDS[name]}", lines)
 
-    figure = figures.curves_by_stratum(
+    figure = figures.line_panels(
         [[panel(label, name) for name in VARIABLES] for label in profiled],
-        0.5,
         "decile of the measure within the third",
         "LiRA: AUC per example, mean of bin",
-        "examples in the … of the other variable",
+        reference=0.5,
+        share_y=True,
+        legend_title="examples in the … of the other variable",
     )
     return Picture(figure, "Attack success over uniqueness within thirds of gradient norm and loss")
-
-
-def _series(label: str, family: str, curve: Results) -> figures.Series:
-    ends = zip(*(curve.get("reached", decile=d).interval for d in _DECILES))
-    return figures.Series(label, family, list(_DECILES), *ends)

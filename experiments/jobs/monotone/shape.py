@@ -28,14 +28,9 @@ def shape(curves: Float[np.ndarray, "seeds bins"]) -> Shape:
     """Ends of the curve against its bottom, and against a non-decreasing curve.
 
     A U-curve has two arms. The lowest of many noisy bins lies below its own expectation, so that
-    the bottom of a seed's curve is looked for in the mean of the *other* seeds' curves: where
-    there is no U, the left arm is then not positive on average.
-
-    Args:
-        curves: success by bin, for every seed; at least 3 bins.
-
-    Returns:
-        The shape; the arms are NaN with a single seed.
+    the bottom of a seed's curve is looked for in the mean of the *other* seeds' curves: where there
+    is no U, the left arm is then not positive on average. With a single seed the arms are NaN.
+    There must be at least 3 bins.
     """
     num_seeds = len(curves)
     bottom = np.full(num_seeds, np.nan)

@@ -10,6 +10,4 @@ from experiments.jobs.onion.measure import frames, measure, prepare
 from experiments.jobs.onion.options import Options
 from experiments.jobs.onion.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("onion", prepare, measure, frames, analyze, report, claims).run

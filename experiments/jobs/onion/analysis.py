@@ -10,7 +10,8 @@ from scipy import stats
 
 from experiments.framework.results import Entry, Key, entry
 from experiments.jobs.onion.measure import Plan
-from experiments.jobs.onion.rounds import Arm, Masks, Peeled, Scope
+from experiments.jobs.onion.options import Scope
+from experiments.jobs.onion.rounds import Arm, Masks, Peeled
 from experiments.membership.analysis import (
     NUM_BINS,
     accuracy_entry,
@@ -139,10 +140,7 @@ def _survivors_nats(
 def top_origin(before: Vector, after: Vector, fraction: float) -> Float[np.ndarray, " bins"]:
     """Where those come from that have most nats now: their share by decile of nats before.
 
-    Args:
-        before: Nats of each survivor before.
-        after: Its nats now.
-        fraction: Share of the survivors that counts as having most.
+    As having most counts a share of `fraction` of the survivors.
     """
     bins = quantile_bins(before)[_top(after, fraction)]
     return np.bincount(bins, minlength=NUM_BINS) / len(bins)

@@ -1,38 +1,27 @@
 """What the onion does: the task and recipe, then rounds of training, audit, attack and removal."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import polars as pl
 
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
-from experiments.jobs.onion.options import Options
-from experiments.jobs.onion.rounds import Peeled, Scope, num_stages, peel
+from experiments.jobs.onion.options import Options, Scope
+from experiments.jobs.onion.rounds import Peeled, num_stages, peel
 from experiments.membership import frames as membership_frames
 from experiments.tasks.recipe import Recipe, load_recipes
 from experiments.tasks.task import Task, load_task
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is peeled.
-
-    Attributes:
-        options: Of the job.
-        task: Data and model.
-        recipe: How all models are trained.
-        scopes: From what examples are removed.
-    """
+class Plan(NamedTuple):
+    """Data and model, how all models are trained, and from what examples are removed."""
 
     options: Options
     task: Task
     recipe: Recipe
     scopes: tuple[Scope, ...]
-
-    @property
-    def num_steps(self) -> int:
-        """One step per training of all models of a seed."""
-        return num_stages(self.scopes, self.options.rounds) * self.options.seeds
+    num_steps: int
 
 
 def prepare(options: Options) -> Plan:
@@ -41,12 +30,12 @@ def prepare(options: Options) -> Plan:
     recipe = load_recipes(options.dataset, options.recipes).find("sgd")
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
-    return Plan(options, task, recipe, tuple(dict.fromkeys(options.scopes)))
+    scopes = tuple(dict.fromkeys(options.scopes))
+    return Plan(options, task, recipe, scopes, num_stages(scopes, options.rounds) * options.seeds)
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Peeled:
     """Trains, audits and attacks all rounds."""
-    del directory
     return peel(plan.task, plan.recipe, plan.scopes, plan.options, steps)
 
 

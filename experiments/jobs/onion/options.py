@@ -1,9 +1,12 @@
 """Options of the job `onion`."""
 
+from typing import Literal
+
 from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Fraction, Several, options
-from experiments.jobs.onion.rounds import Scope
 from experiments.membership.options import MembershipOptions
+
+Scope = Literal["model", "data"]
 
 
 @options

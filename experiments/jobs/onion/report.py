@@ -34,7 +34,6 @@ _BINS = "decile of the nats in the models audited first"
 
 def report(plan: Plan, peeled: Peeled, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figures and their page."""
-    del peeled
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables={
@@ -148,56 +147,35 @@ def accuracy_table(results: Results) -> Table:
 
 def _figures(results: Results) -> dict[str, Picture]:
     by_round, by_decile, origins = [], [], []
-    deciles = range(1, NUM_BINS + 1)
     for (scope,), of_scope in results.groups("scope"):
-        title, rounds = f"removed from {_FROM[scope]}", of_scope.values("round")
-        last = of_scope.where(round=rounds[-1])
+        title = f"removed from {_FROM[scope]}"
+        last = of_scope.where(round=of_scope.values("round")[-1])
         by_round.append(
             [
-                figures.OnionPanel(
+                figures.LinePanel(
                     title,
-                    label,
-                    [
-                        _series(
-                            arm,
-                            rounds,
-                            [
-                                of_scope.get(measure, round=r, pairs="survivors", arm=arm)
-                                for r in rounds
-                            ],
-                        )
-                        for arm in _ARMS
-                    ],
-                    in_percent,
+                    _lines(of_scope, "round", measure, pairs="survivors"),
+                    f"LiRA: {label}",
+                    in_percent=measure != "auc",
                 )
-                for measure, label, in_percent in (
-                    ("auc", "LiRA: AUC", False),
-                    ("tpr_at_1pct", "LiRA: TPR at 1 % FPR", True),
-                )
+                for measure, label in (("auc", "AUC"), ("tpr_at_1pct", "TPR at 1 % FPR"))
             ]
         )
-        lines = [
-            _series(arm, deciles, [last.get("lira_auc", arm=arm, decile=d) for d in deciles])
-            for arm in _ARMS
-        ]
-        by_decile.append(figures.OnionPanel(title, "LiRA: AUC", lines))
+        of_decile = _lines(last, "decile", "lira_auc")
+        by_decile.append(figures.LinePanel(title, of_decile, "LiRA: AUC"))
         bars = [
-            figures.Bars(
-                label,
-                tint,
-                [last.get("top_share", arm=arm, decile=d).interval for d in deciles],
-            )
+            figures.Bars(label, tint, last.along("decile", "top_share", arm=arm)[1])
             for arm, (label, tint) in _ARMS.items()
         ]
         origins.append(figures.BarPanel(title, "share of those with most nats now", bars, True))
-    names = [str(decile) for decile in deciles]
+    names = [str(decile) for decile in range(1, NUM_BINS + 1)]
     return {
         "rounds": Picture(
-            figures.onion_lines(by_round, "rounds of removal"),
+            figures.line_panels(by_round, "rounds of removal"),
             "AUC and TPR of LiRA on those who stay, by round",
         ),
         "deciles": Picture(
-            figures.onion_lines([by_decile], _BINS),
+            figures.line_panels([by_decile], _BINS),
             "AUC of LiRA by decile of the nats before removal",
         ),
         "origin": Picture(
@@ -207,8 +185,17 @@ def _figures(results: Results) -> dict[str, Picture]:
     }
 
 
-def _series(arm: str, x: Sequence[int], measured: Sequence[Measured]) -> figures.Series:
-    return figures.Series(*_ARMS[arm], x, *zip(*(one.interval for one in measured)))
+def _lines(results: Results, over: str, measure: str, **keys: str) -> list[figures.Series]:
+    """A line for each arm; dashed where nothing was removed."""
+    return [
+        figures.Series(
+            label,
+            *results.along(over, measure, **keys, arm=arm),
+            tint,
+            "--o" if arm == "nothing" else "-o",
+        )
+        for arm, (label, tint) in _ARMS.items()
+    ]
 
 
 _RULE = (

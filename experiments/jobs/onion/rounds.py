@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, PRNGKeyArray
 
 from experiments.framework.progress import Steps
+from experiments.jobs.onion.options import Options, Scope
 from experiments.membership.analysis import nats_per_example
 from experiments.membership.defenses import Defense, Training, most_disclosed, prepare
 from experiments.membership.runs import DefenseRun, SeedRun, halves, run_seed
@@ -16,7 +17,6 @@ from experiments.tasks.recipe import Recipe, fit
 from experiments.tasks.task import Task
 from gujax import training
 
-Scope = Literal["model", "data"]
 Masks = Sequence[Bool[np.ndarray, "models examples"]]
 
 # Reference and rounds are trained with other randomness than the models that were audited first.
@@ -51,7 +51,6 @@ class Peeled:
     """All runs.
 
     Attributes:
-        recipe: Hyperparameters of all models.
         audited: Nothing removed; chooses what the first round removes. One run per seed.
         again: Nothing removed, trained afresh: the survivors' vulnerability before. One per seed.
         rounds: `rounds[arm][r]` are the runs after r + 1 removals, one per seed.
@@ -76,42 +75,11 @@ class Peeled:
         ]
 
 
-class Settings(Protocol):
-    """What all rounds share; the options of the job.
-
-    Attributes:
-        seeds: independent repeats.
-        shadow_models: models per seed.
-        rounds: number of removals.
-        fraction: share of the remaining examples that each removes.
-        relative_ridge: ridge of GNQ over the mean squared gradient norm of a batch.
-    """
-
-    @property
-    def seeds(self) -> int: ...
-    @property
-    def shadow_models(self) -> int: ...
-    @property
-    def rounds(self) -> int: ...
-    @property
-    def fraction(self) -> float: ...
-    @property
-    def relative_ridge(self) -> float: ...
-
-
 def peel(
-    task: Task, recipe: Recipe, scopes: Sequence[Scope], settings: Settings, steps: Steps
+    task: Task, recipe: Recipe, scopes: Sequence[Scope], options: Options, steps: Steps
 ) -> Peeled:
-    """Trains, audits and attacks all rounds of all arms.
-
-    Args:
-        task: Data and model.
-        recipe: How to train.
-        scopes: From what examples are removed; each is done by nats and by chance.
-        settings: What all rounds share.
-        steps: Progress; takes `num_stages` steps per seed.
-    """
-    members = [halves(task, settings.shadow_models, seed) for seed in range(settings.seeds)]
+    """Trains, audits and attacks all rounds; each scope is done by nats and by chance."""
+    members = [halves(task, options.shadow_models, seed) for seed in range(options.seeds)]
     nothing = [np.zeros_like(given) for given in members]
     known: dict[tuple[int, ...], Training] = {}  # the same program is compiled once
 
@@ -121,7 +89,7 @@ def peel(
         masks = members[0] & ~removed[0]
         sizes = tuple(masks.sum(axis=1).tolist())
         if sizes not in known:
-            known[sizes] = prepare(_PLAIN, fitted, masks, settings.relative_ridge)
+            known[sizes] = prepare(_PLAIN, fitted, masks, options.relative_ridge)
         runs = []
         for seed, (given, gone) in enumerate(zip(members, removed)):
             with steps.step(f"{label}, seed {seed}"):
@@ -133,9 +101,9 @@ def peel(
     rounds: dict[Arm, list[list[SeedRun]]] = {}
     for arm in (Arm(scope, by) for scope in scopes for by in ("nats", "chance")):
         stages, last = [], audited
-        for number in range(1, settings.rounds + 1):
+        for number in range(1, options.rounds + 1):
             removed = [
-                run.removed | next_layer(arm, run, settings.fraction, (seed, number))
+                run.removed | next_layer(arm, run, options.fraction, (seed, number))
                 for seed, run in enumerate(last)
             ]
             given = members
@@ -178,17 +146,10 @@ def num_stages(scopes: Sequence[Scope], rounds: int) -> int:
 def next_layer(
     arm: Arm, run: SeedRun, fraction: float, random_seed: Sequence[int]
 ) -> Bool[np.ndarray, "models examples"]:
-    """What an arm removes after a run.
+    """What an arm removes after a run, [M, N]; for the scope "data" whole columns.
 
-    Args:
-        arm: How to choose.
-        run: The last run; what it removed is not chosen again.
-        fraction: Share of the members of each model, or of the examples of the pool, that are
-            still there; rounded up.
-        random_seed: Seed of chance.
-
-    Returns:
-        What to remove now, [M, N]; for the scope "data" whole columns.
+    It is a share of `fraction` of each model's members, or of the pool, that are still there,
+    rounded up.
     """
     nats: Float[np.ndarray, "models examples"] = run.nats
     if arm.by == "chance":

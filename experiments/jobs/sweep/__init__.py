@@ -2,5 +2,3 @@
 
 from experiments.jobs.sweep.measure import run
 from experiments.jobs.sweep.options import Options
-
-__all__ = ["Options", "run"]

@@ -22,12 +22,7 @@ _FORWARDED = ("JAX_", "XLA_", "TFDS_")  # variables of this machine that change 
 
 
 class Cluster:
-    """A connection to Ray.
-
-    Args:
-        address: "auto", "local", or where a cluster can be reached.
-        cpus: CPUs for each trial.
-        gpus: GPUs for each trial.
+    """A connection to Ray, and what each trial takes.
 
     Raises:
         UserError: Ray is not installed, cannot be reached, or has no node that is large enough.

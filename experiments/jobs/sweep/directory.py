@@ -80,8 +80,7 @@ class SweepDirectory:
             empty = not self.path.exists() or not any(self.path.iterdir())
             ours = (self.path / _LOCK).exists()  # a sweep that was killed before it began
             check_option(
-                empty or ours,
-                f"'{self.path}' holds something, but no sweep; choose another --out",
+                empty or ours, f"'{self.path}' holds something, but no sweep; choose another --out"
             )
             return None
         try:

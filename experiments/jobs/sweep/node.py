@@ -17,8 +17,6 @@ class Result(NamedTuple):
     """What a node sends back.
 
     Attributes:
-        code: Exit code of the trial's process.
-        log: All of its output.
         archive: Its run directory as a tar file; None if it lies in place, or did not complete.
     """
 

@@ -35,9 +35,7 @@ def report(
     """Results, figures that facet by options, and what failed.
 
     Args:
-        trials: All trials of the sweep.
         table: Made by `gather`, one row per trial.
-        failed: The failures.
         facets: Options to facet by; if empty, every option with few values.
         patterns: Which numbers to show, see `gather.measures`.
     """

@@ -12,11 +12,7 @@ from experiments.framework.trial import Outcome, Tick
 
 
 class View:
-    """Counts trials; made by `view`.
-
-    Attributes:
-        failed: The failures so far.
-    """
+    """Counts trials, and keeps the failures so far; made by `view`."""
 
     def __init__(self, total: int, skipped: int, names: tuple[str, ...], bar: Progress):
         self.failed: list[Outcome] = []
@@ -67,11 +63,7 @@ class View:
 def view(console: Console, total: int, skipped: int, names: tuple[str, ...]) -> Iterator[View]:
     """A line that is kept up to date; one line per trial where output is not a terminal.
 
-    Args:
-        console: Where to draw.
-        total: Number of trials.
-        skipped: How many of them were done before.
-        names: Options by which trials are told apart.
+    So many trials were done before; they are told apart by the options `names`.
     """
     columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
     with live_bar(console, *columns, TimeElapsedColumn()) as bar:

@@ -5,6 +5,4 @@ from experiments.jobs.tune.measure import analyze, measure, prepare
 from experiments.jobs.tune.options import Options
 from experiments.jobs.tune.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("tune", prepare, measure, None, analyze, report).run

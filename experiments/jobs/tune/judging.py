@@ -15,6 +15,7 @@ from experiments.membership.defenses import Place
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import descent
 from experiments.tasks.task import Task, initial_params, logits_of_many
+from experiments.tasks.training import train_models
 from experiments.tasks.tuned import tuned_loss, tuned_optimizer, with_tuned
 from gujax import training
 
@@ -22,14 +23,7 @@ from gujax import training
 def validation_accuracy(
     task: Task, trial: Trial, halves: Bool[np.ndarray, "repeats examples"], options: Options
 ) -> Float[np.ndarray, " recipes"]:
-    """Mean accuracy of each recipe on the examples that its models were not trained on.
-
-    Args:
-        task: Data and model.
-        trial: Configurations.
-        halves: Examples that each repeat trains on, [repeats, N].
-        options: Strengths of the defenses.
-    """
+    """Mean accuracy of each recipe on the examples that its models are not trained on."""
     # Averaging changes no update: a recipe with it and one without share their models.
     runs = list(dict.fromkeys(replace(recipe, average_decay=0.0) for recipe in trial.recipes))
     first, repeats, train = trial.recipes[0], len(halves), task.dataset.train
@@ -43,18 +37,14 @@ def validation_accuracy(
         final_factor=_repeated([1.0 - r.cosine_decay for r in runs], repeats),
         l2_norm_clip=_repeated([r.l2_norm_clip or 1.0 for r in runs], repeats),
     )
-    result = training.train_many(
-        tuned_loss(task.loss_fn),
-        params,
-        train,
+    result = train_models(
+        replace(task, loss_fn=tuned_loss(task.loss_fn)),
+        first,
         _tuned_optimizer(trial, masks, options),
-        member_masks=masks,
-        keys=jax.random.split(jax.random.key(1), len(masks)),
-        batch_size=first.batch_size,
-        epochs=first.epochs,
-        sampling=trial.defense.method.sampling,
-        randomized=first.augments,
-        progress=False,
+        masks,
+        jax.random.split(jax.random.key(1), len(masks)),
+        params,
+        trial.defense.method.sampling,
     )
 
     def judge(params: PyTree) -> Float[np.ndarray, " runs"]:

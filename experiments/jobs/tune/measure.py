@@ -1,8 +1,7 @@
 """What the search does: every configuration on few halves, then finals of the best on many."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,18 +20,13 @@ from experiments.tasks.task import Task, load_task
 from gujax.training import random_halves
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """The search: its trials, with the data and the model that they are made on."""
 
     options: Options
     task: Task
     trials: Sequence[Trial]
-
-    @property
-    def num_steps(self) -> int:
-        """One step per trial, and one for the finals of each defense."""
-        return len(self.trials) + len({trial.defense for trial in self.trials})
+    num_steps: int
 
 
 def prepare(options: Options) -> Plan:
@@ -50,12 +44,12 @@ def prepare(options: Options) -> Plan:
     trials = list(all_trials(options))
     for trial in trials:
         adapted(task, trial.recipes[0])  # says now what the data do not allow
-    return Plan(options, task, trials)
+    # A step per trial, and one for the finals of each defense.
+    return Plan(options, task, trials, len(trials) + len({trial.defense for trial in trials}))
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[str, Any]:
     """Searches, holds the finals and returns the record of both."""
-    del directory
     options, search, finals = plan.options, [], []
     for trial in plan.trials:
         with steps.step(f"search, {trial.defense.label}: {trial.description}"):
@@ -79,7 +73,6 @@ def _try(task: Task, trial: Trial, options: Options, repeats: int, seed: int) ->
 
 def analyze(plan: Plan, record: dict[str, Any]) -> Iterator[Entry]:
     """The best recipe of each method: its accuracy, how many were tried, and its numbers."""
-    del plan
     for name, recipe in record["recipes"].items():
         yield entry("accuracy", record["accuracy"][name], method=name)
         yield entry("tried", record["tried"][name], method=name)

@@ -17,13 +17,7 @@ from experiments.report.tables import Table, to_terminal
 
 @dataclass(frozen=True)
 class Recipes:
-    """The record of a search, see `experiments.framework.job.Shown`.
-
-    Attributes:
-        record: What `experiments.jobs.tune.record` made.
-        file: Where it is written.
-        name: What the terminal calls it.
-    """
+    """The record of a search as a file, see `experiments.framework.job.Shown`."""
 
     record: Mapping[str, Any]
     file: str = "recipes.json"
@@ -73,5 +67,4 @@ def report(
     plan: Plan, record: Mapping[str, Any], results: Results, claims: Sequence[Claim]
 ) -> Recipes:
     """The record, to be written and shown."""
-    del plan, results, claims
     return Recipes(record)

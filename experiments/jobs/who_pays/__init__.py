@@ -10,6 +10,4 @@ from experiments.jobs.who_pays.measure import frames, measure, prepare
 from experiments.jobs.who_pays.options import Options
 from experiments.jobs.who_pays.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("who_pays", prepare, measure, frames, analyze, report, claims).run

@@ -108,13 +108,7 @@ def over_representation(
 
 
 class Rarity(NamedTuple):
-    """One measure of the rare groups and of what they are compared with, in the order of `KINDS`.
-
-    Attributes:
-        rare: Of the rare groups.
-        common: Of the common groups beside them.
-        rare_as_it_is: Of the rare groups when they are not rare.
-    """
+    """One measure of the rare groups and of what they are compared with, as in `KINDS`."""
 
     rare: Measured
     common: Measured

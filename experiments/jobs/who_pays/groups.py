@@ -18,10 +18,10 @@ class Groups:
     """The groups of a task.
 
     Attributes:
-        names: of the groups, in the order of their labels.
-        rare: labels of those that are rare, or would be.
-        train: label of each training example, [N].
-        test: label of each test example, [T].
+        names: In the order of their labels.
+        rare: Labels of those that are rare, or would be.
+        train: Label of each training example.
+        test: Label of each test example.
     """
 
     names: tuple[str, ...]
@@ -43,12 +43,7 @@ class Groups:
 
 
 def groups_of(task: Task, rare: Collection[int], by: data.GroupBy) -> Groups:
-    """The groups of a task.
-
-    Args:
-        task: Data and model.
-        rare: Labels of the rare groups.
-        by: What makes a group.
+    """The groups of a task, those of some labels being rare.
 
     Raises:
         UserError: The data set has no subgroups, or no group of such a label, or would have no

@@ -1,7 +1,7 @@
 """What the study does: trains and attacks every defense on both variants of the data."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 
@@ -19,26 +19,14 @@ Runs = Mapping[str, Sequence[runs.DefenseRun]]
 """All defenses, plain SGD first, for `WHOLE` and `IMBALANCED`."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is compared.
-
-    Attributes:
-        options: Of the job.
-        book: Hyperparameters and the search that found them.
-        tasks: Data and model, for `WHOLE` and `IMBALANCED`.
-        groups: Groups of the examples; alike.
-    """
+class Plan(NamedTuple):
+    """Data and model, and the groups of its examples, for `WHOLE` and `IMBALANCED`."""
 
     options: Options
     book: RecipeBook
     tasks: Mapping[str, Task]
     groups: Mapping[str, Groups]
-
-    @property
-    def num_steps(self) -> int:
-        """One step per variant of the data, defense and seed."""
-        return len(self.tasks) * len(self.options.chosen) * self.options.seeds
+    num_steps: int
 
 
 def prepare(options: Options) -> Plan:
@@ -47,25 +35,18 @@ def prepare(options: Options) -> Plan:
     book = load_recipes(options.dataset, options.recipes)
     groups = groups_of(task, options.rare, options.group_by)
     rare_task, rare_groups = made_rare(task, groups, options.keep, options.group_by)
-    return Plan(
-        options,
-        book,
-        {WHOLE: task, IMBALANCED: rare_task},
-        {WHOLE: groups, IMBALANCED: rare_groups},
-    )
+    tasks = {WHOLE: task, IMBALANCED: rare_task}
+    num_steps = len(tasks) * len(options.chosen) * options.seeds
+    return Plan(options, book, tasks, {WHOLE: groups, IMBALANCED: rare_groups}, num_steps)
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Runs:
     """Trains and attacks every defense on both variants of the data."""
-    del directory
     options, defenses = plan.options, plan.options.chosen
     # What drops examples from batches needs its ledgers, which say whose part it took away.
     measured = ("sgd", *(defense.family for defense in defenses if defense.method.drops))
-    settings = runs.Settings(
-        options.seeds, options.shadow_models, options.epochs, options.relative_ridge, measured
-    )
     return {
-        name: runs.train_all(task, defenses, plan.book, settings, steps)
+        name: runs.train_all(task, defenses, plan.book, options, steps, measured)
         for name, task in plan.tasks.items()
     }
 

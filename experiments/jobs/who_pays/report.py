@@ -14,24 +14,19 @@ from experiments.report.page import Picture, Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
 from gujax.statistics import Interval
 
-_TINTS = (style.VERMILION, "#7a828c", "#E8B48F")  # of `KINDS`
+_TINTS = (style.VERMILION, style.GREY, "#E8B48F")  # of `KINDS`
 _NOTHING = Interval(0.0, 0.0, 0.0)
 _BY_GROUP = (
     ("accuracy", "Test accuracy (percent)", percent()),
     ("auc", "LiRA's AUC", number(3)),
     ("tpr_at_1pct", "LiRA's TPR at 1 % FPR (percent)", percent()),
     ("nats", "Mean accumulated nats of members", number(3)),
-    (
-        "over_representation",
-        "Share in what is taken away over share in the members",
-        number(2),
-    ),
+    ("over_representation", "Share in what is taken away over share in the members", number(2)),
 )
 
 
 def report(plan: Plan, done: Runs, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figures and their page."""
-    del done
     groups = plan.groups[WHOLE]
     by_group = {
         f"{data}: {table.title}": table

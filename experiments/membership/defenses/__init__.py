@@ -16,19 +16,3 @@ from experiments.membership.defenses._registry import (
 from experiments.membership.defenses._training import Training, aggregation, prepare
 from experiments.membership.defenses.censor import most_disclosed
 from experiments.membership.defenses.dp_sgd import account
-
-__all__ = [
-    "Defense",
-    "Method",
-    "Place",
-    "Privacy",
-    "Strength",
-    "Training",
-    "account",
-    "aggregation",
-    "methods",
-    "most_disclosed",
-    "parse_defense",
-    "parse_defenses",
-    "prepare",
-]

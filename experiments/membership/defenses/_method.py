@@ -20,10 +20,7 @@ class Privacy:
 
     Attributes:
         epsilon: ε spent, by the accountant of `gujax.transforms`.
-        delta: δ.
         sampling_rate: Probability that an example is in a batch (Poisson).
-        steps: Number of steps.
-        l2_norm_clip: Clipping norm.
         noise_multiplier: Standard deviation of the noise on the sum over the clipping norm.
     """
 
@@ -43,8 +40,6 @@ class Place(NamedTuple):
         batch_size: Largest number of examples in a batch.
         num_examples: Size of the data set, over which a ledger is kept; None for no ledger.
         expected_batch_size: By which sums with noise are divided.
-        privacy: What the family's `account` gave; None without one.
-        key: PRNG key of the noise.
     """
 
     relative_ridge: float
@@ -69,9 +64,7 @@ class Strength:
     """The number behind a family's name, as in "gate:0.9".
 
     Attributes:
-        meaning: What it is, in words.
         defaults: What the family's name alone stands for.
-        allowed: Whether it may have a value.
         must: What `allowed` asks for, in words: "it must be `must`".
     """
 
@@ -87,10 +80,7 @@ class Method:
 
     Attributes:
         label: Name in tables and figures, from the strength.
-        color: In figures.
         start: The transformation that its optax chain starts with, from the strength.
-        strength: What its strength is; None for a family without one.
-        sampling: How its batches are drawn.
         measures_anyway: Whether its updates depend on uniqueness: every step then measures it, with
             a ledger or without.
         needs_ledger: Whether it cannot do without a ledger.

@@ -1,26 +1,19 @@
 """The defenses by name, and what a name such as "gate:0.9" stands for."""
 
-import importlib
 import math
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from experiments.framework.errors import UserError
+from experiments.framework.registry import found_in
 from experiments.membership.defenses._method import Method
 
 
 @cache
 def methods() -> Mapping[str, Method]:
     """Every family: the files of this package, each of which gives a `METHOD`."""
-    package = importlib.import_module(__name__.rpartition(".")[0])
-    files = (file.name for file in pkgutil.iter_modules(package.__path__))
-    return {
-        name: importlib.import_module(f"{package.__name__}.{name}").METHOD
-        for name in files
-        if not name.startswith("_")
-    }
+    return found_in("experiments.membership.defenses", "METHOD")
 
 
 @dataclass(frozen=True)
@@ -28,7 +21,6 @@ class Defense:
     """A way to train: one row of a comparison.
 
     Attributes:
-        label: Its name in tables and figures.
         family: Which method it is; a name of `methods`.
         strength: The method's own setting; None for a family without one.
         delta: δ of its guarantee; None for that of the family, if it has one.
@@ -75,10 +67,6 @@ def parse_defenses(names: Sequence[str], delta: float | None = None) -> list[Def
 
 def parse_defense(name: str, delta: float | None = None) -> Defense:
     """One defense by name; a family alone stands for the last of its default strengths.
-
-    Args:
-        name: Such as ``"gate:0.9"`` or ``"gate"``.
-        delta: δ, if it comes with a guarantee; None for the default.
 
     Raises:
         UserError: The name is unknown, or the strength is out of range.

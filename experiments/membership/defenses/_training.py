@@ -17,13 +17,7 @@ from gujax.training import average_parameters, plan_batches
 
 @dataclass(frozen=True)
 class Training:
-    """A defense made ready to train.
-
-    Attributes:
-        make_optimizer: Maps a key to the whole optax chain.
-        sampling: How batches are drawn.
-        privacy: The guarantee; None without one.
-    """
+    """A defense made ready: its whole chain, its sampling, and its guarantee if it has one."""
 
     make_optimizer: Callable[[PRNGKeyArray], optax.GradientTransformation]
     sampling: Literal["shuffle", "poisson"]
@@ -41,8 +35,6 @@ def prepare(
     """The optax chain of a defense, with a ledger over the data set.
 
     Args:
-        defense: What to build.
-        recipe: Its hyperparameters.
         member_masks: Examples that models are trained on; fixes the batch plan.
         relative_ridge: Ridge of every GNQ, as a fraction of the mean squared gradient norm. DP-SGD
             takes the ridge of its noise instead.

@@ -12,12 +12,9 @@ def most_disclosed(
     members: Bool[np.ndarray, "models examples"],
     fraction: float,
 ) -> Bool[np.ndarray, "models examples"]:
-    """The examples that censoring removes: each model's `fraction` of members with most nats.
+    """The examples that censoring removes, [M, N].
 
-    Args:
-        nats: Accumulated disclosure of each example in each plain run.
-        members: Examples that each model was given.
-        fraction: Share of a model's members to remove, rounded up.
+    They are those of each model's members with most nats, a share of `fraction`, rounded up.
     """
     removed = np.zeros_like(members)
     for row, (of_model, given) in enumerate(zip(nats, members)):
@@ -30,7 +27,7 @@ def most_disclosed(
 METHOD = Method(
     label=lambda share: f"censor {100 * share:g} %",
     color="#D55E00",
-    start=sgd.start,  # plain SGD on fewer examples
+    start=sgd.METHOD.start,  # plain SGD on fewer examples
     strength=Strength(
         "share of each model's members that is removed",
         defaults=(0.01, 0.1),

@@ -1,18 +1,12 @@
 """The gate: a batch's most unique examples are dropped from it."""
 
-from experiments.membership.defenses._method import Method, Place, Strength
+from experiments.membership.defenses._method import Method, Strength
 from gujax import transforms
-
-
-def start(strength: float, place: Place):
-    """The gate; `gujax.transforms.uniqueness_gate`."""
-    return transforms.uniqueness_gate(quantile=strength, **place.measuring)
-
 
 METHOD = Method(
     label="gate q={:g}".format,
     color="#0072B2",
-    start=start,
+    start=lambda quantile, place: transforms.uniqueness_gate(quantile=quantile, **place.measuring),
     strength=Strength(
         "quantile of a batch's uniqueness above which examples are dropped",
         defaults=(0.9,),

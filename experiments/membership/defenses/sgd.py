@@ -1,12 +1,8 @@
 """Plain SGD: what defenses are compared with."""
 
-from experiments.membership.defenses._method import Method, Place
+from experiments.membership.defenses._method import Method
 from gujax import transforms
 
-
-def start(strength: None, place: Place):
-    """The mean gradient; `gujax.transforms.mean`."""
-    return transforms.mean(**place.measuring)
-
-
-METHOD = Method(label="SGD".format, color="#222222", start=start)
+METHOD = Method(
+    label="SGD".format, color="#222222", start=lambda _, place: transforms.mean(**place.measuring)
+)

@@ -12,12 +12,7 @@ from experiments.report.style import new_figure
 def training_curves(
     x: Sequence[float], panels: Sequence[tuple[str, Sequence[tuple[str, Sequence[float]]]]]
 ) -> Figure:
-    """Curves over epochs, one panel per quantity.
-
-    Args:
-        x: Epochs.
-        panels: For each panel its vertical axis' label and its named curves.
-    """
+    """Curves over epochs; each panel has the label of its vertical axis, and named curves."""
     figure, all_axes = new_figure(3.4 * len(panels), 3.2, columns=len(panels), squeeze=False)
     tints = ("#222222", "#0072B2", "#D55E00", "#009E73")
     for axes, (label, curves) in zip(all_axes[0], panels):

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from experiments.report.style import grid, shared_legend
+from experiments.report.figures.series import error_bars
+from experiments.report.style import REFERENCE, grid, shared_legend
 from gujax.statistics import Interval
 
 
@@ -25,9 +26,7 @@ class BarPanel:
     """Several `Bars` over the same categories.
 
     Attributes:
-        title: Above the panel.
         y_label: What bars show; that of a row's first panel is drawn.
-        bars: Drawn side by side in each category.
         in_percent: Whether values are shares.
         reference: Height of a dotted line, such as what guessing reaches; where bars begin.
     """
@@ -45,13 +44,9 @@ def bar_panels(
     x_label: str = "",
     share_y: bool = True,
 ) -> Figure:
-    """A grid of panels; the legend of the first is that of all.
+    """A grid of panels over the same categories; the legend of the first is that of all.
 
-    Args:
-        panels: Rows of panels.
-        categories: Names below the bars, the same in all panels.
-        x_label: What the categories are.
-        share_y: Whether the panels of a row have one scale.
+    The panels of a row have one scale if `share_y`.
     """
     columns = len(panels[0])
     # Names stay upright where the panel need not grow too wide for it.
@@ -59,13 +54,9 @@ def bar_panels(
     upright = len(categories) * longest < 6
     wide = max(3.7, len(categories) * max(0.42, longest if upright else 0))
     legend = 1.6 * max(len(panel_row[0].bars) for panel_row in panels)
-    figure, all_axes, pairs = grid(
-        max(wide * columns, legend),
-        2.7 * len(panels) + 0.7,
-        panels,
-        sharex=True,
-        sharey="row" if share_y else False,
-    )
+    margin = max(0, legend - wide * columns), 0.7
+    shared = {"sharex": True, "sharey": "row" if share_y else False}
+    figure, all_axes, pairs = grid(panels, (wide, 2.7), margin, **shared)
     for axes, panel in pairs:
         _draw(axes, panel)
         axes.set_title(panel.title, fontsize=10.5)
@@ -79,16 +70,16 @@ def bar_panels(
 
 def _draw(axes, panel: BarPanel) -> None:
     width = 0.8 / len(panel.bars)
-    axes.axhline(panel.reference, color="#7a828c", linestyle=":", linewidth=1)
+    axes.axhline(panel.reference, **REFERENCE)
     for index, bars in enumerate(panel.bars):
-        mean, low, high = np.array(bars.intervals).T
+        mean, ends = error_bars(bars.intervals)
         shift = (index - (len(panel.bars) - 1) / 2) * width
         axes.bar(
             np.arange(len(mean)) + shift,
             mean - panel.reference,
             width,
             bottom=panel.reference,
-            yerr=np.nan_to_num([mean - low, high - mean]),
+            yerr=ends,
             color=bars.tint,
             label=bars.label,
             error_kw={"elinewidth": 0.9, "ecolor": "#555b63"},

@@ -1,51 +1,40 @@
 """Bounds of ε by several auditors, over the ε that was guaranteed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.report.style import legend_beside, new_figure
+from experiments.report.figures.series import error_bars
+from experiments.report.style import GREY, legend_beside, new_figure
 from gujax.statistics import Interval
 
 _TINTS = ("#222222", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
 
 
-@dataclass(frozen=True)
-class BoundSeries:
-    """One auditor: whether its numbers bound from above, and one interval per guarantee."""
+def epsilon_bounds(
+    guaranteed: Sequence[float], auditors: Mapping[str, tuple[bool, Sequence[Interval]]]
+) -> Figure:
+    """ε of up to six auditors, side by side for every ε that the accountant guarantees.
 
-    label: str
-    upper: bool
-    values: Sequence[Interval]
-
-
-def epsilon_bounds(guaranteed: Sequence[float], series: Sequence[BoundSeries]) -> Figure:
-    """ε of every auditor, side by side for every guarantee; triangles show the bound's side.
-
-    Args:
-        guaranteed: The accountant's ε of each group.
-        series: At most six auditors.
+    Of each it is given whether its numbers bound from above, and one interval per guarantee;
+    triangles show the bound's side.
     """
     figure, axes = new_figure(8.4, 4.4)
     groups = np.arange(len(guaranteed))
-    width = 0.8 / len(series)
-    for index, (one, tint) in enumerate(zip(series, _TINTS)):
-        mean = np.array([value.mean for value in one.values])
-        ends = np.array([[v.mean - v.low, v.high - v.mean] for v in one.values]).T
+    width = 0.8 / len(auditors)
+    for index, ((label, (upper, intervals)), tint) in enumerate(zip(auditors.items(), _TINTS)):
         axes.errorbar(
-            groups + (index - (len(series) - 1) / 2) * width,
-            mean,
-            yerr=np.nan_to_num(ends),
-            fmt="v" if one.upper else "^",
+            groups + (index - (len(auditors) - 1) / 2) * width,
+            *error_bars(intervals),
+            fmt="v" if upper else "^",
             color=tint,
             markersize=6,
             elinewidth=1.2,
-            label=one.label,
+            label=label,
         )
     for group, epsilon in zip(groups, guaranteed):
-        axes.plot([group - 0.45, group + 0.45], [epsilon] * 2, color="#7a828c", linestyle=":")
+        axes.plot([group - 0.45, group + 0.45], [epsilon] * 2, color=GREY, linestyle=":")
     axes.set_yscale("symlog", linthresh=0.5, linscale=0.6)
     axes.set_ylim(bottom=-0.06)
     ticks = (0, 0.25, 0.5, 1, 2, 4, 8, 16, 32)

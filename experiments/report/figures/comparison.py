@@ -8,9 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import Bbox
 
-from experiments.report.figures.series import Named, Series, draw_points
+from experiments.report.figures.series import Named, Series, draw_points, error_bars
 from experiments.report.labels import label_points
-from experiments.report.style import color, legend_beside, markers, new_figure, wrapped_grid
+from experiments.report.style import (
+    REFERENCE,
+    color,
+    legend_beside,
+    markers,
+    new_figure,
+    wrapped_grid,
+)
 from gujax.statistics import Interval
 
 
@@ -21,18 +28,10 @@ def privacy_utility(
     false_positive_rate: float,
     attack: str,
 ) -> Figure:
-    """Accuracy against attack success, one labelled point per defense.
-
-    Args:
-        defenses: Their names and colours.
-        accuracy: Test accuracy in [0, 1].
-        true_positive_rate: The attack's TPR in [0, 1] at `false_positive_rate`.
-        false_positive_rate: Where the TPR was read; also what guessing would reach.
-        attack: Name of the attack.
-    """
+    """Accuracy against an attack's TPR at an FPR, all in [0, 1]: one labelled point per defense."""
     figure, axes = new_figure(7.4, 4.8)
     draw_points(axes, defenses, true_positive_rate, accuracy, markersize=7, capsize=2.5)
-    axes.axvline(false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
+    axes.axvline(false_positive_rate, **REFERENCE)
     axes.set_xlabel(f"{attack}: true positives at {100 * false_positive_rate:g} % false positives")
     axes.set_ylabel("test accuracy")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
@@ -63,15 +62,13 @@ def privacy_utility(
 def attack_by_uniqueness(series: Sequence[Series], chance: float, x_label: str) -> Figure:
     """Attack success over GNQ quantile bins: one panel per defense, the first line in each.
 
-    Args:
-        series: One line per defense; the first is what the others are compared with.
-        chance: What guessing reaches.
-        x_label: What the bins are.
+    `chance` is what guessing reaches.
     """
-    figure, grid = wrapped_grid(len(series), 4, (2.3, 2.3), (0.6, 0.4), sharex=True, sharey=True)
+    shared = {"sharex": True, "sharey": True}
+    figure, grid = wrapped_grid(len(series), 4, (2.3, 2.3), (0.6, 0.4), **shared)
     first = series[0]
     for axes, line in zip(grid, series):
-        axes.axhline(chance, color="#7a828c", linestyle=":", linewidth=1)
+        axes.axhline(chance, **REFERENCE)
         if line is not first:
             axes.plot(first.x, first.mean, color="#b4bac2", linewidth=1.2)
         line.draw(axes)
@@ -91,18 +88,16 @@ def predicted_against_measured(
     """Measured AUC of each example over its composed μ, with predicted curves.
 
     Args:
-        mu: Composed Gaussian-DP parameter of each example.
-        measured: AUC that the attack reached on each example.
+        mu: Composed Gaussian-DP parameter.
+        measured: AUC that the attack reached.
         bins: Mean measured AUC over bins of μ.
         curves: Name, μ and AUC of each prediction.
     """
     figure, axes = new_figure(7.2, 4.4)
     axes.scatter(mu, measured, s=7, color="#9aa2ad", alpha=0.35, linewidth=0, rasterized=True)
-    mean = np.asarray(bins.mean)
     axes.errorbar(
         bins.x,
-        mean,
-        yerr=[mean - np.asarray(bins.low), np.asarray(bins.high) - mean],
+        *error_bars(bins.y),
         fmt="o",
         color=color(bins.color),
         markersize=5.5,
@@ -112,7 +107,7 @@ def predicted_against_measured(
     for (name, x, y), style, tint in zip(curves, ("-", "--"), ("#D55E00", "#0072B2")):
         axes.plot(x, y, style, color=tint, linewidth=1.6, label=name)
     axes.set_xscale("log")
-    axes.axhline(0.5, color="#7a828c", linestyle=":", linewidth=1)
+    axes.axhline(0.5, **REFERENCE)
     axes.set_ylim(min(0.2, float(np.nanmin(measured)) - 0.02), 1.03)
     axes.set_xlabel("predicted: μ composed over the steps of the run (log scale)")
     axes.set_ylabel("measured: AUC per example")
@@ -125,13 +120,7 @@ def roc_curves(
     curves: Sequence[tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]],
     lowest: float = 1e-3,
 ) -> Figure:
-    """ROC curves with logarithmic axes, where the low false positive rates show.
-
-    Args:
-        defenses: Their names and colours.
-        curves: False and true positive rates of each.
-        lowest: Where the axes begin.
-    """
+    """ROC curves, (FPR, TPR) each, on logarithmic axes from `lowest`, where the low rates show."""
     figure, axes = new_figure(6.6, 4.6)
     colors = [defense.color for defense in defenses]
     for index, (defense, (fpr, tpr)) in enumerate(zip(defenses, curves)):
@@ -147,27 +136,17 @@ def roc_curves(
 
 
 def class_accuracy(
-    class_names: Sequence[str],
-    defenses: Sequence[Named],
-    accuracy: Sequence[Sequence[Interval]],
+    class_names: Sequence[str], defenses: Sequence[Named], accuracy: Sequence[Sequence[Interval]]
 ) -> Figure:
-    """Test accuracy of every class under every defense.
-
-    Args:
-        class_names: Names of the classes.
-        defenses: Their names and colours.
-        accuracy: `accuracy[defense][class]`.
-    """
+    """Test accuracy of every class under every defense, `accuracy[defense][class]`."""
     figure, axes = new_figure(8.2, 4.2)
     width = 0.8 / len(defenses)
     shapes = markers([defense.color for defense in defenses])
     for index, (defense, marker) in enumerate(zip(defenses, shapes)):
         shift = (index - (len(defenses) - 1) / 2) * width
-        intervals = accuracy[index]
         axes.errorbar(
             np.arange(len(class_names)) + shift,
-            [interval.mean for interval in intervals],
-            yerr=np.nan_to_num([interval.half_width for interval in intervals]),
+            *error_bars(accuracy[index]),
             fmt=marker,
             color=defense.color,
             label=defense.label,

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from experiments.report.formats import significant
-from experiments.report.style import new_figure
+from experiments.report.style import GREY, REFERENCE, wrapped_grid
 
-_KIND_COLORS = {"plain": "#222222", "gujax": "#0072B2", "jax": "#7a828c", "torch": "#D55E00"}
+_KIND_COLORS = {"plain": "#222222", "gujax": "#0072B2", "jax": GREY, "torch": "#D55E00"}
 _KIND_NAMES = {"plain": "plain step", "gujax": "gujax", "jax": "others in JAX", "torch": "PyTorch"}
 
 
@@ -21,7 +20,6 @@ class Cost(NamedTuple):
     """What one method costs.
 
     Attributes:
-        label: Name of the method.
         kind: "plain", "gujax", "jax" or "torch", which fixes its colour.
         quartiles: Lower quartile, median and upper quartile; None where nothing was measured.
         remark: What to write where nothing was measured.
@@ -38,11 +36,12 @@ def method_costs(
 ) -> Figure:
     """Costs of methods on a logarithmic axis, one panel per model; `reference` marks a value."""
     most = max(map(len, panels.values()))
-    figure, all_axes = _grid(list(panels), (4.6, 0.24 * most + 0.75), (1.2, 0.5))
-    for axes, costs in zip(all_axes, panels.values()):
+    figure, grid = wrapped_grid(len(panels), 2, (4.6, 0.24 * most + 0.75), (1.2, 0.5))
+    for axes, (title, costs) in zip(grid, panels.items()):
+        axes.set_title(title, loc="left", fontsize=10)
         axes.set_xscale("log")
         if reference is not None:
-            axes.axvline(reference, color="#7a828c", linestyle=":", linewidth=1)
+            axes.axvline(reference, **REFERENCE)
         for y, cost in enumerate(costs):
             tint = _KIND_COLORS[cost.kind]
             if cost.quartiles is None:
@@ -80,15 +79,11 @@ def method_costs(
 
 @dataclass(frozen=True)
 class GrowthPanel:
-    """Costs over one size.
+    """Costs over one size, which `x_label` names.
 
     Attributes:
-        title: The model.
-        x_label: What is varied.
-        sizes: Its values.
-        curves: For each quantity its name, its kind as in `Cost`, the measured (lower
-            quartile, median, upper quartile) at every size, and what is predicted there, in any
-            unit.
+        curves: For each quantity its name, its kind as in `Cost`, the measured (lower quartile,
+            median, upper quartile) at every size, and what is predicted there, in any unit.
     """
 
     title: str
@@ -99,9 +94,10 @@ class GrowthPanel:
 
 def cost_growth(panels: Sequence[GrowthPanel], y_label: str) -> Figure:
     """Measured costs with predicted ones, scaled to the same geometric mean, on log axes."""
-    figure, all_axes = _grid([panel.title for panel in panels], (4.0, 3.1), (0.0, 0.4))
+    figure, grid = wrapped_grid(len(panels), 2, (4.0, 3.1), (0.0, 0.4))
     handles: list[Any] = []
-    for axes, panel in zip(all_axes, panels):
+    for axes, panel in zip(grid, panels):
+        axes.set_title(panel.title, loc="left", fontsize=10)
         axes.set(xscale="log", yscale="log")
         for name, kind, measured, predicted in panel.curves:
             tint = _KIND_COLORS[kind]
@@ -118,22 +114,7 @@ def cost_growth(panels: Sequence[GrowthPanel], y_label: str) -> Figure:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.set_xlabel(panel.x_label)
-    handles.append(Line2D([], [], linestyle="--", color="#7a828c", label="predicted growth"))
+    handles.append(Line2D([], [], linestyle="--", color=GREY, label="predicted growth"))
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False)
     figure.supylabel(y_label, fontsize=10)
     return figure
-
-
-def _grid(
-    titles: Sequence[str], panel: tuple[float, float], margin: tuple[float, float]
-) -> tuple[Figure, list[Axes]]:
-    """A figure with titled axes, at most two in a row; sizes in inches, width and height."""
-    columns = min(len(titles), 2)
-    rows = -(-len(titles) // columns)
-    size = panel[0] * columns + margin[0], panel[1] * rows + margin[1]
-    figure, grid = new_figure(*size, rows, columns, squeeze=False)
-    for axes, title in zip(grid.flat, titles):
-        axes.set_title(title, loc="left", fontsize=10)
-    for axes in grid.flat[len(titles) :]:
-        axes.set_visible(False)
-    return figure, list(grid.flat[: len(titles)])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from experiments.report.style import color, markers
@@ -12,12 +13,7 @@ from gujax.statistics import Interval
 
 
 class Named(Protocol):
-    """What figures tell apart by name and colour, such as a defense.
-
-    Attributes:
-        label: Its name.
-        color: Its colour; those that share one differ in marker or line style.
-    """
+    """What has a name and a colour, such as a defense; those that share one differ in marker."""
 
     @property
     def label(self) -> str: ...
@@ -27,48 +23,47 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class Series:
-    """A line with its 95 % band: `mean`, `low`, `high` at the positions `x`, all `[points]`."""
+    """A line with its 95 % band: intervals at the positions `x`, in matplotlib's `style`."""
 
     label: str
-    color: str
     x: Sequence[float]
-    mean: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
+    y: Sequence[Interval]
+    color: str = ""
+    style: str = "-o"
 
-    def draw(self, axes: Axes, style: str = "-o", tint: str | None = None, **line: Any) -> None:
-        """Draws line and band.
+    @property
+    def mean(self) -> list[float]:
+        """The line without its band."""
+        return [interval.mean for interval in self.y]
 
-        Args:
-            axes: Where.
-            style: Of line and markers.
-            tint: Instead of the line's own colour.
-            **line: Further arguments of `Axes.plot`.
-        """
-        tint = tint or color(self.color)
-        axes.fill_between(self.x, self.low, self.high, color=tint, alpha=0.18, linewidth=0)
-        look: dict[str, Any] = {"linewidth": 1.6, "markersize": 3.5, "label": self.label, **line}
-        axes.plot(self.x, self.mean, style, color=tint, **look)
+    def draw(self, axes: Axes) -> None:
+        """Draws line and band."""
+        tint = color(self.color)
+        low, high = np.reshape([(i.low, i.high) for i in self.y], (-1, 2)).T
+        axes.fill_between(self.x, low, high, color=tint, alpha=0.18, linewidth=0)
+        look: dict[str, Any] = {"linewidth": 1.6, "markersize": 3.5, "label": self.label}
+        axes.plot(self.x, self.mean, self.style, color=tint, **look)
+
+
+def error_bars(
+    intervals: Sequence[Interval],
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "2 n"]]:
+    """Means, and how far bars reach below and above them: 0 where that is unknown."""
+    mean, low, high = np.array(intervals, float).reshape(-1, 3).T
+    return mean, np.nan_to_num(np.stack([mean - low, high - mean]))
 
 
 def draw_points(
     axes: Axes, named: Sequence[Named], x: Sequence[Interval], y: Sequence[Interval], **look: Any
 ) -> None:
-    """A point with error bars in both directions for each of several things.
-
-    Args:
-        axes: Where.
-        named: Names, of the legend, and colours; those that share one differ in marker.
-        x: Horizontal positions.
-        y: Vertical positions.
-        **look: Further arguments of `Axes.errorbar`.
-    """
-    for one, marker, across, up in zip(named, markers([one.color for one in named]), x, y):
+    """A point with error bars in both directions for each of several things."""
+    (across, x_bars), (up, y_bars) = map(error_bars, (x, y))
+    for index, (one, marker) in enumerate(zip(named, markers([one.color for one in named]))):
         axes.errorbar(
-            across.mean,
-            up.mean,
-            xerr=np.nan_to_num(across.half_width),
-            yerr=np.nan_to_num(up.half_width),
+            across[index],
+            up[index],
+            xerr=x_bars[:, [index]],
+            yerr=y_bars[:, [index]],
             fmt=marker,
             color=one.color,
             elinewidth=1,

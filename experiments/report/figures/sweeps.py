@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.report.figures.series import error_bars
 from experiments.report.style import new_figure
 from gujax.statistics import Interval
 
@@ -19,13 +19,7 @@ _LOG_FROM = 20.0  # values that span more than this factor are drawn on a logari
 
 @dataclass(frozen=True)
 class Line:
-    """A measure over an option.
-
-    Attributes:
-        label: What the line stands for; may be empty.
-        x: Values of the option; of one that is not a number, the index of each.
-        y: The measure at each, with its interval where that is known.
-    """
+    """A measure over an option: at its values or, if they are no numbers, at their indices."""
 
     label: str
     x: Sequence[float]
@@ -64,7 +58,8 @@ def facets(
     _scale(axes[0, 0], grid, x_ticks)
     labels = {line.label for of_row in grid for lines in of_row for line in lines}
     if labels != {""}:
-        handles = {label: h for panel in axes.flat for h, label in zip(*_legend(panel))}
+        drawn_by = (panel.get_legend_handles_labels() for panel in axes.flat)
+        handles = {label: handle for both in drawn_by for handle, label in zip(*both)}
         drawn.legend(
             handles.values(), handles.keys(), loc="outside right upper", frameon=False, fontsize=9
         )
@@ -73,12 +68,9 @@ def facets(
 
 def _draw(axes: Axes, lines: Sequence[Line], joined: bool) -> None:
     for index, line in enumerate(lines):
-        mean, low, high = np.array(line.y, float).reshape(-1, 3).T
-        known = np.nan_to_num(np.stack([mean - low, high - mean]))
         axes.errorbar(
             line.x,
-            mean,
-            known,
+            *error_bars(line.y),
             color=_COLORS[index % len(_COLORS)],
             marker=_MARKERS[index % len(_MARKERS)],
             linestyle="-" if joined else "none",
@@ -87,11 +79,6 @@ def _draw(axes: Axes, lines: Sequence[Line], joined: bool) -> None:
             capsize=2,
             label=line.label,
         )
-
-
-def _legend(axes: Axes):
-    handles, labels = axes.get_legend_handles_labels()
-    return handles, labels
 
 
 def _scale(axes: Axes, grid, x_ticks: Sequence[str] | None) -> None:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.report.figures.series import Named, Series, draw_points
-from experiments.report.style import grid, shared_legend
+from experiments.report.style import REFERENCE, grid, shared_legend
 from gujax.statistics import Interval
 
 _PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}")  # the axis' label has the unit
@@ -24,17 +24,11 @@ class TradeoffPanel:
 
 
 def tradeoffs(defenses: Sequence[Named], panels: Sequence[Sequence[TradeoffPanel]]) -> Figure:
-    """Accuracy against attack success: columns of panels share their accuracies.
-
-    Args:
-        defenses: Their names and colours.
-        panels: Rows of panels.
-    """
-    size = 2.7 * len(panels[0]) + 0.6, 2.6 * len(panels) + 0.8
-    figure, all_axes, pairs = grid(*size, panels, sharey="col")
+    """Accuracy against attack success; panels of a column share their accuracies."""
+    figure, all_axes, pairs = grid(panels, (2.7, 2.6), (0.6, 0.8), sharey="col")
     for axes, panel in pairs:
         draw_points(axes, defenses, panel.true_positive_rate, panel.accuracy, markersize=6)
-        axes.axvline(panel.false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
+        axes.axvline(panel.false_positive_rate, **REFERENCE)
         axes.set_xlabel(f"TPR at {100 * panel.false_positive_rate:g} % FPR (%)")
         axes.set_xlim(left=0)  # no rate is negative, whatever the symmetric interval says
         axes.set_title(panel.title, fontsize=10.5)
@@ -67,20 +61,16 @@ def frontiers(
 ) -> Figure:
     """What each method gives away over the accuracy that it costs; the first line in each panel.
 
-    Args:
-        lines: One per panel; the first is what the others are compared with.
-        false_positive_rate: Where the true-positive rates were read.
-        largest_drop: Where the horizontal axis ends; settings that cost more are not shown.
+    Settings that cost more than `largest_drop` are not shown.
     """
-    size = 2.9 * len(lines) + 0.6, 3.4
-    figure, all_axes, pairs = grid(*size, [lines], sharex=True, sharey=True)
+    figure, all_axes, pairs = grid([lines], (2.9, 3.4), (0.6, 0.0), sharex=True, sharey=True)
     first = lines[0].frontier
     for axes, line in pairs:
-        axes.axhline(false_positive_rate, color="#7a828c", linestyle=":", linewidth=1)
+        axes.axhline(false_positive_rate, **REFERENCE)
         if line.frontier is not first:
             axes.plot(first.x, first.mean, color="#b4bac2", linewidth=1.4)
         tint = line.frontier.color
-        line.frontier.draw(axes, "-")
+        line.frontier.draw(axes)
         for place, text in zip(line.settings, line.labels):
             axes.plot(*place, "o", color=tint, markersize=5)
             axes.annotate(text, place, (3, 5), textcoords="offset points", fontsize=8.5, color=tint)
