@@ -113,7 +113,7 @@ def test_masks_are_cast_to_boolean(params, batch):
     for gnq, weights in states[1:]:
         np.testing.assert_array_equal(gnq, states[0][0])
         np.testing.assert_array_equal(weights, keep)
-    with pytest.raises(ValueError, match="no non-members"):
+    with pytest.raises(ValueError, match="must be true or false"):
         evaluate_attack(np.zeros((1, 4)), np.array([[0.9, 0.8, 0.1, 0.2]]))
 
 

@@ -352,7 +352,10 @@ class TestTrainMany:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"member_masks": np.ones((3, NUM_EXAMPLES), bool)}, r"member_masks has shape \(3, 40"),
+            (
+                {"member_masks": np.ones((3, NUM_EXAMPLES), bool)},
+                r"keys of shape \(4,\), expected \(3,\)",
+            ),
             ({"params": PARAMS}, "expected a leading axis of 4 models"),
         ],
     )

@@ -58,7 +58,9 @@ def recover(
     def of_every_layer(values: Array) -> Array:
         return jnp.concatenate([values] * len(masks))
 
-    side_information = (of_every_layer(y), jnp.repeat(jnp.asarray(masks), len(y), axis=0))
+    # As labels are, masks are told for each example of a victim, of which there is one.
+    repeated = jnp.repeat(jnp.asarray(masks)[:, None], len(y), axis=0)
+    side_information = (of_every_layer(y), repeated)
     found = inversion.invert_many(
         inverting_gradients(naive, budget),
         _masked_gradient(naive.model_of_update(budget.sharpness)),
@@ -83,12 +85,13 @@ def recover(
 @cache  # the same object for every seed and epoch, so that nothing is compiled again
 def _masked_gradient(gradient_fn: GradientFn) -> GradientFn:
     def masked(params: PyTree, examples: PyTree) -> PyTree:
-        x, (y, mask) = examples
-        return _mask(gradient_fn(params, (x, y)), mask)
+        x, (y, masks) = examples
+        return _mask(gradient_fn(params, (x, y)), masks)
 
     return masked
 
 
-def _mask(update: PyTree, mask: Float[Array, "leaves"]) -> PyTree:
+def _mask(update: PyTree, masks: Float[Array, "examples leaves"]) -> PyTree:
     leaves, structure = jax.tree.flatten(update)
+    (mask,) = masks
     return jax.tree.unflatten(structure, [leaf * kept for leaf, kept in zip(leaves, mask)])
