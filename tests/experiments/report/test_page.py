@@ -84,8 +84,10 @@ def test_a_page_is_well_formed_escaped_and_self_contained(tmp_path):
     # Two titles, lead, heading, paragraph, verdict; caption, column, cell and note of the table;
     # two captions of pictures; claim, source and measurement.
     assert parsed.text.count(evil) == 15
-    assert len(parsed.sources) == 2
-    assert all(source.startswith("data:image/") for source in parsed.sources)
+    inside, *sources = parsed.sources
+    assert inside == "#claims"
+    assert len(sources) == 2
+    assert all(source.startswith("data:image/") for source in sources)
     assert "http" not in page
     assert (tmp_path / "run" / "figures" / "picture.svg").exists()
     assert (tmp_path / "run" / "tables.md").read_text().count(evil) >= 4
