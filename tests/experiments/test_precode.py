@@ -105,7 +105,7 @@ def test_the_learning_rate_is_the_best_on_held_out_examples(results):
 def test_the_report_loads_nothing_and_shows_the_numbers(run, results):
     out, text = run
     page = (out / "report.html").read_text()
-    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
+    sources = re.findall(r'(?:src|href)="([^"#]{1,20})', page)
     assert len(sources) == 3
     assert all(source.startswith("data:image/svg+xml;") for source in sources)
     assert "<script" not in page
