@@ -64,32 +64,26 @@ def make_task(
     Raises:
         UserError: The model does not fit the data set.
     """
+    shape, classes = dataset.feature_shape, dataset.num_classes
     with as_user_error(ValueError):
-        built, name = _build(model, hidden, channels, dataset.feature_shape, dataset.num_classes)
+        match model:
+            case "mlp":
+                built = models.mlp(shape, classes, hidden)
+                sizes = (int(np.prod(shape)), *hidden, classes)
+                name = f"MLP {'-'.join(map(str, sizes))}"
+            case "convnet":
+                built = models.convnet(shape, classes, channels, by_patches=True)
+                name = f"convnet {'-'.join(map(str, channels))} (GroupNorm)"
+            case "lenet":
+                built, name = models.lenet(shape, classes, "relu", by_patches=True), "LeNet (ReLU)"
+            case "lenet_sigmoid":
+                built = models.lenet(shape, classes, "sigmoid", by_patches=True)
+                name = "LeNet (sigmoid)"
+            case "vgg":
+                built, name = models.vgg(shape, classes, by_patches=True), "small VGG"
+            case "resnet":
+                built, name = models.resnet(shape, classes, by_patches=True), "ResNet (GroupNorm)"
     return Task(dataset, built, name, training.cross_entropy_loss(built))
-
-
-def _build(
-    model: ModelName,
-    hidden: tuple[int, ...],
-    channels: tuple[int, ...],
-    shape: tuple[int, ...],
-    num_classes: int,
-) -> tuple[models.Model, str]:
-    """The model and its name in words."""
-    if model == "mlp":
-        sizes = (int(np.prod(shape)), *hidden, num_classes)
-        return models.mlp(shape, num_classes, hidden), "MLP " + "-".join(map(str, sizes))
-    if model == "convnet":
-        name = f"convnet {'-'.join(map(str, channels))} (GroupNorm)"
-        return models.convnet(shape, num_classes, channels, by_patches=True), name
-    if model == "lenet":
-        return models.lenet(shape, num_classes, "relu", by_patches=True), "LeNet (ReLU)"
-    if model == "lenet_sigmoid":
-        return models.lenet(shape, num_classes, "sigmoid", by_patches=True), "LeNet (sigmoid)"
-    if model == "vgg":
-        return models.vgg(shape, num_classes, by_patches=True), "small VGG"
-    return models.resnet(shape, num_classes, by_patches=True), "ResNet (GroupNorm)"
 
 
 def initial_params(task: Task, keys: PRNGKeyArray) -> PyTree:

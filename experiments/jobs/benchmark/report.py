@@ -32,9 +32,9 @@ def report(plan: Plan, measured: Measured, results: Results, claims: Sequence[Cl
     """Tables, figures and their page."""
     targets = [] if plan.options.smoke else check_targets(measured.cases)
     wrong = disagreements(results, TOLERANCE)
-    costs = cost_tables(results, plan.effort)
-    exponents = exponent_tables(results, plan.sweeps)
-    tables = {**costs, **exponents, **({"targets": targets_table(targets)} if targets else {})}
+    costs = _cost_tables(results, plan.effort)
+    exponents = _exponent_tables(results, plan.sweeps)
+    tables = {**costs, **exponents, **({"targets": _targets_table(targets)} if targets else {})}
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables=tables,
@@ -58,8 +58,7 @@ def report(plan: Plan, measured: Measured, results: Results, claims: Sequence[Cl
     )
 
 
-def cost_tables(results: Results, effort: Effort) -> dict[str, Table]:
-    """Time and memory of every method, one table per model; the last explains them."""
+def _cost_tables(results: Results, effort: Effort) -> dict[str, Table]:
     note = (
         "Over plain: median of the ratios to the plain step of the same round, and its quartiles; "
         "PyTorch's methods over PyTorch's plain step. Memory is what a step takes beside its "
@@ -88,8 +87,7 @@ def cost_tables(results: Results, effort: Effort) -> dict[str, Table]:
     }
 
 
-def exponent_tables(results: Results, sweeps: Sequence[Sweep]) -> dict[str, Table]:
-    """Fitted exponents beside the predicted ones, one table per sweep; the last explains them."""
+def _exponent_tables(results: Results, sweeps: Sequence[Sweep]) -> dict[str, Table]:
     note = (
         "Slopes of log cost over log size by least squares. Predicted: of the operation count at "
         "the same sizes; XLA's count for the plain step, and what gujax.explain predicts for the "
@@ -122,8 +120,7 @@ def _growth_columns(sweep: Sweep) -> list[KeyColumn | Column]:
     ]
 
 
-def targets_table(targets: Sequence[Target]) -> Table:
-    """Promises, and whether they hold."""
+def _targets_table(targets: Sequence[Target]) -> Table:
     verdicts = {True: "met", False: "missed", None: UNKNOWN}
     rows = [
         [

@@ -24,10 +24,10 @@ def report(
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables={
-            "updates": updates_table(updates),
-            "final": final_table(final),
-            "carried": carry_over_table(final, plan.options.dataset),
-            "ridges": ridges_table(final),
+            "updates": _updates_table(updates),
+            "final": _final_table(final),
+            "carried": _carry_over_table(final, plan.options.dataset),
+            "ridges": _ridges_table(final),
         },
         figures={"predicted_against_achieved": _figure(plan, updates, final)},
         terminal=("updates", "final", "carried", "claims"),
@@ -37,8 +37,7 @@ def report(
     )
 
 
-def updates_table(updates: Results) -> Table:
-    """The attackers of updates."""
+def _updates_table(updates: Results) -> Table:
     return tabulate(
         "Attack on released sums: mean AUC per example",
         updates,
@@ -59,8 +58,7 @@ def updates_table(updates: Results) -> Table:
     )
 
 
-def final_table(final: Results) -> Table:
-    """The attacker of the final model."""
+def _final_table(final: Results) -> Table:
     return tabulate(
         "Attack on the final model",
         final,
@@ -79,8 +77,7 @@ def final_table(final: Results) -> Table:
     )
 
 
-def carry_over_table(final: Results, main: str) -> Table:
-    """What a fitted ridge predicts where it was not fitted."""
+def _carry_over_table(final: Results, main: str) -> Table:
     headings = {
         "new_examples": "same models, other examples",
         "new_models": "other models, same examples",
@@ -101,8 +98,7 @@ def carry_over_table(final: Results, main: str) -> Table:
     )
 
 
-def ridges_table(final: Results) -> Table:
-    """What other ridges would predict for the final model."""
+def _ridges_table(final: Results) -> Table:
     table = matrix(
         "Mean AUC per example that a ridge predicts, composed over all updates",
         final,

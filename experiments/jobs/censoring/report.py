@@ -21,7 +21,7 @@ _ROW: Columns = [KeyColumn("data", "dataset"), KeyColumn("defense", "defense")]
 
 def report(plan: Plan, runs: Runs, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figure and their page."""
-    tables = {"main": main_table(results), "kept": kept_table(results)}
+    tables = {"main": _main_table(results), "kept": _kept_table(results)}
     for name, of_dataset in runs.items():
         tables[f"privacy {name}"] = privacy_table(results.where(dataset=name), f"{name}: ")
         tables[f"recipes {name}"] = recipes_table(of_dataset, f"{name}: ")
@@ -41,8 +41,7 @@ def report(plan: Plan, runs: Runs, results: Results, claims: Sequence[Claim]) ->
     )
 
 
-def main_table(results: Results) -> Table:
-    """Accuracy and both attacks at both rates."""
+def _main_table(results: Results) -> Table:
     return tabulate(
         "Accuracy, and members found at 1 % and 0.1 % false positives (percent)",
         results,
@@ -61,8 +60,7 @@ def main_table(results: Results) -> Table:
     )
 
 
-def kept_table(results: Results) -> Table:
-    """The better attack where what censoring removed is left out, for every defense."""
+def _kept_table(results: Results) -> Table:
     others = [label for label in results.values("kept") if label != "own"]
     columns = {
         "counted as members": {},

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -33,37 +33,28 @@ _MATCHED: Columns = [
 ]
 
 
-class Reached(NamedTuple):
-    """One defense in percent: test accuracy, members that LiRA finds and that μ predicts."""
-
-    label: str
-    accuracy: float
-    found: float
-    predicted: float
-
-
 def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figures and their page."""
     options = plan.options
     tables = {
-        "main": main_table(plan, results),
-        "attacks": attacks_table(results),
-        "censored": censored_table(results),
-        "deciles": deciles_table(plan, results),
-        "prediction": prediction_table(results),
-        "ridges": ridge_table(results),
-        "classes": classes_table(plan, results),
+        "main": _main_table(plan, results),
+        "attacks": _attacks_table(results),
+        "censored": _censored_table(results),
+        "deciles": _deciles_table(plan, results),
+        "prediction": _prediction_table(results),
+        "ridges": _ridge_table(results),
+        "classes": _classes_table(plan, results),
         "privacy": privacy_table(results),
-        "cost": cost_table(results),
+        "cost": _cost_table(results),
         "recipes": recipes_table(compared.defenses),
     }
     reached = [
-        Reached(
-            label,
-            100 * row.get("test_accuracy").mean,
-            100 * row.get("tpr_at_1pct", **_LIRA).mean,
-            100 * row.get("predicted_tpr_at_1pct").mean,
-        )
+        {
+            "label": label,
+            "accuracy": 100 * row.get("test_accuracy").mean,
+            "found": 100 * row.get("tpr_at_1pct", **_LIRA).mean,
+            "predicted": 100 * row.get("predicted_tpr_at_1pct").mean,
+        }
         for (label,), row in results.groups("defense")
     ]
     return Report(
@@ -77,15 +68,14 @@ def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Cl
             "task": plan.task,
             "book": plan.book,
             "first": reached[0],
-            "halving": [row for row in reached[1:] if row.found <= reached[0].found / 2],
-            "exceeded": [row for row in reached if row.found > row.predicted],
+            "halving": [row for row in reached[1:] if row["found"] <= reached[0]["found"] / 2],
+            "exceeded": [row for row in reached if row["found"] > row["predicted"]],
             "num_defenses": len(reached),
         },
     )
 
 
-def main_table(plan: Plan, results: Results) -> Table:
-    """Accuracy and the main attack, one row per defense."""
+def _main_table(plan: Plan, results: Results) -> Table:
     options = plan.options
     return tabulate(
         f"Accuracy and LiRA on {options.dataset} (percent, but for AUC)",
@@ -105,8 +95,7 @@ def main_table(plan: Plan, results: Results) -> Table:
     )
 
 
-def attacks_table(results: Results) -> Table:
-    """The three attacks beside one another."""
+def _attacks_table(results: Results) -> Table:
     names = {"lira": "LiRA", "rmia": "RMIA", "loss": "loss"}
     return tabulate(
         "Three attacks: TPR at 1 % FPR (percent) and AUC",
@@ -126,8 +115,7 @@ def attacks_table(results: Results) -> Table:
     )
 
 
-def censored_table(results: Results) -> Table:
-    """LiRA with the censored points as members, without them, and before censoring."""
+def _censored_table(results: Results) -> Table:
     counted = (
         ("{}, all", _LIRA),
         ("{}, kept", {**_LIRA, "kept": "own"}),
@@ -152,8 +140,7 @@ def censored_table(results: Results) -> Table:
     )
 
 
-def deciles_table(plan: Plan, results: Results) -> Table:
-    """Attack success by decile of the nats in plain SGD, one row per defense."""
+def _deciles_table(plan: Plan, results: Results) -> Table:
     table = matrix(
         "LiRA's AUC per example, by decile of the nats accumulated in plain SGD",
         results,
@@ -170,8 +157,7 @@ def deciles_table(plan: Plan, results: Results) -> Table:
     return replace(table, rows=[["nats in plain SGD", *nats], *table.rows])
 
 
-def prediction_table(results: Results) -> Table:
-    """What composed μ predicts, beside what LiRA measured."""
+def _prediction_table(results: Results) -> Table:
     return tabulate(
         "Predicted and measured attack",
         results,
@@ -188,8 +174,7 @@ def prediction_table(results: Results) -> Table:
     )
 
 
-def ridge_table(results: Results) -> Table:
-    """How the ridge changes what is measured, in plain SGD."""
+def _ridge_table(results: Results) -> Table:
     return tabulate(
         "Plain SGD under several ridges (one seed)",
         results,
@@ -205,8 +190,7 @@ def ridge_table(results: Results) -> Table:
     )
 
 
-def classes_table(plan: Plan, results: Results) -> Table:
-    """The class that each defense serves worst."""
+def _classes_table(plan: Plan, results: Results) -> Table:
     names = plan.task.class_names
     return tabulate(
         "Accuracy of the worst class (percent)",
@@ -222,8 +206,7 @@ def classes_table(plan: Plan, results: Results) -> Table:
     )
 
 
-def cost_table(results: Results) -> Table:
-    """Time and memory of a step relative to the plain one."""
+def _cost_table(results: Results) -> Table:
     return tabulate(
         "Cost of one training step: time, relative time, temporary memory",
         results,

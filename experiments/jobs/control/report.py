@@ -31,8 +31,8 @@ def report(
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables={
-            "equal": equal_table(results, drops),
-            "settings": settings_table(results),
+            "equal": _equal_table(results, drops),
+            "settings": _settings_table(results),
             "recipes": recipes_table(runs),
         },
         figures={
@@ -47,8 +47,7 @@ def report(
     )
 
 
-def equal_table(results: Results, drops: Sequence[float]) -> Table:
-    """What each method gives away at each named loss of accuracy."""
+def _equal_table(results: Results, drops: Sequence[float]) -> Table:
     columns = [
         Column(f"{points(drop)} below SGD", "tpr_at_1pct", percent(2), {"lost": drop})
         for drop in drops
@@ -65,8 +64,7 @@ def equal_table(results: Results, drops: Sequence[float]) -> Table:
     )
 
 
-def settings_table(results: Results) -> Table:
-    """Accuracy and attacks of every setting that was run."""
+def _settings_table(results: Results) -> Table:
     left_out = {**_BEST, "kept": "own"}
     attacks = {name: {"attack": attack} for attack, name in BEST_OF.items()}
     return tabulate(

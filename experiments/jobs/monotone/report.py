@@ -33,10 +33,10 @@ def report(plan: Plan, study: Study, results: Results, claims: Sequence[Claim]) 
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables={
-            "main": main_table(lira),
-            "arms": arms_table(results),
-            "strata": strata_table(lira),
-            **{f"profile {label}": profile_table(results, label) for label in profiled},
+            "main": _main_table(lira),
+            "arms": _arms_table(results),
+            "strata": _strata_table(lira),
+            **{f"profile {label}": _profile_table(results, label) for label in profiled},
         },
         figures={
             "attack_by_uniqueness": _by_uniqueness(plan, lira),
@@ -54,8 +54,7 @@ def report(plan: Plan, study: Study, results: Results, claims: Sequence[Claim]) 
     )
 
 
-def main_table(lira: Results) -> Table:
-    """LiRA's AUC per example against every measure of uniqueness."""
+def _main_table(lira: Results) -> Table:
     return tabulate(
         "LiRA's AUC per example over deciles of uniqueness",
         lira,
@@ -76,8 +75,7 @@ def main_table(lira: Results) -> Table:
     )
 
 
-def arms_table(results: Results) -> Table:
-    """The left arm under other definitions of success."""
+def _arms_table(results: Results) -> Table:
     rows = [
         [label, *(_left_arm(curve) for _, curve in of_estimator.groups("success"))]
         for (label,), of_estimator in results.groups("estimator")
@@ -95,8 +93,7 @@ def _left_arm(curve: Results) -> str:
     return number(3)(curve.get("left_arm")) + (" U" if has_arms(curve) else "")
 
 
-def strata_table(lira: Results) -> Table:
-    """The left arm within strata of what might explain it."""
+def _strata_table(lira: Results) -> Table:
     places: list[tuple[str, dict[str, str]]] = [("", {})]
     places += [(f" within thirds of {_WORDS[name]}", {"within": name}) for name in VARIABLES]
     return tabulate(
@@ -118,8 +115,7 @@ def strata_table(lira: Results) -> Table:
     )
 
 
-def profile_table(results: Results, label: str) -> Table:
-    """What the examples in each decile of a measure are like."""
+def _profile_table(results: Results, label: str) -> Table:
     of_estimator = results.where(estimator=label)
 
     def row(what: str, measure: str, show: Format, **keys: str) -> list[str]:

@@ -37,12 +37,12 @@ def report(plan: Plan, peeled: Peeled, results: Results, claims: Sequence[Claim]
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables={
-            "auc": survivors_table(results, "auc", "AUC", number(3)),
-            "tpr": survivors_table(results, "tpr_at_1pct", "TPR at 1 % FPR (percent)", percent(2)),
-            "uniqueness": uniqueness_table(results),
-            "counting": counting_table(results),
-            "selection": selection_table(results),
-            "accuracy": accuracy_table(results),
+            "auc": _survivors_table(results, "auc", "AUC", number(3)),
+            "tpr": _survivors_table(results, "tpr_at_1pct", "TPR at 1 % FPR (percent)", percent(2)),
+            "uniqueness": _uniqueness_table(results),
+            "counting": _counting_table(results),
+            "selection": _selection_table(results),
+            "accuracy": _accuracy_table(results),
         },
         figures=_figures(results),
         terminal=("auc", "tpr", "claims"),
@@ -52,8 +52,7 @@ def report(plan: Plan, peeled: Peeled, results: Results, claims: Sequence[Claim]
     )
 
 
-def survivors_table(results: Results, measure: str, name: str, show: Format) -> Table:
-    """One measure of LiRA on those who stay, and what removal did to it."""
+def _survivors_table(results: Results, measure: str, name: str, show: Format) -> Table:
 
     def lira(row: Results, arm: str) -> Measured:
         return row.get(measure, pairs="survivors", arm=arm)
@@ -78,8 +77,7 @@ def survivors_table(results: Results, measure: str, name: str, show: Format) -> 
     )
 
 
-def counting_table(results: Results) -> Table:
-    """LiRA with removed examples as members, and without them."""
+def _counting_table(results: Results) -> Table:
     arms = (("by nats", "nats"), ("random", "chance"))
     kinds = (("members", "all"), ("left out", "left out"))
     return tabulate(
@@ -95,8 +93,7 @@ def counting_table(results: Results) -> Table:
     )
 
 
-def selection_table(results: Results) -> Table:
-    """What those who stay gave away before: in audited models, and in others."""
+def _selection_table(results: Results) -> Table:
     models = (("audited models", "audited"), ("trained afresh", "nothing"))
     return tabulate(
         "LiRA on those who stay, before anything is removed (AUC; TPR at 1 % FPR, percent)",
@@ -111,8 +108,7 @@ def selection_table(results: Results) -> Table:
     )
 
 
-def uniqueness_table(results: Results) -> Table:
-    """How the nats of those who stay changed."""
+def _uniqueness_table(results: Results) -> Table:
     return tabulate(
         "Nats of those who stay: in the models audited first, and after removal",
         results,
@@ -130,8 +126,7 @@ def uniqueness_table(results: Results) -> Table:
     )
 
 
-def accuracy_table(results: Results) -> Table:
-    """Test accuracy after every round."""
+def _accuracy_table(results: Results) -> Table:
     plain_sgd = results.get("test_accuracy", arm="nothing")
     return tabulate(
         "Test accuracy (percent)",

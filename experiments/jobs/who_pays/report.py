@@ -31,11 +31,11 @@ def report(plan: Plan, done: Runs, results: Results, claims: Sequence[Claim]) ->
     by_group = {
         f"{data}: {table.title}": table
         for (data,), of_data in results.groups("data")
-        for table in group_tables(of_data)
+        for table in _group_tables(of_data)
     }
     return Report(
         Path(__file__).with_name("report.html.jinja"),
-        tables={"rare": rare_table(results), "worst": worst_table(results), **by_group},
+        tables={"rare": _rare_table(results), "worst": _worst_table(results), **by_group},
         figures=_figures(results),
         terminal=("rare", "worst", "claims"),
         claims=claims,
@@ -53,8 +53,7 @@ def report(plan: Plan, done: Runs, results: Results, claims: Sequence[Claim]) ->
     )
 
 
-def rare_table(results: Results) -> Table:
-    """Accuracy, exposure and removal of rare groups beside common ones."""
+def _rare_table(results: Results) -> Table:
     columns = [
         Column("accuracy", "accuracy", percent()),
         Column("lost", "accuracy_lost", percent()),
@@ -77,8 +76,7 @@ def rare_table(results: Results) -> Table:
     )
 
 
-def worst_table(results: Results) -> Table:
-    """The worst group of each seed."""
+def _worst_table(results: Results) -> Table:
     return tabulate(
         "Worst group of each seed (percent, but for AUC)",
         results,
@@ -95,8 +93,7 @@ def worst_table(results: Results) -> Table:
     )
 
 
-def group_tables(of_data: Results) -> list[Table]:
-    """Accuracy, exposure, nats and removal of every group, one table each."""
+def _group_tables(of_data: Results) -> list[Table]:
     labels = of_data.values("defense")
     return [
         tabulate(
