@@ -522,7 +522,15 @@ def haiku_layer_stack():
     return haiku_case(forward, normal(19, BATCH, 64))
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+# Of layers that several libraries have alike, the quickest are compared every time.
+REPEATED = (
+    *("nnx_gpt_scan_remat", "linen_gpt_scan_remat_dots_saved", "haiku_attention", "haiku_cnn"),
+    *("haiku_resnet", "haiku_recurrent", "equinox_cnn", "equinox_recurrent"),
+)
+CASES = [pytest.param(n, marks=pytest.mark.long) if n in REPEATED else n for n in BUILDERS]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_official_layers_are_exact(name):
     loss, params, batch = BUILDERS[name]()
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float64)}

@@ -128,7 +128,7 @@ def test_errors_say_what_to_do():
         grads["w"].sum()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     names=st.lists(st.sampled_from(sorted({**PASSED, **CUT, **REFUSED})), min_size=1, max_size=4),
     way=st.sampled_from(sorted(WAYS)),
