@@ -10,6 +10,7 @@ from gujax.statistics import Interval
 with extra("attacks"):
     from gujax.attacks.membership.evaluation import AttackResult, evaluate_attack
     from gujax.attacks.membership.lira import lira
+    from gujax.attacks.membership.per_example import auc_of_examples
     from gujax.attacks.membership.rmia import rmia
     from gujax.attacks.membership.signals import (
         log_confidence,
@@ -22,6 +23,7 @@ Estimate = Interval  # deprecated name
 __all__ = [
     "AttackResult",
     "Estimate",
+    "auc_of_examples",
     "evaluate_attack",
     "lira",
     "log_confidence",
