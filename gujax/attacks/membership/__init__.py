@@ -17,6 +17,7 @@ with extra("attacks"):
         loss_threshold,
         scaled_confidence,
     )
+    from gujax.attacks.membership.vector_lira import vector_lira
 
 Estimate = Interval  # deprecated name
 
@@ -30,4 +31,5 @@ __all__ = [
     "loss_threshold",
     "rmia",
     "scaled_confidence",
+    "vector_lira",
 ]
