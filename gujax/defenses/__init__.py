@@ -1,8 +1,12 @@
-"""Defenses against the reconstruction of inputs from shared gradients.
+"""Defenses: models and labels that disclose less.
+
+Against the reconstruction of inputs from shared gradients:
 
 PRECODE and CVB change the model: `insert_bottleneck`, trained with `bottleneck_loss`; so does
 `insert_dropout`, trained with `randomized_loss`. Perturbations change the gradient. `local_steps`
 shares an update of several steps. The transformations of `gujax.transforms` are defenses too.
+Against membership inference: `out_of_fold_labels`, soft labels of teachers that did not see the
+example.
 
 A bottleneck is no defense without its adaptive attack beside it: one that matches only
 ``inversion.without(*model.stochastic)``, and one that averages over the noise, `noise_averaged`.
@@ -20,6 +24,7 @@ with extra("models"):
     )
     from gujax.defenses.dropout import insert_dropout
     from gujax.defenses.federated import local_steps
+    from gujax.defenses.out_of_fold import fold_masks, out_of_fold_labels
     from gujax.defenses.perturbation import (
         gaussian_noise,
         laplacian_noise,
@@ -37,6 +42,7 @@ __all__ = [
     "bottleneck_loss",
     "convolutional",
     "divergence_bits",
+    "fold_masks",
     "gaussian_noise",
     "insert_bottleneck",
     "insert_dropout",
@@ -44,6 +50,7 @@ __all__ = [
     "linear",
     "local_steps",
     "noise_averaged",
+    "out_of_fold_labels",
     "partial_perturbation",
     "perturb",
     "prune",

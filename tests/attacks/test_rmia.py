@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from gujax.attacks.membership import evaluate_attack, rmia
 from tests.attacks.test_lira import gaussian_world, halves
@@ -41,6 +42,22 @@ def test_finds_members_and_only_those(mode):
         confidence, population = 1 / (1 + np.exp(-phi / 3)), 1 / (1 + np.exp(-population / 3))
         scores = rmia(confidence, members, population, mode=mode)
         assert low < evaluate_attack(scores, members, num_resamples=0).auc.mean < high
+
+
+def test_offline_is_tuned_on_the_other_models():
+    phi, members = gaussian_world(num_models=8, num_examples=300, shift=1.5)
+    population, _ = gaussian_world(num_models=8, num_examples=200, shift=0.0, seed=1)
+    given = 1 / (1 + np.exp(-phi / 3)), members, 1 / (1 + np.exp(-population / 3))
+    by_a = {a: rmia(*given, mode="offline", offline_a=a) for a in np.linspace(0, 1, 11)}
+    auc = {
+        a: [roc_auc_score(members[m], scores[m]) for m in range(8)] for a, scores in by_a.items()
+    }
+    tuned = rmia(*given, mode="offline", offline_a=None)
+    for m in range(8):
+        best = max(auc, key=lambda a: np.delete(auc[a], m).sum())
+        np.testing.assert_array_equal(tuned[m], by_a[best][m])
+    reached = [evaluate_attack(s, members, num_resamples=0).auc.mean for s in (tuned, by_a[1.0])]
+    assert reached[0] >= reached[1] - 1e-9
 
 
 def test_examples_without_shadows_have_no_score():

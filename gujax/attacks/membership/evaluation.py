@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from sklearn.metrics import roc_curve
 
 from gujax.attacks.membership.checks import as_mask
+from gujax.attacks.membership.curve import Curve
 from gujax.statistics import Interval, bootstrap
 
 
@@ -85,7 +86,7 @@ def evaluate_attack(
     _check_scores(scores, members, included)
 
     column = np.nonzero(included)[1]
-    curve = _Curve(scores[included], members[included], column)
+    curve = Curve(scores[included], members[included], column)
     auc, tpr_1, tpr_01, balanced = bootstrap(
         curve.measures,
         scores.shape[1],
@@ -100,32 +101,6 @@ def evaluate_attack(
     with np.errstate(invalid="ignore"):
         success = right / included.sum(axis=0)
     return AttackResult(auc, tpr_1, tpr_01, balanced, threshold, success, fpr, tpr)
-
-
-class _Curve:
-    """An ROC curve that can be evaluated again and again under other weights of the examples."""
-
-    def __init__(self, scores: np.ndarray, labels: np.ndarray, column: np.ndarray):
-        order = np.argsort(-scores, kind="stable")
-        ordered = scores[order]
-        # A threshold can only lie between different scores.
-        self._last_of_tie = np.append(ordered[1:] != ordered[:-1], True)
-        self._labels = labels[order]
-        self._column = column[order]
-
-    def measures(self, weights: Float[np.ndarray, "examples"]) -> tuple[float, ...]:
-        """AUC, TPR at FPR 1 % and 0.1 %, balanced accuracy."""
-        weight = weights[self._column]
-        true = self._rates(weight * self._labels)
-        false = self._rates(weight * ~self._labels)
-        auc = np.trapezoid(true, false)
-        # The rates only grow, so the largest one allowed is the last one allowed.
-        at_1pct, at_01pct = true[np.searchsorted(false, (0.01, 0.001), side="right") - 1]
-        return auc, at_1pct, at_01pct, np.max(1 + true - false) / 2
-
-    def _rates(self, weight: Float[np.ndarray, "scores"]) -> Float[np.ndarray, "thresholds"]:
-        total = np.cumsum(weight)
-        return np.concatenate([[0.0], total[self._last_of_tie] / total[-1]])
 
 
 def _check_scores(scores: np.ndarray, members: np.ndarray, included: np.ndarray) -> None:

@@ -4,9 +4,12 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy import stats
 
 from gujax.attacks.membership.checks import check_members, check_probabilities
 from gujax.attacks.membership.shadows import leave_one_out
+
+_CANDIDATES = np.linspace(0, 1, 11)
 
 
 def rmia(
@@ -16,7 +19,7 @@ def rmia(
     *,
     mode: Literal["online", "offline"] = "online",
     gamma: float = 1.0,
-    offline_a: float = 0.3,
+    offline_a: float | None = 0.3,
 ) -> Float[np.ndarray, "models examples"]:
     """Relative membership inference (RMIA; Zarifzadeh et al. 2024, arXiv 2312.03262).
 
@@ -38,7 +41,9 @@ def rmia(
         mode: ``"online"`` or ``"offline"``.
         gamma: threshold γ ≥ 1 of the ratio; the paper uses 1 and 2. The larger it is, the more
             scores tie at 0 where models fit members and others alike.
-        offline_a: a in [0, 1] of the offline correction; the paper tunes it per data set.
+        offline_a: a in [0, 1] of the offline correction. None tunes it as the paper does, by
+            attacking reference models with the others: the a of 0, 0.1, … 1 with the highest AUC,
+            for each target over all models but the target itself.
 
     Returns:
         Scores in [0, 1], multiples of 1/Z, [M, N]. NaN where an example has no shadows on a side
@@ -60,26 +65,48 @@ def rmia(
         raise ValueError(f"mode={mode!r} must be 'online' or 'offline'")
     if not gamma >= 1:
         raise ValueError(f"gamma={gamma} must be at least 1")
-    if not 0 <= offline_a <= 1:
+    if offline_a is not None and not 0 <= offline_a <= 1:
         raise ValueError(f"offline_a={offline_a} must lie between 0 and 1")
 
-    def corrected(out_average: np.ndarray) -> np.ndarray:
-        return 0.5 * ((1 + offline_a) * out_average + 1 - offline_a)
-
-    prior_x = leave_one_out(confidence, ~members).mean
+    out_x = leave_one_out(confidence, ~members).mean
     prior_z = leave_one_out(population, np.ones(population.shape, bool)).mean
     if mode == "online":
-        prior_x = 0.5 * (prior_x + leave_one_out(confidence, members).mean)
-    else:
-        prior_x, prior_z = corrected(prior_x), corrected(prior_z)
+        in_x = leave_one_out(confidence, members).mean
+        return _scores(confidence, 0.5 * (out_x + in_x), population, prior_z, gamma)
 
-    # LR(x, z) >= gamma is ratio_z <= ratio_x / gamma: a rank among the sorted population.
-    ratio_x = confidence / np.maximum(prior_x, np.finfo(float).tiny)
-    ratio_z = population / np.maximum(prior_z, np.finfo(float).tiny)
+    def offline(a: float) -> np.ndarray:
+        x, z = (0.5 * ((1 + a) * prior + 1 - a) for prior in (out_x, prior_z))
+        return _scores(confidence, x, population, z, gamma)
+
+    if offline_a is not None:
+        return offline(offline_a)
+    candidates = np.stack([offline(a) for a in _CANDIDATES])
+    aucs = np.array([[_auc(*pair) for pair in zip(of, members)] for of in candidates])
+    # One target's own AUC is what the attacker does not know.
+    chosen = (aucs.sum(axis=1, keepdims=True) - aucs).argmax(axis=0)
+    return candidates[chosen, np.arange(len(members))]
+
+
+def _scores(
+    x: np.ndarray, prior_x: np.ndarray, z: np.ndarray, prior_z: np.ndarray, gamma: float
+) -> Float[np.ndarray, "models examples"]:
+    """Share of z that x dominates: LR(x, z) >= gamma is ratio_z <= ratio_x / gamma, a rank."""
+    ratio_x = x / np.maximum(prior_x, np.finfo(float).tiny)
+    ratio_z = z / np.maximum(prior_z, np.finfo(float).tiny)
     dominated = np.stack(
         [
             np.searchsorted(np.sort(of_target), of_example / gamma, side="right")
             for of_target, of_example in zip(ratio_z, ratio_x)
         ]
     )
-    return np.where(np.isnan(prior_x), np.nan, dominated / population.shape[1])
+    return np.where(np.isnan(prior_x), np.nan, dominated / z.shape[1])
+
+
+def _auc(scores: Float[np.ndarray, "examples"], members: Bool[np.ndarray, "examples"]) -> float:
+    """AUC of one target on the examples that have a score; 0.5 where a side is missing."""
+    scored = ~np.isnan(scores)
+    ranks, inside = stats.rankdata(scores[scored]), members[scored]
+    pairs = inside.sum() * (~inside).sum()
+    if not pairs:
+        return 0.5
+    return float((ranks[inside].sum() - inside.sum() * (inside.sum() + 1) / 2) / pairs)

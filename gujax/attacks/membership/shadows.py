@@ -45,16 +45,3 @@ def leave_one_out(
         variance = (squares - total * mean) / (divisor - 1)
     variance = np.where(divisor > 1, np.maximum(variance, 0.0), np.nan)
     return ShadowStatistics(count, mean + center, variance)
-
-
-def pooled_variance(statistics: ShadowStatistics) -> Float[np.ndarray, "models 1 ..."]:
-    """One variance per target, pooled within examples.
-
-    Σ_n (k_n − 1) variance_n / Σ_n (k_n − 1), with k_n models for example n: the spread over shadow
-    models of the same example, not the spread between examples.
-    """
-    weights = np.maximum(statistics.num_models - 1, 0).astype(float)
-    weights = weights.reshape(*weights.shape, *(1,) * (statistics.variance.ndim - 2))
-    total = np.sum(weights * np.nan_to_num(statistics.variance), axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return total / np.sum(weights, axis=1, keepdims=True)
