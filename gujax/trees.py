@@ -8,15 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from gujax.gradients.factored import FactoredLeaf
-
 LeafWeights = Callable[[Sequence[str]], Sequence[float]]
 """Maps the paths of all leaves, such as ``"layers/0/kernel"``, to weights; 0 leaves one out."""
 
 
 def named_leaves(tree: chex.ArrayTree) -> list[tuple[str, Any]]:
     """Leaves, factored ones whole, each with its path, such as ``"layers/0/kernel"``."""
-    leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda x: isinstance(x, FactoredLeaf))
+    whole = lambda x: hasattr(type(x), "opened")  # a factored gradient, see gujax.sharding  # noqa: E731
+    leaves = jax.tree.leaves_with_path(tree, is_leaf=whole)
     return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
 
 
