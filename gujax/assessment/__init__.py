@@ -2,6 +2,7 @@
 
 from gujax.assessment.assess import assess
 from gujax.assessment.assessment import Assessment
+from gujax.assessment.card import verdict
 from gujax.assessment.policy import Decision
 
-__all__ = ["Assessment", "Decision", "assess"]
+__all__ = ["Assessment", "Decision", "assess", "verdict"]

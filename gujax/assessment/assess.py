@@ -3,14 +3,15 @@
 from typing import Any
 
 from gujax.assessment.assessment import Assessment
-from gujax.assessment.calibrating import calibrate
+from gujax.assessment.calibrating import Calibrated, calibrate
 from gujax.assessment.gradients import Progress, signal_gram, signal_sketches, signals
 from gujax.assessment.inputs import Apply, checked_pool, checked_rerun, label_noise
 from gujax.prediction import gram_spectrum, sketch_spectrum
 from gujax.validation import check_count
 
-_EXACT = 8192  # examples up to which the Gram matrix is formed
-_SKETCH = 2048
+_EXACT = 4096  # examples up to which the Gram matrix is formed
+_SKETCHES = 1024, 2048, 4096  # beyond, the first that is large enough
+_DENSEST = 0.9  # effective dimensions per number of a sketch
 
 _LOSSES = {
     "squared_error": "its signal is the prediction itself, whose shift has a sign that a gap of "
@@ -54,7 +55,8 @@ def assess(
             without it, the deviation is under-estimated and the attack over-estimated.
         loss: what the model was trained with. Only cross-entropy (with or without label smoothing).
         sketch_dimension: numbers that each gradient is projected to, in place of the exact Gram
-            matrix; None for the exact one up to 8,192 examples, and 2,048 beyond.
+            matrix; None for the exact one up to 4,096 examples, and beyond the first of 1,024,
+            2,048 and 4,096 that holds the effective dimensions.
         microbatch_size: examples whose gradients are in memory at a time.
         num_resamples: bootstrap resamples of the intervals.
         seed: of resampling and sketches.
@@ -82,24 +84,29 @@ def assess(
     block = min(microbatch_size, len(pool.y))
     phi, right = signals(apply, params, pool, block)
     compared = None if again is None else (signals(apply, again[0], pool, block)[0], again[1])
-    size = sketch_dimension
-    if size is None and len(pool.y) > _EXACT:
-        size = _SKETCH
-    if size is None:
-        gram = signal_gram(apply, params, pool, block, progress)
-        spectrum = gram_spectrum(gram, phi, pool.members)
-    else:
-        sketches = signal_sketches(apply, params, pool, block, size, seed, progress)
-        spectrum = sketch_spectrum(sketches, phi, pool.members)
-    fitted = calibrate(spectrum, compared, num_resamples, seed)
+    sizes: tuple[int | None, ...] = (sketch_dimension,)
+    if sketch_dimension is None and len(pool.y) > _EXACT:
+        sizes = _SKETCHES
+    for size in sizes:
+        if size is None:
+            gram = signal_gram(apply, params, pool, block, progress)
+            spectrum = gram_spectrum(gram, phi, pool.members)
+        else:
+            sketches = signal_sketches(apply, params, pool, block, size, seed, progress)
+            spectrum = sketch_spectrum(sketches, phi, pool.members)
+        fitted = calibrate(spectrum, compared, num_resamples, seed)
+        if size is None or _is_large_enough(size, fitted):
+            break
 
     warnings, unsafe = [*pool.warnings, *label_noise(pool, phi, right)], list(pool.unsafe)
     if fitted.refusal is not None:
         unsafe.append(f"There is no calibration: {fitted.refusal}.")
-    elif size is not None and fitted.effective_dimension > 0.5 * size:
+        if size is not None and fitted.gap.significant:
+            unsafe.append(f"Sketches of {size} numbers may be too small; try more.")
+    elif size is not None and not _is_large_enough(size, fitted):
         unsafe.append(
             f"Sketches of {size} numbers are too small for {fitted.effective_dimension:.0f} "
-            "effective dimensions; pass a sketch_dimension of four times that."
+            "effective dimensions; pass a sketch_dimension of twice that."
         )
     if rerun is None:
         warnings.append(
@@ -118,3 +125,10 @@ def assess(
         tuple(warnings),
         tuple(unsafe),
     )
+
+
+def _is_large_enough(size: int, fitted: Calibrated) -> bool:
+    """Whether a sketch holds what the members determine, or no larger one would tell more."""
+    if fitted.refusal is not None:
+        return not fitted.gap.significant
+    return fitted.effective_dimension <= _DENSEST * size

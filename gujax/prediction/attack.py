@@ -6,12 +6,13 @@ from functools import cached_property
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float
+from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 _GROUPS = 256  # of examples with nearly the same μ, for pooled numbers
 _DECADES = 6  # below the largest μ; smaller ones count as one
-_STEPS = 80  # of bisection for a threshold
 _SMALLEST_MU = 1e-9
+_STEPS = 200  # at most, for a threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +57,9 @@ class PredictedAttack:
         """
         rates = _rate(fpr).reshape(-1)
         widest = float(self._groups[0].max())
-        high = np.full(rates.shape, widest * (widest + 40))
-        low = -high
-        for _ in range(_STEPS):
-            middle = (low + high) / 2
-            above = self._rates(middle)[0] > rates
-            low, high = np.where(above, middle, low), np.where(above, high, middle)
-        found = self._rates((low + high) / 2)[1]
-        return found.reshape(np.shape(fpr))
+        high = widest * (widest + 40)
+        found = [self._rate(self._threshold(rate, high), 1) for rate in rates]
+        return np.reshape(found, np.shape(fpr))
 
     def roc(self, points: int = 201) -> tuple[np.ndarray, np.ndarray]:
         """The pooled ROC curve.
@@ -91,11 +87,23 @@ class PredictedAttack:
         squares = np.bincount(group, share * np.square(mu), _GROUPS)[filled] / total[filled]
         return np.sqrt(squares), total[filled]
 
-    def _rates(self, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """False and true positive rate at thresholds of the score, [T] each."""
+    def _threshold(self, fpr: float, high: float) -> float:
+        """The score, between ± high, that a share of non-members exceeds."""
+        if fpr >= self._rate(-high, -1):  # shares sum to 1 but for rounding
+            return -high
+        return brentq(
+            lambda threshold: self._rate(threshold, -1) - fpr,
+            -high,
+            high,
+            xtol=np.finfo(float).tiny,
+            maxiter=_STEPS,
+            disp=False,
+        )
+
+    def _rate(self, threshold: float, sign: int) -> float:
+        """The share of members (1) or non-members (-1) whose score exceeds a threshold."""
         mu, share = self._groups
-        standard = thresholds[:, None] / mu
-        return ndtr(-mu / 2 - standard) @ share, ndtr(mu / 2 - standard) @ share
+        return float(ndtr(sign * mu / 2 - threshold / mu) @ share)
 
 
 def predict_attack(

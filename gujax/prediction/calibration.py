@@ -67,7 +67,7 @@ def calibrated_ridge(
     if not gap.significant:
         raise UncalibratedError(
             f"no significant gap: nothing to calibrate ({mean:.3g} ± {error:.2g} nats); {limit}; "
-            "a rerun or more held-out examples would tell",
+            "more held-out examples, or a rerun where there is none, would tell",
             gap,
         )
     return ridge_for_gap(spectrum, gap, mean)

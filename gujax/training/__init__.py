@@ -7,6 +7,7 @@ with extra("models"):
     from gujax.training.averaging import AverageState, average_parameters, released_params
     from gujax.training.batches import BatchPlan, plan_batches
     from gujax.training.checkpoints import checkpointing
+    from gujax.training.exposure import ExposureWatch
     from gujax.training.loop import train, train_many
     from gujax.training.loss import accuracy, batch_gradient, cross_entropy_loss, predict
     from gujax.training.members import random_halves
@@ -16,6 +17,7 @@ __all__ = [
     "AverageState",
     "BatchPlan",
     "EpochMetrics",
+    "ExposureWatch",
     "ShiftAndFlip",
     "StepMetrics",
     "TrainResult",

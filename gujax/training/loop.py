@@ -27,7 +27,7 @@ from gujax.training.loss import AnyArray, Apply
 from gujax.training.result import EpochMetrics, StepMetrics, TrainResult
 from gujax.validation import typed_keys
 
-Callback = Callable[[int, TrainResult], None]
+Callback = Callable[[int, TrainResult], bool | None]
 
 _PROGRESS_TICKS = 20
 
@@ -69,7 +69,8 @@ def train(
         apply: maps ``(params, x)`` to logits; if given, accuracies are measured each epoch.
         test: split for the test accuracy.
         callback: called with the epoch, from 0, and a `TrainResult` whose metrics hold that epoch
-            alone; it makes the host wait for every epoch.
+            alone; it makes the host wait for every epoch. Where it returns true, training ends, and
+            the metrics with it.
         progress: whether to show a progress bar.
 
     Returns:
@@ -233,8 +234,10 @@ def _run(
             )
             history.append(jax.device_get(metrics))  # waits, so that the bar tells the truth
             bar.advance(task, chunk)
-            if callback:
-                callback(first, _result(params, opt_state, history[-1:], program, many))
+            if callback and callback(
+                first, _result(params, opt_state, history[-1:], program, many)
+            ):
+                break
             if checkpoints.is_due():
                 history = [_joined(history, many)]
                 checkpoints.save(Checkpoint(first + chunk, params, opt_state, *history))

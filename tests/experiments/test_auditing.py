@@ -24,8 +24,10 @@ from experiments.jobs.audit.history import History
 from experiments.jobs.audit.measure import extremes, totals
 from experiments.jobs.audit.monitor import Monitor, sparkline
 from experiments.jobs.audit.options import Options
-from experiments.jobs.audit.policy import Rule, check_policy, parse_policy
+from experiments.jobs.audit.policy import PUBLISHED, Rule, check_policy, parse_policy
+from experiments.jobs.audit.published import Published, held_out, predict, train_again
 from experiments.membership.every import audit_every
+from experiments.tasks.recipe import load_recipes
 from experiments.tasks.task import load_task
 from gujax.uniqueness import Ledger
 from tests.experiments.running import check_files
@@ -77,6 +79,97 @@ def test_numbers_of_the_card_follow_from_the_examples(card):
         of_class = examples.filter(pl.col("label") == int(label))
         assert row.get("examples").mean == len(of_class)
         assert row.get("max_nats").mean == of_class["nats"].max()
+
+
+def test_both_attackers_are_on_the_card(card):
+    out, _, _ = card
+    content, page = json.loads((out / "card.json").read_text()), (out / "card.html").read_text()
+    assert page.index("Sees the published model") < page.index("Sees every update")
+    found = content["published_model"]
+    assert found["members"] == 100
+    assert found["deviation_from"] == "rerun"
+    examples = pl.read_parquet(out / "per_example.parquet")
+    results = Results.read(out / "results.parquet")
+    update = results.get("example_auc", attacker="sees every update", end="mean").mean
+    assert update == pytest.approx(results.get("predicted_auc").mean, rel=1e-5)
+    if found["calibrated"]:
+        assert examples["predicted_auc"].max() == pytest.approx(found["most_exposed_auc"]["mean"])
+        assert content["measures"]["max_predicted_auc"] == found["auc"]["high"]
+    else:
+        assert examples["predicted_auc"].is_nan().all()
+        assert content["measures"]["max_predicted_auc"] is None
+        assert found["unsafe"][0].split("'")[0] in page
+
+
+class TestPublished:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls):
+        """A task on which an attack finds much: noisy labels learned by heart."""
+        task = load_task("digits", "mlp", (64,), train_size=300)
+        train = task.dataset.train
+        y = np.random.default_rng(0).permutation(train.y)
+        task = replace(task, dataset=replace(task.dataset, train=replace(train, y=y)))
+        test = task.dataset.test
+        test = replace(test, y=np.random.default_rng(1).permutation(test.y))
+        task = replace(task, dataset=replace(task.dataset, test=test))
+        recipe = replace(load_recipes("digits", None).find("sgd", None), epochs=15)
+        options = Options()
+        outside = held_out(task)
+        params, mask = train_again(options, task, recipe, outside)
+        # What it was trained on are the members; the others are held out.
+        both = np.concatenate([task.dataset.train.x, outside.x])
+        labels = np.concatenate([task.dataset.train.y, outside.y])
+        train = replace(train, x=both[mask], y=labels[mask])
+        task = replace(task, dataset=replace(task.dataset, train=train))
+        outside = type(outside).from_arrays(both[~mask], labels[~mask])
+        return options, task, params, outside
+
+    def test_a_rerun_has_as_many_examples_and_another_seed(self, trained):
+        _, task, _, outside = trained
+        recipe = replace(load_recipes("digits", None).find("sgd", None), epochs=1)
+        (one, mask), (other, again) = (
+            train_again(Options(seed=seed), task, recipe, outside) for seed in (0, 1)
+        )
+        assert mask.sum() == again.sum() == len(task.dataset.train)
+        assert len(mask) == len(task.dataset.train) + len(outside)
+        assert not np.array_equal(mask, again)
+        pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other))
+        assert not all(np.array_equal(a, b) for a, b in pairs)
+
+    def test_a_policy_sees_the_upper_ends(self, trained):
+        options, task, params, outside = trained
+        found = predict(options, task, params, outside, None)
+        assert found.assessment.calibrated
+        assert found.limited["max_predicted_auc"] == found.assessment.auc.high > 0.6
+        columns = found.of_members(300)
+        assert columns["predicted_shift"].shape == (300,)
+        assert columns["predicted_auc"].max() == found.assessment.most_exposed_auc.mean
+
+    def test_data_that_allow_no_prediction_are_said_in_one_sentence(self, trained):
+        options, task, params, outside = trained
+        found = predict(options, task, params, outside.prefix(5), None)
+        assert found.unsafe == (
+            "There is no prediction: held_out has 5 examples; at least 20 are needed.",
+        )
+        assert np.isnan(list(found.limited.values())).all()
+        assert np.isnan(found.of_members(4)["predicted_auc"]).all()
+
+    def test_test_examples_that_were_trained_on_are_no_held_out_ones(self):
+        task = load_task("digits", "mlp", (8,), train_size=40)
+        train, test = task.dataset.train, task.dataset.test
+        test = replace(test, x=np.concatenate([train.x[:3], test.x[3:]]))
+        found = held_out(replace(task, dataset=replace(task.dataset, test=test)))
+        np.testing.assert_array_equal(found.x, test.x[3:])
+
+
+def test_a_policy_on_the_published_model_fails_closed():
+    nothing = Published(None, ("There is no prediction: too few.",)).limited
+    rules = parse_policy(("max_predicted_auc=1,max_predicted_tpr_1pct=1",))
+    for finding in check_policy(rules, nothing):
+        assert not finding.holds
+        assert str(finding).endswith("is VIOLATED: there is no prediction to rely on.")
+    assert set(nothing) == set(PUBLISHED)
 
 
 def test_pictures_are_of_the_examples_whose_ids_they_bear(tmp_path):

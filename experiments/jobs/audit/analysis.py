@@ -8,16 +8,20 @@ import polars as pl
 
 from experiments.framework.results import Entry, Results, entry, summarized
 from experiments.jobs.audit.measure import Audited, Plan
-from experiments.jobs.audit.policy import MEASURES, Finding, check_policy
+from experiments.jobs.audit.policy import EVERY_UPDATE, MEASURES, Finding, check_policy
+from experiments.jobs.audit.published import ATTACK
+from gujax.prediction import predict_attack
 from gujax.uniqueness import predicted_auc, predicted_tpr
 
 VIOLATED = 3
+
+EVERY_UPDATE_SEEN, MODEL_SEEN = "sees every update", "sees the published model"
 
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 def limited(totals: pl.DataFrame) -> dict[str, float]:
-    """What a policy may limit."""
+    """What a policy may limit of who sees every update."""
     nats, mu = totals["nats"].to_numpy(), totals["mu"].to_numpy()
     worst = float(mu.max())
     values = (
@@ -29,23 +33,29 @@ def limited(totals: pl.DataFrame) -> dict[str, float]:
         predicted_tpr(worst, 0.01),
         predicted_tpr(worst, 0.001),
     )
-    return {name: float(value) for name, value in zip(MEASURES, values, strict=True)}
+    return {name: float(value) for name, value in zip(EVERY_UPDATE, values, strict=True)}
 
 
 def analyze(plan: Plan, audited: Audited) -> Iterator[Entry]:
     """Everything that the card shows.
 
     Keys: quantile over the training examples, label (name of a class), epoch, step (plain or
-    audited), and rule of the policy. Of the whole run: what a policy may limit, and test accuracy.
+    audited), rule of the policy, attacker, and end of an interval. Of the whole run: what a policy
+    may limit, and test accuracy.
     """
     yield entry("test_accuracy", audited.epochs["test_accuracy"][-1])
-    measured = limited(audited.totals)
+    measured = limited(audited.totals) | audited.published.limited
     for name, value in measured.items():
         yield entry(name, value, "nats" if name.endswith("nats") else "")
     for finding in dict.fromkeys(check_policy(plan.options.rules, measured)):
         yield entry("limit", finding.rule.limit, rule=str(finding.rule))
         yield entry("holds", finding.holds, rule=str(finding.rule))
+    yield from _attacks(audited)
     nats, mu = (audited.totals[name].to_numpy() for name in ("nats", "mu"))
+    by_attacker = {
+        EVERY_UPDATE_SEEN: np.asarray(predicted_auc(mu)),
+        MODEL_SEEN: audited.totals["predicted_auc"].to_numpy(),
+    }
     for quantile in _QUANTILES:
         at = float(np.quantile(mu, quantile))
         yield entry("nats", np.quantile(nats, quantile), "nats", quantile=quantile)
@@ -59,6 +69,9 @@ def analyze(plan: Plan, audited: Audited) -> Iterator[Entry]:
             for measure, values, unit in (("nats", nats, "nats"), ("mu", mu, "")):
                 yield entry(f"median_{measure}", np.median(values[of_class]), unit, label=name)
                 yield entry(f"max_{measure}", values[of_class].max(), unit, label=name)
+            for attacker, auc in by_attacker.items():
+                yield entry("mean_auc", auc[of_class].mean(), label=name, attacker=attacker)
+                yield entry("max_auc", auc[of_class].max(), label=name, attacker=attacker)
     for row in audited.epochs.iter_rows(named=True):
         for name, value in row.items():
             if name != "epoch":
@@ -70,6 +83,18 @@ def analyze(plan: Plan, audited: Audited) -> Iterator[Entry]:
             yield entry("memory", cost.memory_mib, "MiB", step=step)
     share = 1 + (audited.cost["audited"].relative - 1) / plan.options.audit_every
     yield entry("run_over_plain", share)
+
+
+def _attacks(audited: Audited) -> Iterator[Entry]:
+    """AUC and TPR over all examples, and AUC against the most exposed one, of both attackers."""
+    seen = predict_attack(audited.totals["mu"].to_numpy(), 1.0)
+    most = float(seen.example_auc.max())
+    values = seen.auc, *seen.tpr(np.array([0.01, 0.001])).tolist(), most
+    for measure, value in zip(ATTACK, values, strict=True):
+        yield entry(measure, value, attacker=EVERY_UPDATE_SEEN, end="mean")
+    for measure, interval in audited.published.measures.items():
+        for end, value in interval._asdict().items():
+            yield entry(measure, value, attacker=MODEL_SEEN, end=end)
 
 
 def findings(plan: Plan, results: Results) -> list[Finding]:

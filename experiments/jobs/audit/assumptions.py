@@ -16,8 +16,13 @@ def assumptions(options: Options, privacy: Privacy | None) -> list[str]:
         "noise had to be assumed."
     )
     lines = [
-        "Threat: someone who sees every update, and knows all other examples, decides whether one "
-        "given example took part. Who sees only the final model learns less.",
+        "Sees the published model: LiRA with as many shadow models as it takes, by someone who "
+        "knows how the model was trained. Its success is predicted from the model's gradients "
+        "and the gap between training and held-out examples, and not measured; intervals do not "
+        "hold the error of this method. Several published models, and groups of examples, are "
+        "not covered.",
+        "Sees every update: knows all other examples too, and decides whether one given example "
+        "took part.",
         ridge,
         "Gaussian approximation: the sum of the other examples' gradients is taken to be Gaussian. "
         "It is checked by simulation, not proven for this model.",

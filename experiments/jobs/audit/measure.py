@@ -18,6 +18,7 @@ from experiments.framework.run_directory import RunDirectory
 from experiments.jobs.audit.history import History
 from experiments.jobs.audit.monitor import monitor
 from experiments.jobs.audit.options import Options
+from experiments.jobs.audit.published import Published, held_out, predict, train_again
 from experiments.membership.cost import StepCost, measure_steps
 from experiments.membership.defenses import Privacy, Training, aggregation, parse_defense
 from experiments.membership.defenses import prepare as prepare_training
@@ -38,18 +39,23 @@ class Plan(NamedTuple):
     task: Task
     fitted: Task
     recipe: Recipe
-    num_steps: int = 2  # training, and the cost of a step
+
+    @property
+    def num_steps(self) -> int:
+        """Training, perhaps once more, the predicted attack, and the cost of a step."""
+        return 3 + self.options.rerun
 
 
 class Audited(NamedTuple):
     """What was seen of the run.
 
     Attributes:
-        totals: One row per training example, see `totals`.
+        totals: One row per training example, see `totals`, with the predicted attack.
         epochs: One row per epoch: loss, accuracies, spread of nats.
         cost: Of a step that is audited, and of a plain one.
         extremes: Pictures of the most and the least unique examples with captions, where examples
             are pictures.
+        published: The predicted attack on the published model.
     """
 
     totals: pl.DataFrame
@@ -57,6 +63,7 @@ class Audited(NamedTuple):
     privacy: Privacy | None
     cost: Mapping[str, StepCost]
     extremes: Mapping[str, Sequence[tuple[Path, str]]]
+    published: Published
 
 
 def prepare(options: Options) -> Plan:
@@ -84,11 +91,26 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Audited:
     history = History(directory.checkpoints / "history.jsonl")
     with steps.step("training"):
         trained = _train(plan, ready, history, steps)
+    published = _published(plan, trained, steps)
     with steps.step("cost of a step"):
         cost = _cost(plan)
     examples = totals(task, _ledger(trained), options.audit_every)
     pictures = extremes(directory, task, examples)
-    return Audited(examples, history.table(), ready.privacy, cost, pictures)
+    examples = examples.with_columns(
+        pl.Series(name, values) for name, values in published.of_members(len(examples)).items()
+    )
+    return Audited(examples, history.table(), ready.privacy, cost, pictures, published)
+
+
+def _published(plan: Plan, trained: training.TrainResult, steps: Steps) -> Published:
+    """Predicts the attack on the trained model, from a second one if there shall be one."""
+    options, outside, rerun = plan.options, held_out(plan.task), None
+    if options.rerun:
+        with steps.step("training once more"):
+            rerun = train_again(options, plan.fitted, plan.recipe, outside)
+    with steps.step("predicted attack"):
+        params = training.released_params(trained.params, trained.opt_state)
+        return predict(options, plan.fitted, params, outside, rerun)
 
 
 def frames(plan: Plan, audited: Audited) -> dict[str, pl.DataFrame]:

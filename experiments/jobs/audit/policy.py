@@ -1,12 +1,13 @@
 """What a release must satisfy, as the user states it: `--policy max_nats=0.5`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from experiments.framework.errors import UserError
 
-# What a policy may limit; the predicted attack is that on the most exposed example.
-MEASURES = (
+# What a policy may limit. Of who sees every update: the attack on the most exposed example.
+EVERY_UPDATE = (
     "max_nats",
     "p99_nats",
     "mean_nats",
@@ -15,6 +16,15 @@ MEASURES = (
     "predicted_tpr_1pct",
     "predicted_tpr_01pct",
 )
+# Of who sees the published model: over all examples, upper ends of 95 % intervals; the last is
+# that of the most exposed example.
+PUBLISHED = (
+    "max_predicted_auc",
+    "max_predicted_tpr_1pct",
+    "max_predicted_tpr_01pct",
+    "max_predicted_example_auc",
+)
+MEASURES = (*EVERY_UPDATE, *PUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,11 @@ class Finding:
 
     def __str__(self) -> str:
         outcome = "holds" if self.holds else "is VIOLATED"
-        return f"Policy {self.rule} {outcome}: measured {self.value:.4g}."
+        published = self.rule.name in PUBLISHED
+        if published and math.isnan(self.value):
+            return f"Policy {self.rule} {outcome}: there is no prediction to rely on."
+        how = "predicted up to" if published else "measured"
+        return f"Policy {self.rule} {outcome}: {how} {self.value:.4g}."
 
 
 def parse_policy(texts: Sequence[str]) -> tuple[Rule, ...]:

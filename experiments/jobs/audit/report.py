@@ -10,6 +10,7 @@ from experiments.framework.results import Results
 from experiments.framework.run_directory import to_json
 from experiments.jobs.audit.analysis import findings
 from experiments.jobs.audit.assumptions import assumptions
+from experiments.jobs.audit.attackers import attack_tables, attackers, judgement, summary
 from experiments.jobs.audit.measure import Audited, Plan
 from experiments.jobs.audit.policy import MEASURES, Finding, decide
 from experiments.report import figures
@@ -38,12 +39,13 @@ def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Clai
     return Card(
         Path(__file__).with_name("report.html.jinja"),
         tables={
+            **attack_tables(plan, audited, results),
             "spread": _spread_table(results),
             "classes": _class_table(results),
             "cost": _cost_table(results, plan.options.audit_every),
         },
         figures=_figures(audited, results, found),
-        terminal=("spread", "classes", "cost"),
+        terminal=("attackers", "spread", "classes", "cost"),
         remarks=list(map(str, found)),
         file="card.html",
         name="release card",
@@ -55,6 +57,9 @@ def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Clai
             "decision": decision,
             "kind": kind,
             "findings": found,
+            "published": audited.published,
+            "judgement": judgement(audited.published),
+            "attackers": attackers(results),
             "extremes": audited.extremes,
             "assumptions": assumed,
         },
@@ -66,6 +71,7 @@ def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Clai
             ],
             "measures": {name: results.get(name).mean for name in MEASURES},
             "test_accuracy": results.get("test_accuracy").mean,
+            "published_model": summary(audited.published),
             "privacy": None if audited.privacy is None else asdict(audited.privacy),
             "quantiles": {
                 str(quantile): row.get("nats").mean
