@@ -23,6 +23,11 @@ from experiments.report.figures.layers import (
     subspace_distances,
 )
 from experiments.report.figures.onion import OnionPanel, onion_lines
+from experiments.report.figures.predicted import (
+    PredictedPanel,
+    PredictedPoint,
+    predicted_attacks,
+)
 from experiments.report.figures.reconstructions import (
     PictureRow,
     QualityPanel,
@@ -48,6 +53,8 @@ __all__ = [
     "OnionPanel",
     "PictureRow",
     "PointGroup",
+    "PredictedPanel",
+    "PredictedPoint",
     "QualityPanel",
     "ScatterPanel",
     "Series",
@@ -70,6 +77,7 @@ __all__ = [
     "method_costs",
     "onion_lines",
     "predicted_against_measured",
+    "predicted_attacks",
     "privacy_utility",
     "quality_by_uniqueness",
     "reconstruction_grid",
