@@ -35,6 +35,7 @@ from experiments.report.tables import Column, KeyColumn, Table, tabulate
 from gujax.statistics import Interval
 
 _MEASURES = (("AUC", "auc", number(3)), ("TPR at 1 %", "tpr_at_1pct", percent()))
+_WORDS = {"prediction": "this prediction", **RIVALS}
 _ROLES = {"judged": style.VERMILION, "development": style.BLUE}
 
 
@@ -119,13 +120,12 @@ def low_fpr_table(results: Results) -> Table:
 
 def rivals_table(predicted: Sequence[Results]) -> Table:
     """Every method's ranking over the judged settings that have a prediction."""
-    names = {"prediction": "this prediction", **RIVALS}
     found = np.array(
-        [[row.get("spearman", method=name).mean for name in names] for row in predicted]
-    ).reshape(len(predicted), len(names))
+        [[row.get("spearman", method=name).mean for name in _WORDS] for row in predicted]
+    ).reshape(len(predicted), len(_WORDS))
     ranks = stats.rankdata(-found, axis=1) if len(found) else found
     rows = []
-    for index, (name, words) in enumerate(names.items()):
+    for index, (name, words) in enumerate(_WORDS.items()):
 
         def middle(measure: str, name: str = name) -> Interval:
             return median([row.get(measure, method=name).mean for row in predicted])
@@ -231,12 +231,12 @@ def setting_table(name: str, of_setting: Results) -> Table:
         f"{name} ({SETTINGS[name].role})",
         of_setting,
         [
-            KeyColumn("method", "method", lambda method: RIVALS.get(method, method)),
+            KeyColumn("method", "method", lambda method: _WORDS.get(method, method)),
             *(Column(heading, measure, show) for heading, measure, show in _MEASURES),
             Column("TPR at 0.1 %", "tpr_at_01pct", percent()),
             Column("Spearman", "spearman", number(2)),
-            Column("of the top 1 % (%)", "top_1pct", percent(0)),
-            Column("of the top 5 % (%)", "top_5pct", percent(0)),
+            Column("of the top 1 % (%)", "top_1pct", plain(".0f", 100)),
+            Column("of the top 5 % (%)", "top_5pct", plain(".0f", 100)),
             Column("s (nats)", "deviation", number(2)),
             Column("mean d (nats)", "shift", number(2)),
             Column("trainings", "trainings", plain("g")),
