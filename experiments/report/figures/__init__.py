@@ -22,6 +22,11 @@ from experiments.report.figures.layers import (
     subspace_distances,
 )
 from experiments.report.figures.lines import LinePanel, line_panels
+from experiments.report.figures.predicted import (
+    PredictedPanel,
+    PredictedPoint,
+    predicted_attacks,
+)
 from experiments.report.figures.reconstructions import (
     PictureRow,
     quality_by_uniqueness,

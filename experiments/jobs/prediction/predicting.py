@@ -1,0 +1,213 @@
+"""The attack on one target, predicted by the library, and by what else a publisher can compute."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+from scipy.special import expit
+
+import gujax
+from experiments.jobs.prediction.training import Trained, Trainer, one_of
+from gujax import training
+from gujax.prediction import Spectrum, gram_spectrum, rerun_deviation
+
+Found = TypeVar("Found", bound=tuple)
+
+_BLOCK = 256  # examples whose gradients are in memory at a time
+_DAMPING = 0.01  # of self-influence, over the mean squared length of curvature-weighted gradients
+
+
+class Predicted(NamedTuple):
+    """What `gujax.assess` says of one target, or of several; of refused predictions NaN.
+
+    Attributes:
+        shift: predicted shift of every example, [N].
+        level: AUC, TPR at 1 % and at 0.1 % FPR: estimate, lower and upper end, [3, 3].
+        ridge: λ.
+        deviation: s.
+        gap: the observed gap.
+        equal_shift: AUC and TPRs if every example had the gap as its shift, [3].
+        refusal: why there is no prediction to rely on; empty if there is.
+        warnings: what else the card would say.
+        seconds: that it took.
+    """
+
+    shift: Float[np.ndarray, "*targets examples"]
+    level: Float[np.ndarray, "*targets 3 3"]
+    ridge: Float[np.ndarray, "*targets"]
+    deviation: Float[np.ndarray, "*targets"]
+    gap: Float[np.ndarray, "*targets"]
+    equal_shift: Float[np.ndarray, "*targets 3"]
+    refusal: np.ndarray
+    warnings: np.ndarray
+    seconds: Float[np.ndarray, "*targets"]
+
+
+class Gradients(NamedTuple):
+    """What gradients of the loss rank examples by, of one target or several.
+
+    Attributes:
+        norm: of the gradient of the loss, [N].
+        norm_seconds: that they took.
+        self_influence: gᵀ H⁻¹ g with the damped Gauss-Newton matrix H of the members, [N].
+        self_influence_seconds: that it took.
+    """
+
+    norm: Float[np.ndarray, "*targets examples"]
+    norm_seconds: Float[np.ndarray, "*targets"]
+    self_influence: Float[np.ndarray, "*targets examples"]
+    self_influence_seconds: Float[np.ndarray, "*targets"]
+
+
+def stacked(kind: Callable[..., Found], of_targets: Sequence[Found]) -> Found:
+    """What was found for each target as one, arrays with a leading axis."""
+    return kind(*map(np.array, zip(*of_targets)))
+
+
+class Publisher:
+    """Who has trained one model and one rerun, and wants to know what they give away.
+
+    Args:
+        trainer: setting and data.
+    """
+
+    def __init__(self, trainer: Trainer):
+        self._x, self._y = np.asarray(trainer.pool.x), np.asarray(trainer.pool.y)
+        # One function for all targets, so that it is compiled once.
+        self._apply = partial(training.predict, trainer.task.model.apply)
+
+    def predict(self, trained: Trained, target: int, rerun: int, resamples: int) -> Predicted:
+        """The prediction for one model from it and one more, of another half and seed.
+
+        Args:
+            trained: all models.
+            target: which one is published.
+            rerun: which one is the rerun.
+            resamples: of the intervals.
+        """
+        start = time.perf_counter()
+        inside = trained.members[target]
+        order = np.concatenate([np.flatnonzero(inside), np.flatnonzero(~inside)])
+        other = trained.members[rerun]
+        try:
+            found = gujax.assess(
+                self._apply,
+                one_of(trained.params, target),
+                (self._x[inside], self._y[inside]),
+                (self._x[~inside], self._y[~inside]),
+                rerun=(one_of(trained.params, rerun), other[order]),
+                num_resamples=resamples,
+            )
+        except ValueError as error:  # data that no prediction can be made from
+            return _refused(len(order), str(error), time.perf_counter() - start)
+        shift = np.empty(len(order))
+        shift[order] = found.shift
+        level = np.array([found.auc, found.tpr(0.01), found.tpr(0.001)])
+        seconds = time.perf_counter() - start
+        gap = found.fitted.gap.mean
+        deviation = rerun_deviation(trained.phi[target], trained.phi[rerun], inside, other)
+        equal = gujax.predict_attack(np.full(len(order), max(gap, 0.0)), deviation)
+        trusted = 1.0 if not found.unsafe else np.nan
+        return Predicted(
+            shift * trusted,
+            level * trusted,
+            np.array(found.ridge),
+            np.array(deviation),
+            np.array(gap),
+            np.array([equal.auc, *equal.tpr(np.array([0.01, 0.001]))]),
+            np.array(" ".join(found.unsafe)),
+            np.array(" ".join(found.warnings)),
+            np.array(seconds),
+        )
+
+    def gradients(self, trained: Trained, target: int) -> Gradients:
+        """Gradient norms and self-influence of one model."""
+        start = time.perf_counter()
+        params, phi = one_of(trained.params, target), trained.phi[target]
+        # The loss is log(1 + exp(−φ)): its gradient is −σ(−φ) times that of φ.
+        pull = expit(-phi)
+        squared = np.concatenate(
+            [np.asarray(_norms(self._apply, params, block)) for block in self._blocks()]
+        )[: len(phi)]
+        norm = pull * np.sqrt(squared)
+        norm_seconds = time.perf_counter() - start
+        spectrum = gram_spectrum(self._gram(params), phi, trained.members[target])
+        influence = pull**2 * _influence(spectrum)
+        seconds = time.perf_counter() - start
+        return Gradients(norm, np.array(norm_seconds), influence, np.array(seconds))
+
+    def _gram(self, params: PyTree) -> Float[np.ndarray, "examples examples"]:
+        blocks, count = self._blocks(), len(self._y)
+        full = np.empty((len(blocks) * _BLOCK,) * 2, np.float32)
+        for i, rows in enumerate(blocks):
+            for j, columns in enumerate(blocks[: i + 1]):
+                tile = np.asarray(_tile(self._apply, params, rows, columns))
+                at = slice(i * _BLOCK, (i + 1) * _BLOCK)
+                to = slice(j * _BLOCK, (j + 1) * _BLOCK)
+                full[to, at], full[at, to] = tile.T, tile
+        return full[:count, :count]
+
+    def _blocks(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Equally large; the last is filled up with the last example."""
+        last = len(self._y) - 1
+        rows = [
+            np.minimum(np.arange(first, first + _BLOCK), last)
+            for first in range(0, last + 1, _BLOCK)
+        ]
+        return [(self._x[block], self._y[block]) for block in rows]
+
+
+def _refused(size: int, why: str, seconds: float) -> Predicted:
+    unknown = np.array(np.nan)
+    return Predicted(
+        np.full(size, np.nan),
+        np.full((3, 3), np.nan),
+        unknown,
+        unknown,
+        unknown,
+        np.full(3, np.nan),
+        np.array(why),
+        np.array(""),
+        np.array(seconds),
+    )
+
+
+def _influence(spectrum: Spectrum) -> Float[np.ndarray, "examples"]:
+    """J_jᵀ (λI + S)⁻¹ J_j for a fixed damping λ, members in S themselves."""
+    inside = spectrum.members
+    lengths = spectrum.weights * (np.square(spectrum.coordinates).sum(axis=1) + spectrum.residual)
+    damping = _DAMPING * lengths[inside].mean()
+    within = np.square(spectrum.coordinates) @ (1 / (spectrum.eigenvalues + damping))
+    return within + spectrum.residual / damping
+
+
+@partial(jax.jit, static_argnums=0)
+def _norms(apply: Callable, params: PyTree, examples: Any) -> Float[Array, "block"]:
+    return gujax.squared_norms(_signal_grads(apply)(params, examples))
+
+
+@partial(jax.jit, static_argnums=0)
+def _tile(apply: Callable, params: PyTree, rows: Any, columns: Any) -> Float[Array, "block block"]:
+    grads = _signal_grads(apply)
+    return gujax.gram(grads(params, rows), grads(params, columns))
+
+
+def _signal_grads(apply: Callable) -> Callable:
+    def of_one(params: PyTree, example: tuple[Array, Array]) -> Float[Array, ""]:
+        x, y = example
+        return gujax.signal(apply(params, x[None])[0], y)
+
+    return gujax.per_example_grads(of_one)
+
+
+def reruns(num_models: int, targets: int) -> list[tuple[int, int]]:
+    """Targets and their reruns among models that are halves first, complements then.
+
+    No model occurs twice, and none is the complement of another.
+    """
+    half = num_models // 2
+    return [(target, half - 1 - target) for target in range(targets)]
