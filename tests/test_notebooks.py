@@ -22,6 +22,15 @@ def parameters(notebook):
     return cell
 
 
+# What the others do, tests of their jobs do as well.
+OFTEN = ("gradient_uniqueness", "optax_chains")
+RUNS = [
+    pytest.param(path, id=path.stem, marks=() if path.stem in OFTEN else pytest.mark.long)
+    for path in NOTEBOOKS
+]
+
+
+@pytest.mark.parametrize("notebook", RUNS, indirect=True)
 def test_runs(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS[0].parents[1]))  # experiments lie there
     cell = parameters(notebook)

@@ -25,7 +25,7 @@ from experiments.membership.defenses._method import Method, Strength
 
 
 def start(strength, place):
-    mean = sgd.start(None, place)
+    mean = sgd.METHOD.start(None, place)
 
     def update(updates, state, params=None, **extra):
         updates, state = mean.update(updates, state, params, **extra)

@@ -45,7 +45,7 @@ def check_rounded(model, dtype):
     assert np.linalg.norm(flat - G.sum(0)) <= 12 * rounding * length
 
 
-@settings(max_examples=30, **SHORT)
+@settings(max_examples=15, **SHORT)
 @given(model=models())
 def test_float64(model):
     check_exact(model)

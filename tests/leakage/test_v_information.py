@@ -31,7 +31,9 @@ def binary_channels(amplitudes, num=2000, width=20, probability=0.5):
     return channels, attribute
 
 
-@pytest.mark.parametrize("family", [linear(), mlp(8)], ids=["linear", "mlp"])
+@pytest.mark.parametrize(
+    "family", [linear(), pytest.param(mlp(8), marks=pytest.mark.long)], ids=["linear", "mlp"]
+)
 def test_binary_input_gaussian_channel(family):
     # The posterior's log odds are linear in the channel's output, so that both families contain
     # the truth and V-information is mutual information.

@@ -29,8 +29,7 @@ def weighted(paths):
 
 @pytest.mark.parametrize("make", [plain, noisy])
 @pytest.mark.parametrize("leaf_weights", [inversion.every_leaf, weighted])
-@pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("surrogate", [False, True])
+@pytest.mark.parametrize(("size", "surrogate"), [(1, True), (3, False)])
 def test_is_the_distance_of_the_gradient_and_so_is_its_derivative(
     make, leaf_weights, size, surrogate
 ):
