@@ -23,7 +23,7 @@ def parameters(notebook):
 
 
 # What the others do, tests of their jobs do as well.
-OFTEN = ("gradient_uniqueness", "optax_chains")
+OFTEN = ("optax_chains",)
 RUNS = [
     pytest.param(path, id=path.stem, marks=() if path.stem in OFTEN else pytest.mark.long)
     for path in NOTEBOOKS
