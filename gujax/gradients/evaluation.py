@@ -57,50 +57,34 @@ def _kept(loss: BoundLoss, setting: Setting, surroundings: Any) -> Callable[...,
 def _compiled(loss: BoundLoss, setting: Setting) -> Callable[..., Any]:
     @jax.jit
     def program(params: chex.ArrayTree, batch: chex.ArrayTree, arrays: tuple[Any, ...]) -> Any:
-        compute = _dense if setting.method == "dense" else _factored
-        return compute(loss, setting, params, batch, arrays)
+        traced, shapes = traced_gradient(loss, setting.has_aux, params, batch, arrays)
+
+        def run(traced: core.ClosedJaxpr, params: Any, batch: Any, arrays: Any) -> Any:
+            if setting.method == "dense":
+                return _dense(Program(traced), jax.tree.structure(shapes), params, batch, arrays)
+            plan = plan_program(traced, shapes, params, batch_size(batch), setting.options)
+            return _factored(plan, params, batch, arrays)
+
+        return on_any_mesh(run, traced, params, batch, arrays)
 
     return program
 
 
 def _dense(
-    loss: BoundLoss,
-    setting: Setting,
+    program: Program,
+    structure: jax.tree_util.PyTreeDef,
     params: chex.ArrayTree,
     batch: chex.ArrayTree,
     arrays: tuple[Any, ...],
 ) -> Any:
-    closed, shapes = traced_gradient(loss, setting.has_aux, params, batch, arrays)
+    def one(example: list[Any]) -> list[Any]:
+        arguments = [*jax.tree.leaves(params), *example, *arrays]
+        return program.evaluate(arguments, program.jaxpr.outvars)
 
-    def run(closed: core.ClosedJaxpr, params: Any, batch: Any, arrays: Any) -> Any:
-        program = Program(closed)
-
-        def one(example: list[Any]) -> list[Any]:
-            arguments = [*jax.tree.leaves(params), *example, *arrays]
-            return program.evaluate(arguments, program.jaxpr.outvars)
-
-        return jax.tree.unflatten(jax.tree.structure(shapes), jax.vmap(one)(jax.tree.leaves(batch)))
-
-    return on_any_mesh(run, closed, params, batch, arrays)
+    return jax.tree.unflatten(structure, jax.vmap(one)(jax.tree.leaves(batch)))
 
 
 def _factored(
-    loss: BoundLoss,
-    setting: Setting,
-    params: chex.ArrayTree,
-    batch: chex.ArrayTree,
-    arrays: tuple[Any, ...],
-) -> Any:
-    closed, shapes = traced_gradient(loss, setting.has_aux, params, batch, arrays)
-
-    def run(closed: core.ClosedJaxpr, params: Any, batch: Any, arrays: Any) -> Any:
-        plan = plan_program(closed, shapes, params, batch_size(batch), setting.options)
-        return _assembled(plan, params, batch, arrays)
-
-    return on_any_mesh(run, closed, params, batch, arrays)
-
-
-def _assembled(
     plan: Plan, params: chex.ArrayTree, batch: chex.ArrayTree, arrays: tuple[Any, ...]
 ) -> Any:
     """The result, from the factors of all examples."""
