@@ -12,10 +12,14 @@ LeafWeights = Callable[[Sequence[str]], Sequence[float]]
 """Maps the paths of all leaves, such as ``"layers/0/kernel"``, to weights; 0 leaves one out."""
 
 
+def is_factored(node: Any) -> bool:
+    """Whether a node, though a pytree, is one leaf here: a parameter's factored gradients."""
+    return hasattr(type(node), "opened")
+
+
 def named_leaves(tree: chex.ArrayTree) -> list[tuple[str, Any]]:
     """Leaves, factored ones whole, each with its path, such as ``"layers/0/kernel"``."""
-    whole = lambda x: hasattr(type(x), "opened")  # a factored gradient, see gujax.sharding  # noqa: E731
-    leaves = jax.tree.leaves_with_path(tree, is_leaf=whole)
+    leaves = jax.tree.leaves_with_path(tree, is_leaf=is_factored)
     return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from gujax.gradients.factored import FactoredLeaf
 from gujax.precision import exact_products
 from gujax.sharding import automatic_axes, example_axes, whole
+from gujax.trees import is_factored
 
 
 class DeferredGrads(ABC):
@@ -128,7 +129,7 @@ def _weighted_sum(grads: chex.ArrayTree, weights: Array) -> chex.ArrayTree:
             preferred_element_type=_accumulation_type(leaf),
         ).astype(leaf.dtype)
 
-    return jax.tree.map(summed, grads, is_leaf=_is_factored)
+    return jax.tree.map(summed, grads, is_leaf=is_factored)
 
 
 def materialize(grads: chex.ArrayTree) -> chex.ArrayTree:
@@ -142,7 +143,7 @@ def materialize(grads: chex.ArrayTree) -> chex.ArrayTree:
         return leaf
 
     def all_dense(grads: chex.ArrayTree) -> chex.ArrayTree:
-        return jax.tree.map(dense, grads, is_leaf=_is_factored)
+        return jax.tree.map(dense, grads, is_leaf=is_factored)
 
     return automatic_axes(all_dense, example_axes(grads))(grads)
 
@@ -168,19 +169,15 @@ def num_examples(grads: chex.ArrayTree) -> int:
     return count  # type: ignore[return-value]
 
 
-def _is_factored(x: Any) -> bool:
-    return isinstance(x, FactoredLeaf)
-
-
 def _leaves(grads: chex.ArrayTree) -> list[Any]:
-    return jax.tree.leaves(grads, is_leaf=_is_factored)
+    return jax.tree.leaves(grads, is_leaf=is_factored)
 
 
 def _check_same_parameters(grads: chex.ArrayTree, other: chex.ArrayTree) -> None:
     shapes, other_shapes = (
         {
             jax.tree_util.keystr(path): _parameter_shape(leaf)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(x, is_leaf=_is_factored)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(x, is_leaf=is_factored)
         }
         for x in (grads, other)
     )

@@ -8,8 +8,8 @@ import optax
 from jaxtyping import PyTree
 
 from gujax.gradients.algebra import DeferredGrads
-from gujax.gradients.factored import FactoredLeaf
 from gujax.transforms.wrappers import refuse_wrappers
+from gujax.trees import is_factored
 
 
 def freeze(
@@ -84,6 +84,6 @@ def freeze(
 
 def _chosen(tree: PyTree, keep: list[bool]) -> PyTree:
     """The tree with None, which holds nothing, in place of what is not kept."""
-    leaves, structure = jax.tree.flatten(tree, is_leaf=lambda x: isinstance(x, FactoredLeaf))
+    leaves, structure = jax.tree.flatten(tree, is_leaf=is_factored)
     chosen = [leaf if kept else None for leaf, kept in zip(leaves, keep, strict=True)]
     return jax.tree.unflatten(structure, chosen)
