@@ -82,17 +82,18 @@ def assess(
     again = None if rerun is None else checked_rerun(params, rerun, pool)
 
     block = min(microbatch_size, len(pool.y))
-    phi, right = signals(apply, params, pool, block)
-    compared = None if again is None else (signals(apply, again[0], pool, block)[0], again[1])
+    examples = (pool.x, pool.y)
+    phi, right = signals(apply, params, examples, block)
+    compared = None if again is None else (signals(apply, again[0], examples, block)[0], again[1])
     sizes: tuple[int | None, ...] = (sketch_dimension,)
     if sketch_dimension is None and len(pool.y) > _EXACT:
         sizes = _SKETCHES
     for size in sizes:
         if size is None:
-            gram = signal_gram(apply, params, pool, block, progress)
+            gram = signal_gram(apply, params, examples, block, progress)
             spectrum = gram_spectrum(gram, phi, pool.members)
         else:
-            sketches = signal_sketches(apply, params, pool, block, size, seed, progress)
+            sketches = signal_sketches(apply, params, examples, block, size, seed, progress)
             spectrum = sketch_spectrum(sketches, phi, pool.members)
         fitted = calibrate(spectrum, compared, num_resamples, seed)
         if size is None or _is_large_enough(size, fitted):

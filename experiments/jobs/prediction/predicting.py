@@ -13,6 +13,7 @@ from scipy.special import expit
 import gujax
 from experiments.jobs.prediction.training import Trained, Trainer, one_of
 from gujax import training
+from gujax.assessment.gradients import blocks_of, signal_gram, signal_of_one
 from gujax.prediction import Spectrum, gram_spectrum, rerun_deviation
 
 Found = TypeVar("Found", bound=tuple)
@@ -76,7 +77,7 @@ class Publisher:
     """
 
     def __init__(self, trainer: Trainer):
-        self._x, self._y = np.asarray(trainer.pool.x), np.asarray(trainer.pool.y)
+        self._examples = np.asarray(trainer.pool.x), np.asarray(trainer.pool.y)
         # One function for all targets, so that it is compiled once.
         self._apply = partial(training.predict, trainer.task.model.apply)
 
@@ -97,8 +98,8 @@ class Publisher:
             found = gujax.assess(
                 self._apply,
                 one_of(trained.params, target),
-                (self._x[inside], self._y[inside]),
-                (self._x[~inside], self._y[~inside]),
+                tuple(part[inside] for part in self._examples),
+                tuple(part[~inside] for part in self._examples),
                 rerun=(one_of(trained.params, rerun), other[order]),
                 num_resamples=resamples,
             )
@@ -130,35 +131,16 @@ class Publisher:
         params, phi = one_of(trained.params, target), trained.phi[target]
         # The loss is log(1 + exp(−φ)): its gradient is −σ(−φ) times that of φ.
         pull = expit(-phi)
-        squared = np.concatenate(
-            [np.asarray(_norms(self._apply, params, block)) for block in self._blocks()]
-        )[: len(phi)]
+        blocks = blocks_of(self._examples, _BLOCK)
+        squared = np.concatenate([_norms(self._apply, params, block) for block in blocks])
+        squared = squared[: len(phi)]
         norm = pull * np.sqrt(squared)
         norm_seconds = time.perf_counter() - start
-        spectrum = gram_spectrum(self._gram(params), phi, trained.members[target])
+        gram = signal_gram(self._apply, params, self._examples, _BLOCK, progress=None)
+        spectrum = gram_spectrum(gram, phi, trained.members[target])
         influence = pull**2 * _influence(spectrum)
         seconds = time.perf_counter() - start
         return Gradients(norm, np.array(norm_seconds), influence, np.array(seconds))
-
-    def _gram(self, params: PyTree) -> Float[np.ndarray, "examples examples"]:
-        blocks, count = self._blocks(), len(self._y)
-        full = np.empty((len(blocks) * _BLOCK,) * 2, np.float32)
-        for i, rows in enumerate(blocks):
-            for j, columns in enumerate(blocks[: i + 1]):
-                tile = np.asarray(_tile(self._apply, params, rows, columns))
-                at = slice(i * _BLOCK, (i + 1) * _BLOCK)
-                to = slice(j * _BLOCK, (j + 1) * _BLOCK)
-                full[to, at], full[at, to] = tile.T, tile
-        return full[:count, :count]
-
-    def _blocks(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Equally large; the last is filled up with the last example."""
-        last = len(self._y) - 1
-        rows = [
-            np.minimum(np.arange(first, first + _BLOCK), last)
-            for first in range(0, last + 1, _BLOCK)
-        ]
-        return [(self._x[block], self._y[block]) for block in rows]
 
 
 def _refused(size: int, why: str, seconds: float) -> Predicted:
@@ -187,21 +169,7 @@ def _influence(spectrum: Spectrum) -> Float[np.ndarray, "examples"]:
 
 @partial(jax.jit, static_argnums=0)
 def _norms(apply: Callable, params: PyTree, examples: Any) -> Float[Array, "block"]:
-    return gujax.squared_norms(_signal_grads(apply)(params, examples))
-
-
-@partial(jax.jit, static_argnums=0)
-def _tile(apply: Callable, params: PyTree, rows: Any, columns: Any) -> Float[Array, "block block"]:
-    grads = _signal_grads(apply)
-    return gujax.gram(grads(params, rows), grads(params, columns))
-
-
-def _signal_grads(apply: Callable) -> Callable:
-    def of_one(params: PyTree, example: tuple[Array, Array]) -> Float[Array, ""]:
-        x, y = example
-        return gujax.signal(apply(params, x[None])[0], y)
-
-    return gujax.per_example_grads(of_one)
+    return gujax.squared_norms(gujax.per_example_grads(signal_of_one(apply))(params, examples))
 
 
 def reruns(num_models: int, targets: int) -> list[tuple[int, int]]:
