@@ -1,7 +1,6 @@
 """A small run of the job `leakage` through the real command line, and its parts by hand."""
 
 import json
-import re
 
 import numpy as np
 import polars as pl
@@ -11,7 +10,6 @@ from scipy import stats
 from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
 from experiments.framework.results import Results
-from experiments.framework.run_directory import is_complete
 from experiments.jobs.leakage.attributes import find, stroke_thickness
 from experiments.jobs.leakage.conditions import Condition, make_sweeps
 from experiments.jobs.leakage.observing import WHOLE, LayerGradients, companions, draw_pool, observe
@@ -19,22 +17,18 @@ from experiments.jobs.leakage.options import Options
 from experiments.jobs.leakage.structure import default_layers, fully_connected_layers
 from gujax import data, models
 from gujax.leakage import coordinates_from_gram
-from tests.experiments.running import run_job
+from tests.experiments.running import check_files, referred, run_of
 
 SEEDS, EXAMPLES, VICTIMS = 2, 80, 4
 LAYERS = ("layers/0", "layers/1")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("leakage") / "run"
-    command = (
-        f"leakage --model mlp --hidden 8 --attribute parity --seeds {SEEDS} --train-size 200 "
-        f"--examples {EXAMPLES} --epochs 0 1 --batch-sizes 4 --noise 1 --width 4 --folds 3 "
-        f"--input-components 2 --subspace-dimensions 1 3 --sensitivity-examples 5 --probes 2 "
-        f"--victims {VICTIMS} --iterations 3"
-    )
-    return run_job(out, command)
+run = run_of(
+    f"leakage --model mlp --hidden 8 --attribute parity --seeds {SEEDS} --train-size 200 "
+    f"--examples {EXAMPLES} --epochs 0 1 --batch-sizes 4 --noise 1 --width 4 --folds 3 "
+    f"--input-components 2 --subspace-dimensions 1 3 --sensitivity-examples 5 --probes 2 "
+    f"--victims {VICTIMS} --iterations 3"
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +38,15 @@ def results(run):
 
 def test_the_run_is_complete_and_has_every_file(run):
     out, text = run
-    assert is_complete(out)
-    assert {path.name for path in out.iterdir()} == {
-        "config.json",
-        "status.json",
-        "summary.json",
-        "results.parquet",
-        "tables.md",
+    check_files(
+        out,
         "claims.json",
         "report.html",
         "layers.parquet",
         "subspaces.parquet",
         "examples.parquet",
         "networks.parquet",
-        "figures",
-    }
+    )
     assert str(out / "report.html") in text
 
 
@@ -165,8 +153,7 @@ def test_claims_have_verdicts_and_the_report_shows_them(run, results):
     )
     page = (out / "report.html").read_text()
     assert "<script" not in page
-    sources = re.findall(r'(?:src|href)="([^"#]{1,20})', page)
-    assert all(source.startswith("data:image/svg+xml;") for source in sources)
+    assert all(source.startswith("data:image/svg+xml;") for source in referred(page))
     for claim in claims:
         assert claim["verdict"] in page
     assert "Threat model" in page

@@ -1,7 +1,6 @@
 """A small run of the job `precode` through the real command line, and what it refuses."""
 
 import json
-import re
 from html import unescape
 from types import SimpleNamespace
 
@@ -13,27 +12,22 @@ import pytest
 
 from experiments.framework.command_line import main
 from experiments.framework.results import Results, entry
-from experiments.framework.run_directory import is_complete
 from experiments.inversion.defenses import Setting, build_shared_updates
 from experiments.jobs.precode.claims import claims
 from experiments.tasks.task import Task
 from gujax import data, models, training
 from gujax.trees import named_leaves
-from tests.experiments.running import run_job
+from tests.experiments.running import check_files, referred, run_of
 
 SEEDS, VICTIMS, EPOCHS = 2, 3, 2
 RATES = (1e-5, 0.03)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("precode") / "run"
-    command = (
-        f"precode --models mlp --hidden 12 12 --defenses precode --seeds {SEEDS} "
-        f"--victims {VICTIMS} --iterations 5 --epochs {EPOCHS} --train-size 300 "
-        f"--learning-rates {RATES[0]} {RATES[1]}"
-    )
-    return run_job(out, command)
+run = run_of(
+    f"precode --models mlp --hidden 12 12 --defenses precode --seeds {SEEDS} "
+    f"--victims {VICTIMS} --iterations 5 --epochs {EPOCHS} --train-size 300 "
+    f"--learning-rates {RATES[0]} {RATES[1]}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +39,14 @@ def results(run):
 
 def test_the_run_is_complete_and_has_every_file(run):
     out, _ = run
-    assert is_complete(out)
-    assert {path.name for path in out.iterdir()} == {
-        "config.json",
-        "status.json",
-        "summary.json",
+    check_files(
+        out,
         "claims.json",
         "report.html",
-        "results.parquet",
-        "tables.md",
         "examples.parquet",
         "training.parquet",
         "pictures-mlp.npz",
-        "figures",
-    }
+    )
 
 
 def test_no_bottleneck_is_without_its_adaptive_attack(run, results):
@@ -105,7 +93,7 @@ def test_the_learning_rate_is_the_best_on_held_out_examples(results):
 def test_the_report_loads_nothing_and_shows_the_numbers(run, results):
     out, text = run
     page = (out / "report.html").read_text()
-    sources = re.findall(r'(?:src|href)="([^"#]{1,20})', page)
+    sources = referred(page)
     assert len(sources) == 3
     assert all(source.startswith("data:image/svg+xml;") for source in sources)
     assert "<script" not in page
