@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     (
         "gujax._extras",
+        "gujax.hashing",
         "gujax.validation",
         "gujax.statistics",
         "gujax.trees",
@@ -39,6 +40,7 @@ LAYERS = (
     ("experiments",),
 )
 CORE = (
+    "gujax.hashing",
     "gujax.validation",
     "gujax.trees",
     "gujax.sharding",
@@ -124,6 +126,30 @@ def test_other_packages_are_reached_by_their_public_faces(name):
             inside = package == home or package.startswith(f"{home}.")
             outside_in = home.startswith(f"{package}.") and package != "gujax"
             assert inside or outside_in, f"{name} imports the private module {other}"
+
+
+# Modules that are a public face by themselves.
+FACES = {
+    *(
+        "gujax.hashing",
+        "gujax.validation",
+        "gujax.statistics",
+        "gujax.trees",
+        "gujax.precision",
+        "gujax.sharding",
+    ),
+    "gujax.attacks.attributes",  # needs scikit-learn, which the other attacks do without
+    "gujax.attacks.inversion.search",  # the compiled loop, for those who time or compose it
+}
+
+
+def test_every_other_module_of_gujax_is_private():
+    plain = {
+        name
+        for name, path in modules().items()
+        if name.startswith("gujax") and path.name != "__init__.py" and path.name[0] != "_"
+    }
+    assert plain == FACES
 
 
 @pytest.mark.parametrize("name", [n for n in modules() if n.startswith(CORE)])

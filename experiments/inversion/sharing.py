@@ -14,9 +14,9 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from experiments.framework.errors import check_option
 from gujax import data
 from gujax.attacks import inversion
-from gujax.attacks.inversion.matching import MatchingLoss
+from gujax.attacks.inversion import MatchingLoss
 from gujax.models import Model
-from gujax.training.loss import GradientFn, LossFn
+from gujax.training import GradientFn, LossFn
 from gujax.trees import LeafWeights, named_leaves
 
 Examples = tuple[Array, Array]

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from experiments.tasks.task import Task
 from gujax import data
-from gujax.training.loss import AnyArray
+from gujax.training import AnyArray
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from gujax.training.loss import LossFn
+from gujax.training import LossFn
 
 Chain = Callable[[dict[str, Array], PRNGKeyArray], optax.GradientTransformation]
 """Maps hyperparameters, maybe traced, and a key to an optax chain for the model's gradients."""

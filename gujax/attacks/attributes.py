@@ -19,7 +19,7 @@ from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gujax.leakage.layers import as_matrix
+from gujax.leakage import as_matrix
 from gujax.statistics import Interval, bootstrap_mean
 
 

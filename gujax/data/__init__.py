@@ -3,16 +3,18 @@
 from gujax._extras import extra
 
 with extra("data"):
-    from gujax.data.canaries import Canaries, mislabelled_canaries, near_duplicate_canaries
-    from gujax.data.dataset import Dataset, Split
-    from gujax.data.imbalance import GroupBy, group_labels, imbalance
-    from gujax.data.load import load
+    from gujax.data._canaries import Canaries, mislabelled_canaries, near_duplicate_canaries
+    from gujax.data._dataset import Dataset, Split
+    from gujax.data._imbalance import GroupBy, group_labels, imbalance
+    from gujax.data._labels import class_labels
+    from gujax.data._load import load
 
 __all__ = [
     "Canaries",
     "Dataset",
     "GroupBy",
     "Split",
+    "class_labels",
     "group_labels",
     "imbalance",
     "load",

@@ -15,25 +15,25 @@ A bottleneck is no defense without its adaptive attack beside it: one that match
 from gujax._extras import extra
 
 with extra("models"):
-    from gujax.defenses.bottleneck import (
+    from gujax.defenses._bottleneck import (
         VariationalBottleneck,
         convolutional,
         divergence_bits,
         linear,
         reparameterize,
     )
-    from gujax.defenses.dropout import insert_dropout
-    from gujax.defenses.federated import local_steps
-    from gujax.defenses.out_of_fold import fold_masks, out_of_fold_labels
-    from gujax.defenses.perturbation import (
+    from gujax.defenses._dropout import insert_dropout
+    from gujax.defenses._federated import local_steps
+    from gujax.defenses._out_of_fold import fold_masks, out_of_fold_labels
+    from gujax.defenses._perturbation import (
         gaussian_noise,
         laplacian_noise,
         partial_perturbation,
         perturb,
         prune,
     )
-    from gujax.defenses.precode import BottleneckModel, bottleneck_loss, insert_bottleneck
-    from gujax.defenses.randomized import RandomizedModel, noise_averaged, randomized_loss
+    from gujax.defenses._precode import BottleneckModel, bottleneck_loss, insert_bottleneck
+    from gujax.defenses._randomized import RandomizedModel, noise_averaged, randomized_loss
 
 __all__ = [
     "BottleneckModel",

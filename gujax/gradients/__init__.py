@@ -1,22 +1,31 @@
 """Per-example gradients, dense or factored, and the linear algebra on them."""
 
-from gujax.gradients.algebra import (
+from gujax.gradients._algebra import (
+    DeferredGrads,
     gram,
     materialize,
     num_examples,
     squared_norms,
     weighted_sum,
 )
-from gujax.gradients.explain import Explanation, explain
-from gujax.gradients.microbatch import MicrobatchedGrads
-from gujax.gradients.per_example import per_example_grads, value_and_per_example_grads
-from gujax.gradients.sketch import sketch
+from gujax.gradients._explain import Explanation, explain
+from gujax.gradients._factored import FactoredLeaf
+from gujax.gradients._microbatch import MicrobatchedGrads
+from gujax.gradients._per_example import per_example_grads, value_and_per_example_grads
+from gujax.gradients._program import bind, inline
+from gujax.gradients._sketch import sketch
+from gujax.gradients._tracing import batch_size
 
 __all__ = [
+    "DeferredGrads",
     "Explanation",
+    "FactoredLeaf",
     "MicrobatchedGrads",
+    "batch_size",
+    "bind",
     "explain",
     "gram",
+    "inline",
     "materialize",
     "num_examples",
     "per_example_grads",

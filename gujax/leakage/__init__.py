@@ -7,16 +7,17 @@ representation of each.
 from gujax._extras import extra
 
 with extra("attacks"):
-    from gujax.leakage.layers import (
+    from gujax.leakage._layers import (
+        as_matrix,
         coordinates_from_gram,
         layer_names,
         layers_by_use,
         principal_coordinates,
         split_layers,
     )
-    from gujax.leakage.sensitivity import Sensitivity, input_sensitivity
-    from gujax.leakage.subspace import SubspaceDistance, subspace_distance
-    from gujax.leakage.v_information import (
+    from gujax.leakage._sensitivity import Sensitivity, input_sensitivity
+    from gujax.leakage._subspace import SubspaceDistance, subspace_distance
+    from gujax.leakage._v_information import (
         Family,
         VInformation,
         assign_folds,
@@ -30,6 +31,7 @@ __all__ = [
     "Sensitivity",
     "SubspaceDistance",
     "VInformation",
+    "as_matrix",
     "assign_folds",
     "coordinates_from_gram",
     "input_sensitivity",

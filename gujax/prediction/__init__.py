@@ -9,13 +9,13 @@
 The attacker sees the published model alone, and has as many shadow models as he likes.
 """
 
-from gujax.prediction.attack import PredictedAttack, predict_attack
-from gujax.prediction.calibration import UncalibratedError, calibrated_ridge, ridge_for_gap
-from gujax.prediction.deviation import influence_deviation, rerun_deviation, squared_changes
-from gujax.prediction.gap import Gap, generalization_gap, paired_gap
-from gujax.prediction.shift import membership_shift, shift_of
-from gujax.prediction.signal import check_labels, signal
-from gujax.prediction.spectrum import Spectrum, gram_spectrum, sketch_spectrum
+from gujax.prediction._attack import PredictedAttack, predict_attack
+from gujax.prediction._calibration import UncalibratedError, calibrated_ridge, ridge_for_gap
+from gujax.prediction._deviation import influence_deviation, rerun_deviation, squared_changes
+from gujax.prediction._gap import Gap, generalization_gap, paired_gap
+from gujax.prediction._shift import membership_shift, shift_of
+from gujax.prediction._signal import check_labels, signal
+from gujax.prediction._spectrum import Spectrum, gram_spectrum, sketch_spectrum
 
 __all__ = [
     "Gap",

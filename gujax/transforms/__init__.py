@@ -33,18 +33,22 @@ Sharp edges: how to get it silently wrong
   itself jitted, also pass `static_args=("batch_size", "num_examples")`.
 """
 
-from gujax.transforms.accounting import calibrate_noise_multiplier, epsilon_spent
-from gujax.transforms.disclosure_budget import disclosure_budget
-from gujax.transforms.dp_sgd import DPSGDState, dp_sgd
-from gujax.transforms.freeze import freeze
-from gujax.transforms.mean import mean
-from gujax.transforms.state import AggregationState
-from gujax.transforms.uniqueness_clip import uniqueness_clip
-from gujax.transforms.uniqueness_gate import uniqueness_gate
+from gujax.transforms._accounting import calibrate_noise_multiplier, epsilon_spent
+from gujax.transforms._aggregation import Scalar
+from gujax.transforms._disclosure_budget import disclosure_budget
+from gujax.transforms._dp_sgd import DPSGDState, dp_sgd
+from gujax.transforms._freeze import freeze
+from gujax.transforms._mean import mean
+from gujax.transforms._noise import add_noise
+from gujax.transforms._state import AggregationState
+from gujax.transforms._uniqueness_clip import uniqueness_clip
+from gujax.transforms._uniqueness_gate import uniqueness_gate
 
 __all__ = [
     "AggregationState",
     "DPSGDState",
+    "Scalar",
+    "add_noise",
     "calibrate_noise_multiplier",
     "disclosure_budget",
     "dp_sgd",

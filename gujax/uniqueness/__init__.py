@@ -1,19 +1,19 @@
 """Gradient uniqueness (GNQ), and what it discloses about each example's membership."""
 
-from gujax.uniqueness.composition import batch_to_dataset_uniqueness, compose_mu, compose_nats
-from gujax.uniqueness.dataset import dataset_uniqueness
-from gujax.uniqueness.diagonal import diagonal_uniqueness
-from gujax.uniqueness.disclosure import binary_information, disclosure_bound, membership_mu
-from gujax.uniqueness.ledger import Ledger, init_ledger, update_ledger
-from gujax.uniqueness.leverage import leverage, ridge_dominance, uniqueness, uniqueness_error
-from gujax.uniqueness.predictions import (
+from gujax.uniqueness._composition import batch_to_dataset_uniqueness, compose_mu, compose_nats
+from gujax.uniqueness._dataset import dataset_uniqueness
+from gujax.uniqueness._diagonal import diagonal_uniqueness
+from gujax.uniqueness._disclosure import binary_information, disclosure_bound, membership_mu
+from gujax.uniqueness._gnq import leverage, ridge_dominance, uniqueness, uniqueness_error
+from gujax.uniqueness._ledger import Ledger, init_ledger, update_ledger
+from gujax.uniqueness._predictions import (
     gdp_delta,
     predicted_advantage,
     predicted_auc,
     predicted_tpr,
 )
-from gujax.uniqueness.ridge import noise_ridge, relative_ridge, resolve_ridge
-from gujax.uniqueness.sketched import SketchedUniqueness, sketched_uniqueness
+from gujax.uniqueness._ridge import noise_ridge, relative_ridge, resolve_ridge
+from gujax.uniqueness._sketched import SketchedUniqueness, sketched_uniqueness
 
 __all__ = [
     "Ledger",

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gujax.attacks.membership.shadows import leave_one_out
+from gujax.attacks.membership._shadows import leave_one_out
 
 
 @given(st.integers(3, 7), st.integers(1, 4), st.integers(0, 99), st.sampled_from([(), (2,)]))

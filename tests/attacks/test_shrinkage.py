@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import polygamma
 
-from gujax.attacks.membership.shrinkage import _inverse_trigamma, shrink_variances
+from gujax.attacks.membership._shrinkage import _inverse_trigamma, shrink_variances
 
 
 def test_the_inverse_of_trigamma():

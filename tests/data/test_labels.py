@@ -10,7 +10,7 @@ import pytest
 
 from gujax import training, transforms
 from gujax.data import Dataset, Split
-from gujax.training.loss import cross_entropy
+from gujax.training._loss import cross_entropy
 
 X = np.random.default_rng(0).normal(size=(4, 3))
 Y = np.array([0, 2, 1, 2])

@@ -9,9 +9,9 @@ from scipy import stats
 import gujax
 from gujax import defenses, models
 from gujax.attacks import inversion
-from gujax.models.lenet import LeNet
-from gujax.models.mlp import MLP
-from gujax.models.resnet import ResNet
+from gujax.models._lenet import LeNet
+from gujax.models._mlp import MLP
+from gujax.models._resnet import ResNet
 
 RATE = 0.4
 PATHS = ("layers/1", "layers/2")

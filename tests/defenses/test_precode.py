@@ -10,10 +10,10 @@ from scipy import stats
 import gujax
 from gujax import defenses, models
 from gujax.attacks import inversion
-from gujax.models.convnet import ConvNet
-from gujax.models.lenet import LeNet
-from gujax.models.mlp import MLP
-from gujax.models.resnet import ResNet
+from gujax.models._convnet import ConvNet
+from gujax.models._lenet import LeNet
+from gujax.models._mlp import MLP
+from gujax.models._resnet import ResNet
 
 IMAGE = (8, 8, 2)
 LENET = partial(LeNet, IMAGE, 3, "relu")

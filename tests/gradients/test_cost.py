@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gujax import gradients
-from gujax.gradients.cost import Options, Sizes, choose_gram, choose_norms, form_at_once
+from gujax.gradients._cost import Options, Sizes, choose_gram, choose_norms, form_at_once
 from tests.gradients.checks import assert_near, compiled, dense, largest_array, rows
 from tests.gradients.zoo import CASES
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gujax.gradients import gram, per_example_grads
-from gujax.gradients.cost import DEFAULT_OPTIONS
-from gujax.gradients.plan import plan_gradients
+from gujax.gradients._cost import DEFAULT_OPTIONS
+from gujax.gradients._plan import plan_gradients
 
 
 def convolution(params, x):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from gujax import gradients
-from gujax.gradients.cost import Sizes
-from gujax.gradients.factored import FactoredLeaf
-from gujax.gradients.placement import Negate, Pad, Reshape, Reverse, Transpose, place
-from gujax.gradients.separation import separate
+from gujax.gradients._cost import Sizes
+from gujax.gradients._factored import FactoredLeaf
+from gujax.gradients._layout import Negate, Pad, Reshape, Reverse, Transpose, place
+from gujax.gradients._separation import separate
 from tests.gradients.checks import rows
 
 EXAMPLES, KEYS = 4, 3000

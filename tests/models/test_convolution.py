@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gujax import models
-from gujax.models.convolution import convolution_by_patches
+from gujax.models._convolution import convolution_by_patches
 
 X = np.random.default_rng(0).normal(size=(2, 7, 6, 3)).astype(np.float32)
 

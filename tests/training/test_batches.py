@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gujax.training import plan_batches, random_halves
-from gujax.training.batches import epoch_batches
+from gujax.training._batches import epoch_batches
 
 
 @partial(jax.jit, static_argnames="plan")

@@ -10,8 +10,9 @@ import pytest
 
 from gujax import models, training, transforms
 from gujax.data import Split
-from gujax.training import checkpointing, loop
-from gujax.training.checkpoints import Checkpoints
+from gujax.training import _loop as loop
+from gujax.training import checkpointing
+from gujax.training._checkpoints import Checkpoints
 
 MODEL = models.mlp((6,), 3, hidden=())
 LOSS = training.cross_entropy_loss(MODEL)

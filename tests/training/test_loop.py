@@ -10,7 +10,7 @@ from scipy import stats
 
 from gujax import models, training, transforms
 from gujax.data import Split
-from gujax.training import compiled
+from gujax.training import _compiled as compiled
 
 MODEL = models.mlp((6,), 3, hidden=(8,))
 LOSS = training.cross_entropy_loss(MODEL)

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 import gujax
 from gujax import data, models, training, transforms
-from gujax.uniqueness import dataset
+from gujax.uniqueness import _dataset as dataset
 from tests.data.prepared import prepared_folder
 
 KEY = jax.random.key(0)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gujax.uniqueness.leverage import ridge_dominance, uniqueness, uniqueness_error
+from gujax.uniqueness import ridge_dominance, uniqueness, uniqueness_error
 from tests.uniqueness.truth import gnq_by_definition, gnq_in_many_digits
 
 BATCH, PARAMETERS = 24, 60

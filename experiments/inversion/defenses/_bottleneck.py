@@ -12,7 +12,7 @@ from experiments.inversion.sharing import Adversary, Examples, SharedUpdate
 from experiments.tasks.task import Task
 from gujax import defenses
 from gujax.attacks import inversion
-from gujax.training.loss import GradientFn, LossFn
+from gujax.training import GradientFn, LossFn
 
 ADAPTATION = "of a bottleneck it leaves out the leaves that are stochastic"
 

@@ -5,7 +5,7 @@ import jax
 from experiments.inversion.sharing import Adversary, Share, SharedUpdate
 from experiments.tasks.task import Task
 from gujax.attacks import inversion
-from gujax.training.loss import GradientFn
+from gujax.training import GradientFn
 
 
 def aggregate(task: Task, num_examples: int) -> SharedUpdate:

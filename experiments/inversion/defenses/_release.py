@@ -14,7 +14,7 @@ from experiments.inversion.defenses._plain import aggregate
 from experiments.inversion.sharing import Adversary, Examples, SharedUpdate
 from experiments.tasks.task import Task
 from gujax import per_example_grads
-from gujax.training.loss import GradientFn
+from gujax.training import GradientFn
 
 Transformation: TypeAlias = optax.GradientTransformationExtraArgs
 

@@ -11,7 +11,7 @@ from experiments.inversion.sharing import Examples, SharedUpdate
 from experiments.tasks.task import Task
 from gujax import defenses
 from gujax.attacks import inversion
-from gujax.training.loss import GradientFn, LossFn
+from gujax.training import GradientFn, LossFn
 
 
 def build(task: Task, setting: Setting, strength: float) -> SharedUpdate:

@@ -20,7 +20,7 @@ from experiments.jobs.benchmark.options import Options
 from gujax import models, training
 from gujax.attacks import inversion
 from gujax.attacks.inversion import search
-from gujax.training.loss import GradientFn
+from gujax.training import GradientFn
 
 OURS, TORCH = "gujax", "PyTorch"
 SURROGATE, AT_ONCE, ONE_BY_ONE = "surrogate", "at once", "one by one"

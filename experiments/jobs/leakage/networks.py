@@ -12,7 +12,7 @@ from experiments.jobs.leakage.conditions import At
 from experiments.jobs.leakage.plan import Plan
 from gujax import defenses, training, transforms
 from gujax.models import Model
-from gujax.training.loss import LossFn
+from gujax.training import LossFn
 
 _NOISE = 1  # of a seed's key, as in `measure`
 

@@ -13,7 +13,7 @@ from experiments.framework.errors import check_option
 from experiments.jobs.leakage.conditions import Condition
 from experiments.jobs.leakage.options import RANK
 from gujax.leakage import assign_folds, coordinates_from_gram, split_layers
-from gujax.training.loss import LossFn
+from gujax.training import LossFn
 
 WHOLE = "all layers"  # beside the layers: the gradient of all parameters
 

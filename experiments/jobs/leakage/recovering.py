@@ -15,7 +15,7 @@ from experiments.inversion.search import Outcome, SearchBudget, inverting_gradie
 from experiments.inversion.sharing import Received, Victims
 from experiments.jobs.leakage.observing import WHOLE
 from gujax.attacks import inversion
-from gujax.training.loss import GradientFn
+from gujax.training import GradientFn
 from gujax.trees import named_leaves
 
 

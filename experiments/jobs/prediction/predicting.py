@@ -13,7 +13,7 @@ from scipy.special import expit
 import gujax
 from experiments.jobs.prediction.training import Trained, Trainer, one_of
 from gujax import training
-from gujax.assessment.gradients import blocks_of, signal_gram, signal_of_one
+from gujax.assessment import blocks_of, signal_gram, signal_of_one
 from gujax.prediction import Spectrum, gram_spectrum, rerun_deviation
 
 Found = TypeVar("Found", bound=tuple)

@@ -9,21 +9,22 @@ search.
 from gujax._extras import extra
 
 with extra("attacks"):
-    from gujax.attacks.inversion.analytic import first_layer_input
-    from gujax.attacks.inversion.assignment import match_to_truth
-    from gujax.attacks.inversion.attack import GradientMatching, dlg, inverting_gradients
-    from gujax.attacks.inversion.invert import Reconstruction, invert, invert_many
-    from gujax.attacks.inversion.labels import count_labels, idlg_label
-    from gujax.attacks.inversion.matching import cosine_distance, squared_distance
-    from gujax.attacks.inversion.metrics import ImageQuality, feature_error, image_quality
-    from gujax.attacks.inversion.priors import box, standard_normal, total_variation, uniform
-    from gujax.attacks.inversion.surrogate import surrogate_relu
+    from gujax.attacks.inversion._analytic import first_layer_input
+    from gujax.attacks.inversion._assignment import match_to_truth
+    from gujax.attacks.inversion._attack import GradientMatching, dlg, inverting_gradients
+    from gujax.attacks.inversion._invert import Reconstruction, invert, invert_many
+    from gujax.attacks.inversion._labels import count_labels, idlg_label
+    from gujax.attacks.inversion._matching import MatchingLoss, cosine_distance, squared_distance
+    from gujax.attacks.inversion._metrics import ImageQuality, feature_error, image_quality
+    from gujax.attacks.inversion._priors import box, standard_normal, total_variation, uniform
+    from gujax.attacks.inversion._surrogate import surrogate_relu
     from gujax.training import batch_gradient
     from gujax.trees import every_leaf, only, without
 
 __all__ = [
     "GradientMatching",
     "ImageQuality",
+    "MatchingLoss",
     "Reconstruction",
     "batch_gradient",
     "box",

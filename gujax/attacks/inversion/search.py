@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from gujax.attacks.inversion.attack import GradientMatching
-from gujax.attacks.inversion.factors import factored_cosine_distance, pays
-from gujax.attacks.inversion.matching import cosine_distance
-from gujax.training.loss import GradientFn
+from gujax.attacks.inversion._attack import GradientMatching
+from gujax.attacks.inversion._factors import factored_cosine_distance, pays
+from gujax.attacks.inversion._matching import cosine_distance
+from gujax.training import GradientFn
 from gujax.trees import weigh
 
 

@@ -8,19 +8,15 @@ from gujax._extras import extra
 from gujax.statistics import Interval
 
 with extra("attacks"):
-    from gujax.attacks.membership.best import BestAttack, best_of_attacks
-    from gujax.attacks.membership.evaluation import AttackResult, evaluate_attack
-    from gujax.attacks.membership.label_only import label_robustness
-    from gujax.attacks.membership.lira import lira
-    from gujax.attacks.membership.per_example import auc_of_examples
-    from gujax.attacks.membership.quantile import quantile_regression
-    from gujax.attacks.membership.rmia import rmia
-    from gujax.attacks.membership.signals import (
-        log_confidence,
-        loss_threshold,
-        scaled_confidence,
-    )
-    from gujax.attacks.membership.vector_lira import vector_lira
+    from gujax.attacks.membership._best import BestAttack, best_of_attacks
+    from gujax.attacks.membership._evaluation import AttackResult, evaluate_attack
+    from gujax.attacks.membership._label_only import label_robustness
+    from gujax.attacks.membership._lira import lira
+    from gujax.attacks.membership._per_example import auc_of_examples
+    from gujax.attacks.membership._quantile import quantile_regression
+    from gujax.attacks.membership._rmia import rmia
+    from gujax.attacks.membership._signals import log_confidence, loss_threshold, scaled_confidence
+    from gujax.attacks.membership._vector_lira import vector_lira
 
 Estimate = Interval  # deprecated name
 

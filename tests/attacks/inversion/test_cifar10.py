@@ -12,7 +12,7 @@ import pytest
 
 from gujax import data, models, training
 from gujax.attacks import inversion
-from gujax.models.lenet import lenet
+from gujax.models import lenet
 from tests.data.prepared import prepared_folder
 
 SHAPE = (32, 32, 3)

@@ -7,7 +7,7 @@ import pytest
 
 from gujax import defenses, models, training
 from gujax.attacks import inversion
-from gujax.attacks.inversion import factors
+from gujax.attacks.inversion import _factors as factors
 from gujax.trees import weigh
 
 KEY = jax.random.key(0)

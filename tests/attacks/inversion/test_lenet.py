@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from gujax.models.lenet import lenet
+from gujax.models import lenet
 
 SHAPE = (9, 12, 2)
 

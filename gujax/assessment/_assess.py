@@ -1,0 +1,135 @@
+"""Assess a model that was trained anywhere."""
+
+from typing import Any
+
+from gujax.assessment._assessment import Assessment
+from gujax.assessment._calibrating import Calibrated, calibrate
+from gujax.assessment._gradients import Progress, signal_gram, signal_sketches, signals
+from gujax.assessment._inputs import Apply, checked_pool, checked_rerun, label_noise
+from gujax.prediction import gram_spectrum, sketch_spectrum
+from gujax.validation import check_count
+
+_EXACT = 4096  # examples up to which the Gram matrix is formed
+_SKETCHES = 1024, 2048, 4096  # beyond, the first that is large enough
+_DENSEST = 0.9  # effective dimensions per number of a sketch
+
+_LOSSES = {
+    "squared_error": "its signal is the prediction itself, whose shift has a sign that a gap of "
+    "means does not show",
+    "language_model": "the tokens of one text are not independent, and the sum of their signals "
+    "has no curvature of its own",
+}
+
+
+def assess(
+    apply: Apply,
+    params: Any,
+    members: tuple[Any, Any],
+    held_out: tuple[Any, Any],
+    *,
+    rerun: tuple[Any, Any] | None = None,
+    loss: str = "cross_entropy",
+    sketch_dimension: int | None = None,
+    microbatch_size: int = 256,
+    num_resamples: int = 200,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Assessment:
+    """Predict the best membership attack on a classifier by someone who sees only the model.
+
+    The attacker is LiRA with arbitrarily many shadow models. No shadow model is trained: the
+    prediction comes from the gradients of the signal φ at the published parameters, with a ridge
+    that is calibrated by the observed gap between members and held-out examples, and a deviation
+    from one rerun.
+
+    Args:
+        apply: ``apply(params, x)`` gives the logits [B, C] of a batch, without randomness; row by
+            row, so that no example changes another's (batch norm in inference mode).
+        params: the published parameters, a pytree.
+        members: what the model was trained on, a pair (x, y): every leaf of x [M, ...] as the
+            model takes it, y classes [M].
+        held_out: examples of the same kind that it was not trained on, prepared in the same way.
+        rerun: one more training with another seed, on another random half of members and held-out
+            examples: a pair (params, mask), the mask true for examples that it was trained on,
+            members, then held out. It triples the precision of the gap, and measures the deviation;
+            without it, the deviation is under-estimated and the attack over-estimated.
+        loss: what the model was trained with. Only cross-entropy (with or without label smoothing).
+        sketch_dimension: numbers that each gradient is projected to, in place of the exact Gram
+            matrix; None for the exact one up to 4,096 examples, and beyond the first of 1,024,
+            2,048 and 4,096 that holds the effective dimensions.
+        microbatch_size: examples whose gradients are in memory at a time.
+        num_resamples: bootstrap resamples of the intervals.
+        seed: of resampling and sketches.
+        progress: called with the number of blocks done and of all blocks.
+
+    Returns:
+        The assessment. Where the gap is negative, not significant or too large to be explained,
+        `Assessment.calibrated` is false and there is an upper limit at most.
+
+    Raises:
+        ValueError: an argument cannot be what it should be, one sentence each, before long work
+            starts: labels out of range or one-hot, values that are not finite, held-out examples
+            that are members, too few examples, a rerun that does not fit.
+    """
+    if loss != "cross_entropy":
+        why = _LOSSES.get(loss, "its signal and curvature are not known here")
+        raise ValueError(f"loss={loss!r} cannot be assessed: {why}; only 'cross_entropy' can")
+    check_count("microbatch_size", microbatch_size)
+    check_count("num_resamples", num_resamples)
+    if sketch_dimension is not None:
+        check_count("sketch_dimension", sketch_dimension)
+    pool = checked_pool(apply, params, members, held_out)
+    again = None if rerun is None else checked_rerun(params, rerun, pool)
+
+    block = min(microbatch_size, len(pool.y))
+    examples = (pool.x, pool.y)
+    phi, right = signals(apply, params, examples, block)
+    compared = None if again is None else (signals(apply, again[0], examples, block)[0], again[1])
+    sizes: tuple[int | None, ...] = (sketch_dimension,)
+    if sketch_dimension is None and len(pool.y) > _EXACT:
+        sizes = _SKETCHES
+    for size in sizes:
+        if size is None:
+            gram = signal_gram(apply, params, examples, block, progress)
+            spectrum = gram_spectrum(gram, phi, pool.members)
+        else:
+            sketches = signal_sketches(apply, params, examples, block, size, seed, progress)
+            spectrum = sketch_spectrum(sketches, phi, pool.members)
+        fitted = calibrate(spectrum, compared, num_resamples, seed)
+        if size is None or _is_large_enough(size, fitted):
+            break
+
+    warnings, unsafe = [*pool.warnings, *label_noise(pool, phi, right)], list(pool.unsafe)
+    if fitted.refusal is not None:
+        unsafe.append(f"There is no calibration: {fitted.refusal}.")
+        if size is not None and fitted.gap.significant:
+            unsafe.append(f"Sketches of {size} numbers may be too small; try more.")
+    elif size is not None and not _is_large_enough(size, fitted):
+        unsafe.append(
+            f"Sketches of {size} numbers are too small for {fitted.effective_dimension:.0f} "
+            "effective dimensions; pass a sketch_dimension of twice that."
+        )
+    if rerun is None:
+        warnings.append(
+            "The deviation of the signal comes from a formula that leaves out initialization and "
+            "order of batches: a half to an eighth of what it is where that was measured, so that "
+            "the attack is over-estimated. A rerun measures it."
+        )
+    return Assessment(
+        pool.y,
+        pool.members,
+        phi,
+        right,
+        fitted,
+        rerun is not None,
+        size,
+        tuple(warnings),
+        tuple(unsafe),
+    )
+
+
+def _is_large_enough(size: int, fitted: Calibrated) -> bool:
+    """Whether a sketch holds what the members determine, or no larger one would tell more."""
+    if fitted.refusal is not None:
+        return not fitted.gap.significant
+    return fitted.effective_dimension <= _DENSEST * size

@@ -1,0 +1,162 @@
+"""Soft labels of teachers that did not see the example."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+from gujax.data import Split, class_labels
+from gujax.models import Model
+from gujax.training import Apply, cross_entropy_loss, predict, train_many
+from gujax.validation import check_count, typed_keys
+
+
+def out_of_fold_labels(
+    train: Split,
+    model: Model,
+    make_optimizer: Callable[[PRNGKeyArray], optax.GradientTransformation],
+    *,
+    folds: int,
+    repeats: int,
+    batch_size: int,
+    epochs: int,
+    key: PRNGKeyArray,
+    member_masks: Bool[np.ndarray, "*students examples"] | None = None,
+) -> Float[np.ndarray, "*students examples classes"]:
+    """Soft labels by teachers that were not trained on the example; its own label is dropped.
+
+    In the manner of SELENA (Tang et al. 2022, arXiv 2110.08324): the members are parted at random
+    into folds, one teacher is trained without each, and the label of an example is what the teacher
+    without its fold predicts, the mean over several such partitions. A student is then trained on
+    these labels alone, by any of `gujax.transforms`,
+
+        train(loss, params, replace(split, y=labels), optimizer, ...)
+
+    with `gujax.training.cross_entropy_loss`, which takes distributions.
+
+    **Threat model.** The attacker sees the student. Its label for x_j does not depend on y_j, nor
+    on x_j but for where the question is asked; so what an answer on x_j gives away first hand, a
+    label that was fitted, is not there to be found. *This is no formal guarantee.* What is left is
+    second-hand: x_j took part in the teachers that labelled the other examples, and the student
+    learns it from those, most of all where some are near-duplicates of x_j (see
+    `gujax.data.near_duplicate_canaries`); and a student that is trained long fits the labels it
+    was given. That x_j was a member at all reaches the student's gradients through its features:
+    against this only the student's own optimizer helps, such as a little noise. Teachers are not
+    private and must be deleted, as must the labels.
+
+    **Cost.** ``folds · repeats`` teachers, each on (folds − 1)/folds of the members: together as
+    many steps as ``(folds − 1) · repeats`` plain trainings, and all in one compiled program.
+
+    Args:
+        train: the examples, N.
+        model: what teachers are; usually the student's model.
+        make_optimizer: of the teachers, as in `gujax.training.train_many`.
+        folds: parts of each partition, 2 or more.
+        repeats: partitions; every label is the mean of so many teachers' predictions.
+        batch_size: examples per batch of the teachers.
+        epochs: epochs of the teachers.
+        key: PRNG key of partitions, initial parameters and batches.
+        member_masks: examples that may be used, [N], or for several students at once, [S, N]; all
+            if None. Nothing else enters the labels. Others are labelled by all teachers.
+
+    Returns:
+        Probabilities, [N, classes] or [S, N, classes], float32.
+
+    Raises:
+        ValueError: before training, if there are fewer than two folds, more folds than members, or
+            a teacher would have no example of some class.
+    """
+    check_count("repeats", repeats)
+    members = np.ones(len(train), bool) if member_masks is None else np.asarray(member_masks)
+    if members.shape[-1:] != (len(train),) or members.ndim > 2 or members.dtype != bool:
+        raise ValueError(
+            f"member_masks has shape {members.shape} and type {members.dtype}, expected "
+            f"({len(train)},) or (students, {len(train)}) and bool"
+        )
+    fold_key, init_key, train_key = jax.random.split(typed_keys("key", key), 3)
+    masks = fold_masks(fold_key, members, folds, repeats)
+    teachers = masks.reshape(-1, len(train))
+    params = jax.vmap(model.init)(jax.random.split(init_key, len(teachers)))
+    _check_classes(train, model, params, teachers)
+    trained = train_many(
+        cross_entropy_loss(model),
+        params,
+        train,
+        make_optimizer,
+        member_masks=teachers,
+        keys=jax.random.split(train_key, len(teachers)),
+        batch_size=batch_size,
+        epochs=epochs,
+        progress=False,
+    )
+    predicted = np.asarray(_probabilities(model.apply, trained.params, jnp.asarray(train.x)))
+    unseen = ~masks.reshape(*members.shape[:-1], -1, len(train))
+    predicted = predicted.reshape(*unseen.shape, -1)
+    total = np.einsum("...tn,...tnc->...nc", unseen, predicted, dtype=np.float64)
+    return (total / total.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def fold_masks(
+    key: PRNGKeyArray, members: Bool[np.ndarray, "*students examples"], folds: int, repeats: int
+) -> Bool[np.ndarray, "*students repeats folds examples"]:
+    """Which members the teacher of each fold is trained on: all but those of the fold.
+
+    Folds are equally large, up to one. They are drawn from the members alone, never from labels: an
+    example's fold would otherwise tell its label.
+
+    Args:
+        key: PRNG key.
+        members: examples to part, [..., N].
+        folds: parts of each partition.
+        repeats: partitions.
+
+    Returns:
+        Masks, [..., repeats, folds, N]; every member is missing from one fold of each partition.
+
+    Raises:
+        ValueError: if there are fewer than two folds, or fewer members than folds.
+    """
+    members = np.asarray(members, bool)
+    fewest = int(members.sum(axis=-1).min())
+    if folds < 2:
+        raise ValueError(
+            f"folds={folds} must be at least 2: a teacher needs examples to learn from"
+        )
+    if fewest < folds:
+        raise ValueError(
+            f"folds={folds} are more than the {fewest} members to part; take fewer folds"
+        )
+    given = members[..., None, :]
+    draws = np.asarray(
+        jax.random.uniform(
+            typed_keys("key", key), (*members.shape[:-1], repeats, members.shape[-1])
+        )
+    )
+    rank = np.argsort(np.argsort(np.where(given, draws, np.inf), axis=-1), axis=-1)
+    fold = (rank % folds)[..., None, :]
+    return given[..., None, :] & (fold != np.arange(folds)[:, None])
+
+
+@partial(jax.jit, static_argnums=0)
+def _probabilities(
+    apply: Apply, params: PyTree, x: Array
+) -> Float[Array, "teachers examples classes"]:
+    return jax.nn.softmax(jax.vmap(lambda one: predict(apply, one, x))(params), axis=-1)
+
+
+def _check_classes(train: Split, model: Model, params: PyTree, teachers: np.ndarray) -> None:
+    one = jax.tree.map(lambda leaf: leaf[0], params)
+    logits = jax.eval_shape(
+        model.apply, one, jax.ShapeDtypeStruct(train.x.shape[1:], train.x.dtype)
+    )
+    y = class_labels("train.y", train.y, len(train), logits.shape[-1])
+    for c in np.unique(y[teachers.any(axis=0)]):
+        if not (teachers & (y == c)).any(axis=-1).all():
+            raise ValueError(
+                f"class {c} has so few members that a teacher would see none of it; take more "
+                "folds or another key, or leave the class out"
+            )
