@@ -15,6 +15,7 @@ LAYERS = (
     (
         "gujax._extras",
         "gujax.hashing",
+        "gujax.progress",
         "gujax.validation",
         "gujax.statistics",
         "gujax.trees",
@@ -132,6 +133,7 @@ def test_other_packages_are_reached_by_their_public_faces(name):
 FACES = {
     *(
         "gujax.hashing",
+        "gujax.progress",
         "gujax.validation",
         "gujax.statistics",
         "gujax.trees",

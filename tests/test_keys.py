@@ -65,7 +65,6 @@ def train_many(key):
         keys=keys,
         batch_size=4,
         epochs=2,
-        progress=False,
     )
 
 
@@ -87,9 +86,7 @@ DENSE = gujax.materialize(GRADS)
 def invert(key):
     shared = GRADIENT(PARAMS, (X[:2], Y[:2]))
     like = jax.ShapeDtypeStruct((2, 4), np.float32)
-    return inversion.invert(
-        ATTACK, GRADIENT, PARAMS, shared, key, inputs_like=like, num_classes=3, progress=False
-    )
+    return inversion.invert(ATTACK, GRADIENT, PARAMS, shared, key, inputs_like=like, num_classes=3)
 
 
 def averaged(of):

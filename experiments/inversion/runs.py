@@ -162,5 +162,4 @@ def _parameters(plan: Plan, shared: SharedUpdate, key: PRNGKeyArray) -> PyTree:
         epochs=plan.epochs,
         key=train_key,
         randomized=shared.randomized,
-        progress=False,
     ).params

@@ -82,7 +82,6 @@ def search(
         jax.random.split(key, len(y)),
         inputs_like=x[0],
         labels=_side_information(adversary.side_information, received.params, received.examples),
-        progress=False,
     )
     return flat(found, orders(found.inputs, x, budget.space))
 

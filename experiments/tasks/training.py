@@ -52,5 +52,4 @@ def train_models(
         sampling=sampling,
         randomized=recipe.augments,
         callback=callback,
-        progress=False,
     )

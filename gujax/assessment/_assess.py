@@ -4,9 +4,10 @@ from typing import Any
 
 from gujax.assessment._assessment import Assessment
 from gujax.assessment._calibrating import Calibrated, calibrate
-from gujax.assessment._gradients import Progress, signal_gram, signal_sketches, signals
+from gujax.assessment._gradients import signal_gram, signal_sketches, signals
 from gujax.assessment._inputs import Apply, checked_pool, checked_rerun, label_noise
 from gujax.prediction import gram_spectrum, sketch_spectrum
+from gujax.progress import Progress
 from gujax.validation import check_count
 
 _EXACT = 4096  # examples up to which the Gram matrix is formed

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 from gujax.assessment._inputs import Apply
 from gujax.gradients import gram, per_example_grads, sketch
 from gujax.prediction import signal
+from gujax.progress import Progress
 
-Progress = Callable[[int, int], None]
 Examples = tuple[chex.ArrayTree, Int[np.ndarray, "pool"]]
 
 

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import tensorflow_datasets as tfds
-from rich.progress import track
 
 from gujax.data import _embedded as embedded
 from gujax.data._dataset import Dataset, Split
@@ -211,9 +210,8 @@ def _read(
             f"from {', '.join(builder.info.splits)}, or a part of one such as 'train[:80%]'"
         ) from None
     size = len(source) if limit is None else min(limit, len(source))
-    starts = range(0, size, _CHUNK)
     columns: list[list[np.ndarray]] = [[] for _ in keys]
-    for start in track(starts, f"reading {name} {split}", transient=True, disable=size <= _CHUNK):
+    for start in range(0, size, _CHUNK):
         for example in source.__getitems__(range(start, min(start + _CHUNK, size))):
             for column, key in zip(columns, keys):
                 column.append(example[key])

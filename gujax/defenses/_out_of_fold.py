@@ -91,7 +91,6 @@ def out_of_fold_labels(
         keys=jax.random.split(train_key, len(teachers)),
         batch_size=batch_size,
         epochs=epochs,
-        progress=False,
     )
     predicted = np.asarray(_probabilities(model.apply, trained.params, jnp.asarray(train.x)))
     unseen = ~masks.reshape(*members.shape[:-1], -1, len(train))

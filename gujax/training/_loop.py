@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, PRNGKeyArray, PyTree
-from rich.progress import Progress
 
 from gujax.data import Split, class_labels
+from gujax.progress import Progress
 from gujax.training._batches import Sampling, plan_batches
 from gujax.training._checkpoints import Checkpoint, Checkpoints
 from gujax.training._compiled import (
@@ -47,7 +47,7 @@ def train(
     apply: Apply | None = None,
     test: Split | None = None,
     callback: Callback | None = None,
-    progress: bool = True,
+    progress: Progress | None = None,
 ) -> TrainResult:
     """Train one model.
 
@@ -70,7 +70,7 @@ def train(
         callback: called with the epoch, from 0, and a `TrainResult` whose metrics hold that epoch
             alone; it makes the host wait for every epoch. Where it returns true, training ends, and
             the metrics with it.
-        progress: whether to show a progress bar.
+        progress: called with the number of epochs done and of all epochs, about twenty times.
 
     Returns:
         The trained model and its metrics.
@@ -113,7 +113,7 @@ def train_many(
     apply: Apply | None = None,
     test: Split | None = None,
     callback: Callback | None = None,
-    progress: bool = True,
+    progress: Progress | None = None,
 ) -> TrainResult:
     """Train M models at once: the loop of `train` under ``vmap``, compiled once.
 
@@ -138,7 +138,7 @@ def train_many(
         apply: maps ``(params, x)`` to logits; if given, accuracies are measured each epoch.
         test: split for the test accuracy.
         callback: called after every epoch, see `train`.
-        progress: whether to show a progress bar.
+        progress: called with the number of epochs done and of all epochs, about twenty times.
 
     Returns:
         The trained models and their metrics, with a leading axis M.
@@ -182,7 +182,7 @@ def _run(
     epochs: int,
     many: bool,
     callback: Callback | None,
-    progress: bool,
+    progress: Progress | None,
 ) -> TrainResult:
     """Run the compiled chunks of epochs one after another, so that the host can watch."""
     if test is not None and program.apply is None:
@@ -217,29 +217,25 @@ def _run(
     done = 0
     if (found := checkpoints.restore(params, opt_state)) is not None:
         done, params, opt_state, history = *found[:3], [found.history]
-    with Progress(transient=True, disable=not progress) as bar:
-        what = f"training {len(members)} models" if many else "training"
-        task = bar.add_task(what, total=epochs, completed=done)
-        for first in range(done, epochs, chunk):
-            params, opt_state, metrics = train_epochs(
-                program,
-                data,
-                members,
-                optimizer_keys,
-                epoch_keys[..., first : first + chunk],
-                params,
-                opt_state,
-                many=many,
-            )
-            history.append(jax.device_get(metrics))  # waits, so that the bar tells the truth
-            bar.advance(task, chunk)
-            if callback and callback(
-                first, _result(params, opt_state, history[-1:], program, many)
-            ):
-                break
-            if checkpoints.is_due():
-                history = [_joined(history, many)]
-                checkpoints.save(Checkpoint(first + chunk, params, opt_state, *history))
+    for first in range(done, epochs, chunk):
+        params, opt_state, metrics = train_epochs(
+            program,
+            data,
+            members,
+            optimizer_keys,
+            epoch_keys[..., first : first + chunk],
+            params,
+            opt_state,
+            many=many,
+        )
+        history.append(jax.device_get(metrics))  # waits, so that progress tells the truth
+        if progress is not None:
+            progress(first + chunk, epochs)
+        if callback and callback(first, _result(params, opt_state, history[-1:], program, many)):
+            break
+        if checkpoints.is_due():
+            history = [_joined(history, many)]
+            checkpoints.save(Checkpoint(first + chunk, params, opt_state, *history))
     return _result(params, opt_state, history, program, many)
 
 

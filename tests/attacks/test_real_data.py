@@ -25,7 +25,6 @@ def attack_shadow_models(dataset, num_models, epochs, learning_rate, batch_size)
         keys=keys,
         batch_size=batch_size,
         epochs=epochs,
-        progress=False,
     )
     predict = jax.jit(jax.vmap(training.predict, (None, 0, None)), static_argnums=0)
     logits = predict(model.apply, trained.params, x)

@@ -238,7 +238,6 @@ class TestNoiseAveraged:
             jax.random.key(10),
             inputs_like=x,
             labels=y,
-            progress=False,
         )
         a, b = (
             np.concatenate(

@@ -74,7 +74,6 @@ def test_every_step_draws_new_copies():
         epochs=8,
         key=jax.random.key(1),
         randomized=True,
-        progress=False,
     )
     assert len(np.unique(trained.steps.loss)) > 2
 

@@ -65,7 +65,6 @@ def train_one(key=0, learning_rate=1e-2, split=SPLIT, **options):
         key=jax.random.key(key),
         apply=MODEL.apply,
         test=SPLIT,
-        progress=False,
         **options,
     )
 
@@ -80,7 +79,6 @@ def train_two(**options):
         keys=jax.random.split(jax.random.key(2), 2),
         batch_size=5,
         epochs=EPOCHS,
-        progress=False,
         **options,
     )
 

@@ -38,7 +38,6 @@ def train(epochs, **options):
         epochs=epochs,
         key=jax.random.key(1),
         callback=watch,
-        progress=False,
     )
     return result, watch, lines
 

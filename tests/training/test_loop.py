@@ -155,10 +155,15 @@ class TestTrain:
         assert (steps.max_uniqueness > 0).all()
 
     def test_watching_changes_nothing(self):
-        seen = []
-        watched = train(epochs=3, callback=lambda epoch, result: seen.append((epoch, result)))
+        seen, counts = [], []
+        watched = train(
+            epochs=3,
+            callback=lambda epoch, result: seen.append((epoch, result)),
+            progress=lambda done, total: counts.append((done, total)),
+        )
         alone = train(epochs=3)
         assert [epoch for epoch, _ in seen] == [0, 1, 2]
+        assert counts == [(1, 3), (2, 3), (3, 3)]
         assert_equal(seen[-1][1].params, watched.params)
         for epoch, result in seen:
             np.testing.assert_array_equal(result.steps.loss[0], watched.steps.loss[epoch])
@@ -189,7 +194,6 @@ class TestTrain:
             batch_size=8,
             epochs=1,
             sampling="poisson",
-            progress=False,
         )
         moved = np.concatenate([p.reshape(50, -1) for p in jax.tree.leaves(result.params)], 1)
         variance = plan.steps_per_epoch * (2.0 / 8) ** 2

@@ -191,7 +191,7 @@ def test_mnist(monkeypatch, epochs, size):
     if epochs:
         optimizer = optax.chain(transforms.mean(batch_size=64), optax.adam(1e-3))
         params = training.train(
-            loss, params, train, optimizer, batch_size=64, epochs=epochs, key=KEY, progress=False
+            loss, params, train, optimizer, batch_size=64, epochs=epochs, key=KEY
         ).params
 
     def sketched(count):

@@ -23,7 +23,6 @@ def run(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
         jax.random.split(key, len(y)),
         inputs_like=x[0],
         num_classes=received.shared.num_classes,
-        progress=False,
     )
     order = orders(found.inputs, x, budget.space)
     labels = np.take_along_axis(np.asarray(found.labels).argmax(-1), order, axis=1)

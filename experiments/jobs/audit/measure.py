@@ -150,7 +150,6 @@ def _train(plan: Plan, ready: Training, history: History, steps: Steps) -> train
             apply=task.model.apply,
             test=task.dataset.test,
             callback=watch,
-            progress=False,
         )
 
 

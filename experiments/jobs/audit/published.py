@@ -101,7 +101,6 @@ def train_again(options: Options, fitted: Task, recipe: Recipe, outside: Split) 
         sampling=ready.sampling,
         member_mask=mask,
         randomized=recipe.augments,
-        progress=False,
     )
     return training.released_params(trained.params, trained.opt_state), mask
 

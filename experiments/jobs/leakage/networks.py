@@ -60,7 +60,6 @@ def train_networks(plan: Plan, seed: int) -> dict[At, Network]:
                 key=jax.random.key(seed),
                 randomized=model is not None,
                 callback=keep,
-                progress=False,
             )
         for epoch in epochs:
             networks[rate, epoch] = Network(loss_fn, model is not None, kept[epoch])

@@ -69,7 +69,6 @@ def recover(
         of_every_layer(jax.random.split(key, len(y))),
         inputs_like=x[0],
         labels=side_information,
-        progress=False,
     )
     inputs = np.split(np.asarray(found.inputs[:, 0]), len(masks))
     losses = np.split(np.asarray(found.matching_loss), len(masks))

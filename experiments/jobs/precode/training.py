@@ -79,7 +79,6 @@ def train(task: Task, shared: SharedUpdate, options: Options, steps: Steps) -> T
             randomized=shared.randomized,
             apply=apply,
             test=task.dataset.test,
-            progress=False,
         )
         accuracy = _accuracy(apply, found.params, split.x[unseen], split.y[unseen])
         # Only the numbers: networks of one rate at a time fit the memory.

@@ -150,7 +150,6 @@ class Trainer:
             sampling=self.sampling,
             randomized=randomized,
             callback=watch,
-            progress=False,
         )
 
 

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
-from rich.progress import Progress
 
 from gujax.attacks.inversion._attack import GradientMatching
 from gujax.attacks.inversion._checks import as_labels, check_observed, check_unknowns
 from gujax.attacks.inversion.search import advance, best, start
 from gujax.hashing import hashable
+from gujax.progress import Progress
 from gujax.training import GradientFn
 
 _PROGRESS_TICKS = 20
@@ -41,7 +41,7 @@ def invert(
     inputs_like: PyTree,
     labels: PyTree | None = None,
     num_classes: int | None = None,
-    progress: bool = True,
+    progress: Progress | None = None,
 ) -> Reconstruction:
     """Reconstruct a batch from what was shared about it.
 
@@ -63,7 +63,7 @@ def invert(
         labels: labels if the attacker knows them, [B], an array or a list of numbers; or a pytree
             of arrays, [B, ...]. See `count_labels`.
         num_classes: number of classes if the labels are searched for too.
-        progress: whether to show a progress bar.
+        progress: called with the number of steps done and of all steps, about twenty times.
 
     Returns:
         The reconstruction with the least matching loss over the restarts.
@@ -99,7 +99,7 @@ def invert_many(
     inputs_like: PyTree,
     labels: PyTree | None = None,
     num_classes: int | None = None,
-    progress: bool = True,
+    progress: Progress | None = None,
 ) -> Reconstruction:
     """Attack V victims of the same model at once: the search of `invert` under ``vmap``.
 
@@ -115,7 +115,7 @@ def invert_many(
         inputs_like: shapes of one victim's inputs, [B, ...].
         labels: labels if the attacker knows them, [V, B].
         num_classes: number of classes if the labels are searched for too.
-        progress: whether to show a progress bar.
+        progress: called with the number of steps done and of all steps, about twenty times.
 
     Returns:
         The reconstructions; every array has a leading axis V.
@@ -129,13 +129,11 @@ def invert_many(
     check_observed(attack, gradient_fn, params, observed, labels, state.candidate)
 
     steps_per_tick = -(-attack.num_iterations // (_PROGRESS_TICKS if progress else 1))
-    with Progress(disable=not progress, transient=True) as bar:
-        task = bar.add_task("inversion", total=attack.num_iterations)
-        for done in range(0, attack.num_iterations, steps_per_tick):
-            steps = min(steps_per_tick, attack.num_iterations - done)
-            state = advance(attack, gradient_fn, steps, state, params, observed, labels)
-            if progress:
-                jax.block_until_ready(state)
-            bar.advance(task, steps)
+    for done in range(0, attack.num_iterations, steps_per_tick):
+        steps = min(steps_per_tick, attack.num_iterations - done)
+        state = advance(attack, gradient_fn, steps, state, params, observed, labels)
+        if progress is not None:
+            jax.block_until_ready(state)
+            progress(done + steps, attack.num_iterations)
     candidate, matching_loss = best(state)
     return Reconstruction(candidate.inputs, candidate.labels(labels), matching_loss)

@@ -54,7 +54,6 @@ def invert_standardized(model, cifar10, num_iterations, **options):
         jax.random.split(jax.random.key(1), 16),
         inputs_like=LIKE,
         labels=labels[:, None],
-        progress=False,
     )
     images = np.asarray(found.inputs[:, 0]) * deviation + mean
     quality = inversion.image_quality(images, truth)
@@ -89,7 +88,6 @@ def test_dlg_on_the_sigmoid_lenet(cifar10):
         jax.random.split(jax.random.key(1), 4),
         inputs_like=LIKE,
         num_classes=10,
-        progress=False,
     )
     quality = inversion.image_quality(found.inputs[:, 0], x)
     print(f"SSIM {quality.ssim.mean():.3f}, success {quality.success_rate:.3f}")

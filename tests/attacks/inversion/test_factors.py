@@ -71,8 +71,6 @@ def test_the_search_is_the_same(monkeypatch):
         monkeypatch.setattr(factors, "_WORTH_IT", worth)
         attack = inversion.inverting_gradients(20, limits=None, total_variation_weight=0)
         found.append(
-            inversion.invert(
-                attack, gradient_fn, params, observed, KEY, inputs_like=x, labels=y, progress=False
-            )
+            inversion.invert(attack, gradient_fn, params, observed, KEY, inputs_like=x, labels=y)
         )
     np.testing.assert_allclose(found[0].inputs, found[1].inputs, atol=0.05)

@@ -46,7 +46,7 @@ def ravel(gradient):
 
 
 def quiet(function, *args, inputs_like=LIKE, **kwargs):
-    return function(*args, inputs_like=inputs_like, progress=False, **kwargs)
+    return function(*args, inputs_like=inputs_like, **kwargs)
 
 
 class TestPublishedAttacks:
@@ -134,8 +134,9 @@ class TestSearch:
         np.testing.assert_array_equal(found.inputs, state.candidate.inputs[0, best])
         assert max(distances) > 1.05 * min(distances)
 
-    def test_progress_does_not_change_the_result(self, params, digits, shared):
+    def test_progress_counts_all_steps_and_does_not_change_the_result(self, params, digits, shared):
         _, y = digits
+        seen = []
         results = [
             inversion.invert(
                 ATTACK,
@@ -147,8 +148,10 @@ class TestSearch:
                 labels=y[0],
                 progress=progress,
             )
-            for progress in (True, False)
+            for progress in (lambda *counts: seen.append(counts), None)
         ]
+        assert len(seen) > 1
+        assert seen[-1] == (ATTACK.num_iterations, ATTACK.num_iterations)
         np.testing.assert_array_equal(results[0].inputs, results[1].inputs)
 
 
