@@ -26,7 +26,7 @@ def of_linen():
 
     def loss_fn(params, example):
         x, y = example
-        return training.loss.cross_entropy(module.apply(params, x), y)
+        return training.cross_entropy(module.apply(params, x), y)
 
     return loss_fn, module.init(KEY, jnp.zeros(IMAGE))
 
