@@ -72,8 +72,6 @@ USES = {
 
 
 @pytest.mark.parametrize("name", USES)
-def test_the_same_numbers(name):
-    expected = USES[name]()
-    with jax.numpy_rank_promotion("raise"):
-        found = USES[name]()
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+def test_nothing_is_refused(name):
+    with jax.numpy_rank_promotion("raise"):  # refuses, and changes no number
+        USES[name]()

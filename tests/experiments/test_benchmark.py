@@ -2,10 +2,7 @@
 
 import importlib
 import json
-import os
 import re
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -18,20 +15,9 @@ from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
 from experiments.jobs.benchmark import analysis, costs, growth, inversion, methods
 from experiments.jobs.benchmark.cases import mlp_case
+from tests.experiments.running import run_job, run_of
 
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("benchmark") / "run"
-    command = ["-m", "experiments", "benchmark", "--smoke", "--rounds", "2", "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, *command],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out, done.stdout
+run = run_of("benchmark --smoke --models mlp gpt --rounds 2")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +26,18 @@ def results(run):
 
 
 def test_every_method_agrees_with_code_that_is_not_ours(results):
+    assert_agrees(results, ["MLP", "GPT"])
+
+
+@pytest.mark.long
+def test_every_method_agrees_on_the_other_models(tmp_path):
+    out, _ = run_job(tmp_path / "run", "benchmark --smoke --models cnn resnet --no-growth")
+    assert_agrees(Results.read(out / "results.parquet"), ["CNN", "ResNet"])
+
+
+def assert_agrees(results, names):
     cases = [label for (label,), _ in results.groups("case")]
-    assert [label.split()[0] for label in cases] == ["MLP", "CNN", "ResNet", "GPT"]
+    assert [label.split()[0] for label in cases] == names
     compared = {method.name for method in methods.METHODS} - {methods.GATE}
     for label in cases:
         for name in compared:

@@ -14,14 +14,19 @@ from tests.gradients.zoo import CASES
 LOSSES = [
     "mlp",
     "sequence_mlp_few_positions",
-    "sequence_mlp_many_positions",
-    "scale_and_shift",
     "tied_language_model",
     "convolutional_classifier",
-    "recurrent_scan",
     "stacked_layers_remat",
-    "cond_on_the_data",
     "sorted_weights",
+    *(
+        pytest.param(name, marks=pytest.mark.long)
+        for name in (
+            "sequence_mlp_many_positions",
+            "scale_and_shift",
+            "recurrent_scan",
+            "cond_on_the_data",
+        )
+    ),
 ]
 
 

@@ -45,13 +45,13 @@ def check_rounded(model, dtype):
     assert np.linalg.norm(flat - G.sum(0)) <= 12 * rounding * length
 
 
-@settings(max_examples=15, **SHORT)
+@settings(max_examples=8, **SHORT)
 @given(model=models())
 def test_float64(model):
     check_exact(model)
 
 
-@settings(max_examples=10, **SHORT)
+@settings(max_examples=5, **SHORT)
 @given(model=models(precisions=("bfloat16", "float32")))
 def test_mixed_precision(model):
     check_rounded(model, np.float32)
@@ -66,7 +66,7 @@ def test_float64_long(part, model):
 
 
 @pytest.mark.long
-@settings(max_examples=100, **COMMON)
+@settings(max_examples=50, **COMMON)
 @given(model=models(depth=3, precisions=("bfloat16", "float32")))
 def test_mixed_precision_long(model):
     check_rounded(model, np.float32)

@@ -166,7 +166,13 @@ def test_a_batch_decides_whether_products_are_kept():
     assert not isinstance(all_of_them, FactoredLeaf)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("matrix", "attention", "convolved"),
+        *(pytest.param(n, marks=pytest.mark.long) for n in ("stacked", "grouped", "tied")),
+    ],
+)
 def test_one_key_is_one_projection(name):
     """Of the gradient alone: whatever the rest of the batch, its size, the method, the length."""
     loss, params, batch = KINDS[name]

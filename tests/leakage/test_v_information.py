@@ -37,7 +37,7 @@ def binary_channels(amplitudes, num=2000, width=20, probability=0.5):
 def test_binary_input_gaussian_channel(family):
     # The posterior's log odds are linear in the channel's output, so that both families contain
     # the truth and V-information is mutual information.
-    channels, attribute = binary_channels((0.0, 0.25, 0.5, 1.0, 2.0, 3.0))
+    channels, attribute = binary_channels((0.0, 0.5, 2.0))
     for amplitude, result in v_information(channels, attribute, family).items():
         truth = float(gujax.binary_information(amplitude**2))
         assert result.information.mean == pytest.approx(truth, abs=0.05)
@@ -56,7 +56,9 @@ def test_unbalanced_attribute():
     assert result.entropy == pytest.approx(-0.2 * np.log(0.2) - 0.8 * np.log(0.8), abs=0.03)
 
 
-@pytest.mark.parametrize("family", [linear(), mlp(16)], ids=["linear", "mlp"])
+@pytest.mark.parametrize(
+    "family", [linear(), pytest.param(mlp(16), marks=pytest.mark.long)], ids=["linear", "mlp"]
+)
 def test_continuous_attribute_of_jointly_gaussian_variables(family):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2000, 5))
@@ -86,7 +88,7 @@ def test_the_family_decides_what_is_usable():
 def test_nothing_to_learn_is_zero_within_its_interval():
     rng = np.random.default_rng(0)
     covered, values = [], []
-    for seed in range(3):
+    for seed in range(2):
         noise = {str(i): rng.normal(size=(400, 10)) for i in range(20)}
         attribute = rng.integers(0, 3, 400)
         for result in v_information(noise, attribute, seed=seed).values():

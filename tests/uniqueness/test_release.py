@@ -52,10 +52,10 @@ def of_spread_uniqueness(gnq):
     ("num_examples", "parameters", "probability", "noise_std"),
     [
         (100, 20, 0.5, 0.0),
-        (100, 300, 0.5, 2.0),
-        (300, 50, 0.2, 0.0),
+        pytest.param(100, 300, 0.5, 2.0, marks=pytest.mark.long),
+        pytest.param(300, 50, 0.2, 0.0, marks=pytest.mark.long),
         (300, 400, 0.1, 1.5),
-        (1000, 60, 0.05, 3.0),
+        pytest.param(1000, 60, 0.05, 3.0, marks=pytest.mark.long),
     ],
 )
 def test_achieved_auc_is_the_predicted_one(num_examples, parameters, probability, noise_std):
@@ -85,7 +85,7 @@ def test_composition_over_independent_steps():
     )
 
 
-@pytest.mark.parametrize("noise_std", [1e-3, 6.0])
+@pytest.mark.parametrize("noise_std", [pytest.param(1e-3, marks=pytest.mark.long), 6.0])
 def test_from_a_batch_to_the_data_set(noise_std):
     # The batch is large beside the dimension: the rule neglects the sampling error of S_batch.
     num_examples, parameters, rate = 1500, 5, 0.2

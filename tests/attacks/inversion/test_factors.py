@@ -27,9 +27,15 @@ def weighted(paths):
     return [0.0 if path.endswith("1/bias") else 1.0 + 2 * (i % 2) for i, path in enumerate(paths)]
 
 
-@pytest.mark.parametrize("make", [plain, noisy])
-@pytest.mark.parametrize("leaf_weights", [inversion.every_leaf, weighted])
-@pytest.mark.parametrize(("size", "surrogate"), [(1, True), (3, False)])
+@pytest.mark.parametrize(
+    ("make", "leaf_weights", "size", "surrogate"),
+    [
+        (plain, weighted, 3, False),
+        (noisy, inversion.every_leaf, 1, True),
+        pytest.param(plain, inversion.every_leaf, 1, True, marks=pytest.mark.long),
+        pytest.param(noisy, weighted, 3, False, marks=pytest.mark.long),
+    ],
+)
 def test_is_the_distance_of_the_gradient_and_so_is_its_derivative(
     make, leaf_weights, size, surrogate
 ):

@@ -54,7 +54,14 @@ def example(zeros=0):
     return x.at[:, :zeros].set(0), jnp.asarray(2)
 
 
-@pytest.mark.parametrize("case", CASES)
+LARGE = ("vgg", "resnet")
+every_case = pytest.mark.parametrize(
+    "case",
+    [pytest.param(name, marks=pytest.mark.long) if name in LARGE else name for name in CASES],
+)
+
+
+@every_case
 def test_values_and_gradients_are_the_same_to_the_bit(case):
     loss_fn, params = CASES[case]()
     surrogate = inversion.surrogate_relu(loss_fn, 2.0)
@@ -63,7 +70,7 @@ def test_values_and_gradients_are_the_same_to_the_bit(case):
         jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
-@pytest.mark.parametrize("case", CASES)
+@every_case
 def test_the_derivative_of_the_gradient_is_another(case):
     loss_fn, params = CASES[case]()
 
