@@ -17,7 +17,7 @@ from experiments.jobs.benchmark import analysis, costs, growth, inversion, metho
 from experiments.jobs.benchmark.cases import mlp_case
 from tests.experiments.running import run_job, run_of
 
-run = run_of("benchmark --smoke --models mlp gpt --rounds 2")
+run = run_of("benchmark --smoke --models mlp --rounds 2")
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,13 @@ def results(run):
 
 
 def test_every_method_agrees_with_code_that_is_not_ours(results):
-    assert_agrees(results, ["MLP", "GPT"])
+    assert_agrees(results, ["MLP"])
 
 
 @pytest.mark.long
 def test_every_method_agrees_on_the_other_models(tmp_path):
-    out, _ = run_job(tmp_path / "run", "benchmark --smoke --models cnn resnet --no-growth")
-    assert_agrees(Results.read(out / "results.parquet"), ["CNN", "ResNet"])
+    out, _ = run_job(tmp_path / "run", "benchmark --smoke --models cnn resnet gpt --no-growth")
+    assert_agrees(Results.read(out / "results.parquet"), ["CNN", "ResNet", "GPT"])
 
 
 def assert_agrees(results, names):

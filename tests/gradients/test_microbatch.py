@@ -9,7 +9,6 @@ from gujax import gradients, transforms
 from tests.gradients.checks import assert_near, assert_trees_near, compiled, dense, rows
 
 SIZE, OTHERS, FEATURES = 10, 7, 5
-BLOCKS = (1, 3, 5, 10, 16)  # dividing the batch or not; one example; the whole batch; more
 
 
 def loss(params, example, temperature):
@@ -38,6 +37,7 @@ def truth(params, batch, shared):
     return values, grads, rows(grads)
 
 
+# Blocks that divide the batch or not; of one example; of the whole batch; of more.
 @pytest.mark.parametrize(
     ("method", "block"),
     [
