@@ -72,7 +72,7 @@ def made_up(shift, seed=0, models=64, examples=500):
     halves = np.argsort(rng.random((models // 2, examples))) < examples // 2
     members = np.concatenate([halves, ~halves])
     phi = rng.normal(size=examples) + members * shift + rng.normal(size=members.shape)
-    pairs = np.array(reruns(models, 2))
+    pairs = reruns(models, 2, 1)
     known = gujax.predict_attack(shift, 1.0)
     level = np.array([[value] * 3 for value in (known.auc, *known.tpr(np.array([0.01, 0.001])))])
     each = np.ones(2)
@@ -145,6 +145,13 @@ def test_targets_reruns_and_references_are_different_models():
         chosen = references(run, index, 4)
         assert not set(chosen) & {*pair, *(pair + 8)}
         np.testing.assert_array_equal(references(run, index, 2), chosen[:2])
+
+
+def test_no_model_serves_two_targets():
+    targets = reruns(32, 4, 3)
+    assert targets.shape == (4, 4)
+    assert targets[:, 0].tolist() == [0, 1, 2, 3]
+    assert sorted(targets.reshape(-1)) == list(range(16))
 
 
 def test_references_that_never_saw_an_example_are_used():
@@ -234,7 +241,14 @@ def test_at_least_half_of_the_settings_judge():
     [
         ({"settings": ("nothing",)}, "--settings nothing must be default, all or among"),
         ({"models": 18}, "--models 18 must be a multiple of 4 and at least 16"),
-        ({"models": 16, "targets": 5}, "--targets 5 must be at most a quarter of --models 16"),
+        (
+            {"models": 16, "targets": 5},
+            "--targets 5 with --reruns 1 are 10 models; they must be at",
+        ),
+        (
+            {"models": 16, "targets": 1, "reruns": 6},
+            "--reruns 6 with --models 16 leave less than 4",
+        ),
         ({"settings": ("digits-sgd",), "train_size": 70}, "digits-sgd has a pool of 70 examples"),
     ],
 )

@@ -160,7 +160,7 @@ def _without(members: Bool[np.ndarray, "models examples"]) -> Bool[np.ndarray, "
 
 
 def references(run: Run, index: int, count: int) -> np.ndarray:
-    """Models that a rival trains: neither the target, nor its rerun, nor their complements."""
+    """Models that a rival trains: neither the target, nor its reruns, nor their complements."""
     half = len(run.members) // 2
     taken = run.targets[index]
     free = np.setdiff1d(np.arange(2 * half), np.r_[taken, (taken + half) % (2 * half)])
@@ -200,8 +200,9 @@ def _ranking(run: Run, index: int, values: Vector) -> dict[str, float]:
 def costs(run: Run) -> Iterator[tuple[str, int, float]]:
     """Trainings and seconds beyond the published model's own, of each method for one target."""
     predicted, gradients = run.predicted, run.gradients
-    yield "prediction", 1, float(predicted.seconds.mean())
-    yield "gap alone", 1, 0.0
+    reruns = run.targets.shape[1] - 1
+    yield "prediction", reruns, float(predicted.seconds.mean())
+    yield "gap alone", reruns, 0.0
     yield "loss", 0, 0.0
     yield "gradient norm", 0, float(gradients.norm_seconds.mean())
     yield "self-influence", 0, float(gradients.self_influence_seconds.mean())

@@ -12,9 +12,10 @@ from scipy.special import expit
 
 import gujax
 from experiments.jobs.prediction.training import Trained, Trainer, one_of
+from experiments.membership.prediction import predict
 from gujax import training
 from gujax.assessment import blocks_of, signal_gram, signal_of_one
-from gujax.prediction import Spectrum, gram_spectrum, rerun_deviation
+from gujax.prediction import Spectrum, gram_spectrum, paired_gap, rerun_deviation
 
 Found = TypeVar("Found", bound=tuple)
 
@@ -70,7 +71,7 @@ def stacked(kind: Callable[..., Found], of_targets: Sequence[Found]) -> Found:
 
 
 class Publisher:
-    """Who has trained one model and one rerun, and wants to know what they give away.
+    """Who has trained one model and its reruns, and wants to know what they give away.
 
     Args:
         trainer: setting and data.
@@ -81,47 +82,41 @@ class Publisher:
         # One function for all targets, so that it is compiled once.
         self._apply = partial(training.predict, trainer.task.model.apply)
 
-    def predict(self, trained: Trained, target: int, rerun: int, resamples: int) -> Predicted:
-        """The prediction for one model from it and one more, of another half and seed.
+    def predict(
+        self, trained: Trained, target: int, reruns: Sequence[int], resamples: int
+    ) -> Predicted:
+        """The prediction for one model from it and others of another half and seed.
 
         Args:
             trained: all models.
             target: which one is published.
-            rerun: which one is the rerun.
+            reruns: which ones are its reruns.
             resamples: of the intervals.
         """
         start = time.perf_counter()
-        inside = trained.members[target]
-        order = np.concatenate([np.flatnonzero(inside), np.flatnonzero(~inside)])
-        other = trained.members[rerun]
-        try:
-            found = gujax.assess(
-                self._apply,
-                one_of(trained.params, target),
-                tuple(part[inside] for part in self._examples),
-                tuple(part[~inside] for part in self._examples),
-                rerun=(one_of(trained.params, rerun), other[order]),
-                num_resamples=resamples,
-            )
-        except ValueError as error:  # data that no prediction can be made from
-            return _refused(len(order), str(error), time.perf_counter() - start)
-        shift = np.empty(len(order))
-        shift[order] = found.shift
+        inside, others = trained.members[target], list(reruns)
+        found = predict(
+            self._apply,
+            self._examples,
+            (one_of(trained.params, target), inside),
+            [(one_of(trained.params, k), trained.members[k]) for k in others],
+            num_resamples=resamples,
+        )
         level = np.array([found.auc, found.tpr(0.01), found.tpr(0.001)])
         seconds = time.perf_counter() - start
-        gap = found.fitted.gap.mean
-        deviation = rerun_deviation(trained.phi[target], trained.phi[rerun], inside, other)
-        equal = gujax.predict_attack(np.full(len(order), max(gap, 0.0)), deviation)
-        trusted = 1.0 if not found.unsafe else np.nan
+        runs = trained.phi[target], trained.phi[others], inside, trained.members[others]
+        gap, deviation = paired_gap(*runs).mean, rerun_deviation(*runs)
+        equal = gujax.predict_attack(np.full(len(inside), max(gap, 0.0)), deviation)
+        assessed = found.assessment
         return Predicted(
-            shift * trusted,
-            level * trusted,
-            np.array(found.ridge),
+            found.shift,
+            level,
+            np.array(np.nan if assessed is None else assessed.ridge),
             np.array(deviation),
             np.array(gap),
             np.array([equal.auc, *equal.tpr(np.array([0.01, 0.001]))]),
-            np.array(" ".join(found.unsafe)),
-            np.array(" ".join(found.warnings)),
+            np.array(found.refusal),
+            np.array("" if assessed is None else " ".join(assessed.warnings)),
             np.array(seconds),
         )
 
@@ -143,21 +138,6 @@ class Publisher:
         return Gradients(norm, np.array(norm_seconds), influence, np.array(seconds))
 
 
-def _refused(size: int, why: str, seconds: float) -> Predicted:
-    unknown = np.array(np.nan)
-    return Predicted(
-        np.full(size, np.nan),
-        np.full((3, 3), np.nan),
-        unknown,
-        unknown,
-        unknown,
-        np.full(3, np.nan),
-        np.array(why),
-        np.array(""),
-        np.array(seconds),
-    )
-
-
 def _influence(spectrum: Spectrum) -> Float[np.ndarray, "examples"]:
     """J_jᵀ (λI + S)⁻¹ J_j for a fixed damping λ, members in S themselves."""
     inside = spectrum.members
@@ -172,10 +152,10 @@ def _norms(apply: Callable, params: PyTree, examples: Any) -> Float[Array, "bloc
     return gujax.squared_norms(gujax.per_example_grads(signal_of_one(apply))(params, examples))
 
 
-def reruns(num_models: int, targets: int) -> list[tuple[int, int]]:
-    """Targets and their reruns among models that are halves first, complements then.
+def reruns(num_models: int, targets: int, count: int) -> np.ndarray:
+    """Targets with their reruns, [T, 1 + R], among models that are halves first, complements then.
 
     No model occurs twice, and none is the complement of another.
     """
-    half = num_models // 2
-    return [(target, half - 1 - target) for target in range(targets)]
+    others = num_models // 2 - 1 - np.arange(targets * count).reshape(count, targets).T
+    return np.concatenate([np.arange(targets)[:, None], others], axis=1)

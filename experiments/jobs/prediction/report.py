@@ -81,7 +81,7 @@ _PLACE = (KeyColumn("setting", "setting"), KeyColumn("used for", "role"))
 def level_table(results: Results) -> Table:
     """The pooled AUC of every setting."""
     return tabulate(
-        "Pooled AUC: predicted from one model and one rerun, and achieved",
+        "Pooled AUC: predicted from one model and its reruns, and achieved",
         results,
         [
             *_PLACE,
