@@ -139,6 +139,7 @@ def frames(plan: Plan, runs: Mapping[str, Run]) -> dict[str, pl.DataFrame]:
                 "predicted_shift": run.predicted.shift[index],
                 "gradient_norm": run.gradients.norm[index],
                 "self_influence": run.gradients.self_influence[index],
+                "last_layer_leverage": run.gradients.leverage[index],
                 "nats": run.tracked.nats[index],
                 "loss_spread": run.tracked.spread[index],
             }

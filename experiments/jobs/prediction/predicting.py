@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 import gujax
 from experiments.jobs.prediction.training import Trained, Trainer, one_of
@@ -57,12 +57,16 @@ class Gradients(NamedTuple):
         norm_seconds: that they took.
         self_influence: gᵀ H⁻¹ g with the damped Gauss-Newton matrix H of the members, [N].
         self_influence_seconds: that it took.
+        leverage: of the members' curvature in the last layer alone, between 0 and 1, [N].
+        leverage_seconds: that it took.
     """
 
     norm: Float[np.ndarray, "*targets examples"]
     norm_seconds: Float[np.ndarray, "*targets"]
     self_influence: Float[np.ndarray, "*targets examples"]
     self_influence_seconds: Float[np.ndarray, "*targets"]
+    leverage: Float[np.ndarray, "*targets examples"]
+    leverage_seconds: Float[np.ndarray, "*targets"]
 
 
 def stacked(kind: Callable[..., Found], of_targets: Sequence[Found]) -> Found:
@@ -135,7 +139,28 @@ class Publisher:
         spectrum = gram_spectrum(gram, phi, trained.members[target])
         influence = pull**2 * _influence(spectrum)
         seconds = time.perf_counter() - start
-        return Gradients(norm, np.array(norm_seconds), influence, np.array(seconds))
+        start = time.perf_counter()
+        last = gram_spectrum(self._last_layer_gram(params), phi, trained.members[target])
+        leverage = last.weights * _influence(last)
+        return Gradients(
+            norm,
+            np.array(norm_seconds),
+            influence,
+            np.array(seconds),
+            leverage,
+            np.array(time.perf_counter() - start),
+        )
+
+    def _last_layer_gram(self, params: PyTree) -> Float[np.ndarray, "examples examples"]:
+        """T of the gradients of φ by the last layer's kernel and bias."""
+        blocks = blocks_of(self._examples, _BLOCK)
+        parts = [_last_layer(self._apply, params, block[0]) for block in blocks]
+        features, logits = (np.concatenate(part)[: len(self._examples[1])] for part in zip(*parts))
+        labels = self._examples[1]
+        logits[np.arange(len(labels)), labels] = -np.inf
+        towards = -softmax(logits, axis=1)  # of φ by the logits
+        towards[np.arange(len(labels)), labels] = 1
+        return (features @ features.T + 1) * (towards @ towards.T)
 
 
 def _influence(spectrum: Spectrum) -> Float[np.ndarray, "examples"]:
@@ -150,6 +175,23 @@ def _influence(spectrum: Spectrum) -> Float[np.ndarray, "examples"]:
 @partial(jax.jit, static_argnums=0)
 def _norms(apply: Callable, params: PyTree, examples: Any) -> Float[Array, "block"]:
     return gujax.squared_norms(gujax.per_example_grads(signal_of_one(apply))(params, examples))
+
+
+@partial(jax.jit, static_argnums=0)
+def _last_layer(apply: Callable, params: PyTree, x: Array) -> tuple[Array, Array]:
+    """What enters the last layer of a block, [B, width], and its logits, [B, C]."""
+
+    def first_logit(params: PyTree, one: Array) -> tuple[Array, Array]:
+        logits = apply(params, one[None])[0]
+        return logits[0], logits
+
+    def of_one(one: Array) -> tuple[Array, Array]:
+        grads, logits = jax.grad(first_logit, has_aux=True)(params, one)
+        # The gradient of a logit by its column of the kernel is what enters the layer.
+        kernels = [leaf for leaf in jax.tree.leaves(grads) if leaf.shape[1:] == logits.shape]
+        return kernels[-1][:, 0], logits
+
+    return jax.vmap(of_one)(x)
 
 
 def reruns(num_models: int, targets: int, count: int) -> np.ndarray:
