@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from gujax.prediction import check_labels
+from gujax.validation import class_labels
 
 Apply = Callable[[Any, Any], Any]
 
@@ -49,9 +49,10 @@ def checked_pool(apply: Apply, params: Any, members: Any, held_out: Any) -> Pool
     inside, outside = (_flat(name, x) for name, (x, _) in parts.items())
     _check_alike(parts["members"][0], parts["held_out"][0])
     num_classes = _count_classes(apply, params, parts["members"][0])
-    for name, (_, y) in parts.items():
-        check_labels(f"{name}[1]", y, (len(inside if name == "members" else outside),), num_classes)
-    y_in, y_out = (np.asarray(y) for _, y in parts.values())
+    y_in, y_out = (
+        class_labels(f"{name}[1]", y, len(x), num_classes)
+        for (name, (_, y)), x in zip(parts.items(), (inside, outside))
+    )
     for name, x in (("members", inside), ("held_out", outside)):
         if len(x) < _FEWEST:
             raise ValueError(f"{name} has {len(x)} examples; at least {_FEWEST} are needed")
@@ -61,7 +62,7 @@ def checked_pool(apply: Apply, params: Any, members: Any, held_out: Any) -> Pool
     x = jax.tree.map(lambda a, b: np.concatenate([a, b]), *(x for x, _ in parts.values()))
     return Pool(
         x,
-        np.concatenate([y_in, y_out]).astype(np.int32),
+        np.concatenate([y_in, y_out]),
         np.arange(len(y_in) + len(y_out)) < len(y_in),
         num_classes,
         (*repeated, *_few(len(y_out))),

@@ -61,8 +61,8 @@ def of_setting(run: Run, place: Mapping[str, Key]) -> Iterator[Entry]:
             yield entry(f"{measure}{suffix}", values, **place, method="prediction")
         yield entry(measure, predicted.equal_shift[:, index], **place, method="gap alone")
     for measure, rate in zip(LEVELS[1:], RATES):
-        values = [tail(run, index, rate) for index in targets]
-        yield entry(measure, values, **place, method="tail")
+        tails = [tail(run, index, rate) for index in targets]
+        yield entry(measure, tails, **place, method="tail")
     yield entry("ridge", predicted.ridge, **place, method="prediction")
     yield entry("deviation", predicted.deviation, "nats", **place, method="prediction")
     yield entry("deviation", deviation(run.phi, run.members), "nats", **place, method="measured")
