@@ -1,11 +1,12 @@
 """Assess a model that was trained anywhere."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from gujax.assessment._assessment import Assessment
-from gujax.assessment._calibrating import Calibrated, calibrate
+from gujax.assessment._calibrating import Calibrated, calibrate, compare, resample
 from gujax.assessment._gradients import signal_gram, signal_sketches, signals
-from gujax.assessment._inputs import Apply, checked_pool, checked_rerun, label_noise
+from gujax.assessment._inputs import Apply, checked_pool, checked_reruns, label_noise
 from gujax.prediction import gram_spectrum, sketch_spectrum
 from gujax.progress import Progress
 from gujax.validation import check_count
@@ -28,7 +29,7 @@ def assess(
     members: tuple[Any, Any],
     held_out: tuple[Any, Any],
     *,
-    rerun: tuple[Any, Any] | None = None,
+    rerun: tuple[Any, Any] | Sequence[tuple[Any, Any]] | None = None,
     loss: str = "cross_entropy",
     sketch_dimension: int | None = None,
     microbatch_size: int = 256,
@@ -53,7 +54,9 @@ def assess(
         rerun: one more training with another seed, on another random half of members and held-out
             examples: a pair (params, mask), the mask true for examples that it was trained on,
             members, then held out. It triples the precision of the gap, and measures the deviation;
-            without it, the deviation is under-estimated and the attack over-estimated.
+            without it, the deviation is under-estimated and the attack over-estimated. A sequence
+            of such pairs for more precision: the error of the gap falls with the root of their
+            number.
         loss: what the model was trained with. Only cross-entropy (with or without label smoothing).
         sketch_dimension: numbers that each gradient is projected to, in place of the exact Gram
             matrix; None for the exact one up to 4,096 examples, and beyond the first of 1,024,
@@ -80,12 +83,13 @@ def assess(
     if sketch_dimension is not None:
         check_count("sketch_dimension", sketch_dimension)
     pool = checked_pool(apply, params, members, held_out)
-    again = None if rerun is None else checked_rerun(params, rerun, pool)
+    again = checked_reruns(params, rerun, pool)
 
     block = min(microbatch_size, len(pool.y))
     examples = (pool.x, pool.y)
     phi, right = signals(apply, params, examples, block)
-    compared = None if again is None else (signals(apply, again[0], examples, block)[0], again[1])
+    reruns = [(signals(apply, other, examples, block)[0], mask) for other, mask in again]
+    compared = compare(phi, pool.members, reruns)
     sizes: tuple[int | None, ...] = (sketch_dimension,)
     if sketch_dimension is None and len(pool.y) > _EXACT:
         sizes = _SKETCHES
@@ -96,9 +100,10 @@ def assess(
         else:
             sketches = signal_sketches(apply, params, examples, block, size, seed, progress)
             spectrum = sketch_spectrum(sketches, phi, pool.members)
-        fitted = calibrate(spectrum, compared, num_resamples, seed)
+        fitted = calibrate(spectrum, compared)
         if size is None or _is_large_enough(size, fitted):
             break
+    fitted = resample(spectrum, compared, fitted, num_resamples, seed)
 
     warnings, unsafe = [*pool.warnings, *label_noise(pool, phi, right)], list(pool.unsafe)
     if fitted.refusal is not None:
@@ -110,7 +115,7 @@ def assess(
             f"Sketches of {size} numbers are too small for {fitted.effective_dimension:.0f} "
             "effective dimensions; pass a sketch_dimension of twice that."
         )
-    if rerun is None:
+    if not reruns:
         warnings.append(
             "The deviation of the signal comes from a formula that leaves out initialization and "
             "order of batches: a half to an eighth of what it is where that was measured, so that "
@@ -122,7 +127,7 @@ def assess(
         phi,
         right,
         fitted,
-        rerun is not None,
+        len(reruns),
         size,
         tuple(warnings),
         tuple(unsafe),

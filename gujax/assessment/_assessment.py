@@ -32,7 +32,7 @@ class Assessment:
         signal: φ, log-odds of the true class, [N].
         right: whether the model's first guess is right, [N].
         fitted: ridge, shifts and deviation with their resampling.
-        has_rerun: whether the deviation was measured by a rerun.
+        num_reruns: by which gap and deviation were measured.
         sketch_dimension: of the sketches; None where the Gram matrix is exact.
         warnings: what a reader should know, sentences.
         unsafe: why the prediction should not be relied on, sentences; a policy then fails.
@@ -43,7 +43,7 @@ class Assessment:
     signal: Float[np.ndarray, "pool"]
     right: Bool[np.ndarray, "pool"]
     fitted: Calibrated
-    has_rerun: bool
+    num_reruns: int
     sketch_dimension: int | None
     warnings: tuple[str, ...]
     unsafe: tuple[str, ...]
@@ -56,7 +56,7 @@ class Assessment:
     @property
     def ridge(self) -> float:
         """λ, from the gap; NaN without calibration."""
-        return self.fitted.ridge if self.calibrated else float("nan")
+        return self.fitted.exact_ridge if self.calibrated else float("nan")
 
     @property
     def shift(self) -> Float[np.ndarray, "pool"]:
@@ -162,7 +162,8 @@ class Assessment:
             "refusal": self.fitted.refusal,
             "ridge": self.ridge,
             "deviation": self.deviation,
-            "deviation_from": "rerun" if self.has_rerun else "formula (an under-estimate)",
+            "reruns": self.num_reruns,
+            "deviation_from": "rerun" if self.num_reruns else "formula (an under-estimate)",
             "gap": self.gap._asdict(),
             "auc": self.auc._asdict(),
             "tpr_1pct": self.tpr(0.01)._asdict(),

@@ -1,10 +1,11 @@
 """Ridge, shifts and deviation from the observed gap, and how sure they are."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from gujax.prediction import (
     Gap,
@@ -24,6 +25,29 @@ from gujax.prediction import (
 _GRID = np.linspace(-5, 7, 49)  # of log λ, around the calibrated one
 
 
+class Compared(NamedTuple):
+    """What is seen of the runs before any gradient is computed.
+
+    Attributes:
+        gap: the observed gap.
+        alike: how many pairs of runs treated each example alike, [N]; None without a rerun.
+        changes: sum of their halved squared changes of φ, [N]; likewise.
+        reruns: φ of the reruns and their members, [R, N]; likewise.
+    """
+
+    gap: Gap
+    alike: Int[np.ndarray, "pool"] | None
+    changes: Float[np.ndarray, "pool"] | None
+    reruns: tuple[Float[np.ndarray, "reruns pool"], Bool[np.ndarray, "reruns pool"]] | None
+
+    def deviation(self, weights: Float[np.ndarray, "pool"] | None = None) -> float:
+        """s where examples count that often, [N]; once if None. NaN without a rerun."""
+        if self.alike is None or self.changes is None:
+            return float("nan")
+        counts = np.ones(len(self.alike)) if weights is None else weights
+        return float(np.sqrt(counts @ self.changes / (counts @ self.alike)))
+
+
 @dataclass(frozen=True, eq=False)
 class Calibrated:
     """What the gap says.
@@ -31,7 +55,8 @@ class Calibrated:
     Attributes:
         gap: the observed gap.
         refusal: why there is no calibration; None where there is one.
-        ridge: λ; without calibration, that of the upper limit.
+        ridge: λ in the space where it was calibrated; without calibration, that of the upper limit.
+        exact_ridge: the λ of exact gradients for which it stands.
         effective_dimension: directions that the members determine at that ridge.
         shift: d at that ridge, [N].
         deviation: s.
@@ -42,10 +67,11 @@ class Calibrated:
     gap: Gap
     refusal: str | None
     ridge: float
+    exact_ridge: float
     effective_dimension: float
     shift: Float[np.ndarray, "pool"]
     deviation: float
-    resampled: tuple[PredictedAttack, ...]
+    resampled: tuple[PredictedAttack, ...] = ()
 
     def limit(self, measure: Callable[[PredictedAttack], float]) -> float:
         """A measure of the attack where the gap is as large as it may be; NaN if unknown."""
@@ -54,52 +80,84 @@ class Calibrated:
         return measure(predict_attack(self.shift, self.deviation))
 
 
-def calibrate(
-    spectrum: Spectrum,
-    rerun: tuple[Float[np.ndarray, "pool"], Bool[np.ndarray, "pool"]] | None,
-    num_resamples: int,
-    seed: int,
-) -> Calibrated:
-    """Calibrates, and again on resampled examples.
+def compare(
+    phi: Float[np.ndarray, "pool"],
+    members: Bool[np.ndarray, "pool"],
+    reruns: Sequence[tuple[Float[np.ndarray, "pool"], Bool[np.ndarray, "pool"]]],
+) -> Compared:
+    """Gap and deviation of φ, as seen.
 
     Args:
-        spectrum: of the gradients of φ.
-        rerun: φ of the rerun and its members, or None.
-        num_resamples: number of bootstrap resamples.
-        seed: of the resampling.
+        phi: of the published model, [N].
+        members: that it was trained on, [N].
+        reruns: φ of each rerun and its members.
+
+    Raises:
+        ValueError: a rerun is the same model as another.
     """
-    phi, members = spectrum.signal, spectrum.members
-    if rerun is None:
-        gap = generalization_gap(phi, members)
-        alike, changes = None, None
-    else:
-        gap = paired_gap(phi, rerun[0], members, rerun[1])
-        alike, changes = squared_changes(phi, rerun[0], members, rerun[1])
+    if not reruns:
+        return Compared(generalization_gap(phi, members), None, None, None)
+    phis, masks = (np.stack(part) for part in zip(*reruns))
+    counts, sums = squared_changes(phi, phis, members, masks)
+    return Compared(paired_gap(phi, phis, members, masks), counts, sums, (phis, masks))
+
+
+def calibrate(spectrum: Spectrum, compared: Compared) -> Calibrated:
+    """Calibrates the ridge; `resampled` is left empty."""
+    spectrum = replace(spectrum, reruns=compared.reruns)
+    phi, members, gap = spectrum.signal, spectrum.members, compared.gap
     try:
         ridge, refusal = calibrated_ridge(spectrum, phi, members, gap=gap), None
     except UncalibratedError as error:
         ridge, refusal = _largest(spectrum, gap), str(error)
     if not np.isfinite(ridge):
         unknown = np.full(len(phi), 0.0 if ridge > 0 else np.nan)
-        return Calibrated(gap, refusal, ridge, np.nan, unknown, 1.0, ())
-    deviation = influence_deviation(spectrum, ridge) if changes is None else _root_mean(changes)
-    shift = shift_of(spectrum.self_influence(ridge), phi, members)
-    shown = spectrum.represented_ridge(ridge), spectrum.effective_dimension(ridge)
-    if refusal is not None:
-        return Calibrated(gap, refusal, *shown, shift, deviation, ())
-    shifts = shift_of(spectrum.self_influences(ridge * np.exp(_GRID)), phi, members)
+        return Calibrated(gap, refusal, ridge, ridge, np.nan, unknown, 1.0)
+    deviation = compared.deviation()
+    if np.isnan(deviation):
+        deviation = influence_deviation(spectrum, ridge)
+    return Calibrated(
+        gap,
+        refusal,
+        ridge,
+        spectrum.represented_ridge(ridge),
+        spectrum.effective_dimension(ridge),
+        shift_of(spectrum.self_influence(ridge), *spectrum.runs),
+        deviation,
+    )
+
+
+def resample(
+    spectrum: Spectrum, compared: Compared, fitted: Calibrated, num_resamples: int, seed: int
+) -> Calibrated:
+    """Calibrates again on resampled examples, where there is a calibration.
+
+    Args:
+        spectrum: of the gradients of φ.
+        compared: gap and deviation as seen.
+        fitted: of `calibrate`.
+        num_resamples: number of bootstrap resamples.
+        seed: of the resampling.
+    """
+    if fitted.refusal is not None:
+        return fitted
+    spectrum = replace(spectrum, reruns=compared.reruns)
+    members = spectrum.members
+    ridges = fitted.ridge * np.exp(_GRID)
+    shifts = shift_of(spectrum.self_influences(ridges), *spectrum.runs)
     rng = np.random.default_rng(seed)
     resampled = []
     for _ in range(num_resamples):
         # As many members and held-out examples as there are, of those that there are.
-        weights = np.empty(len(phi))
+        weights = np.empty(len(members))
         for side in (members, ~members):
             count = int(side.sum())
             weights[side] = rng.multinomial(count, np.full(count, 1 / count))
-        drawn = deviation if changes is None else _root_mean(changes, weights[alike])
-        shift_drawn = _for_gap(shifts, gap, weights)
+        drawn = compared.deviation(weights)
+        drawn = fitted.deviation if np.isnan(drawn) else drawn
+        shift_drawn = _for_gap(shifts, compared.gap, weights)
         resampled.append(predict_attack(shift_drawn, drawn, weights=weights))
-    return Calibrated(gap, None, *shown, shift, deviation, tuple(resampled))
+    return replace(fitted, resampled=tuple(resampled))
 
 
 def _largest(spectrum: Spectrum, gap: Gap) -> float:
@@ -122,7 +180,3 @@ def _for_gap(
     i = int(np.clip(np.sum(predicted > observed) - 1, 0, len(shifts) - 2))
     part = np.clip((predicted[i] - observed) / (predicted[i] - predicted[i + 1]), 0, 1)
     return (1 - part) * shifts[i] + part * shifts[i + 1]
-
-
-def _root_mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
-    return float(np.sqrt(np.average(values, weights=weights)))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from gujax.prediction import check_labels
+from gujax.validation import class_labels
 
 Apply = Callable[[Any, Any], Any]
 
@@ -49,9 +49,10 @@ def checked_pool(apply: Apply, params: Any, members: Any, held_out: Any) -> Pool
     inside, outside = (_flat(name, x) for name, (x, _) in parts.items())
     _check_alike(parts["members"][0], parts["held_out"][0])
     num_classes = _count_classes(apply, params, parts["members"][0])
-    for name, (_, y) in parts.items():
-        check_labels(f"{name}[1]", y, (len(inside if name == "members" else outside),), num_classes)
-    y_in, y_out = (np.asarray(y) for _, y in parts.values())
+    y_in, y_out = (
+        class_labels(f"{name}[1]", y, len(x), num_classes)
+        for (name, (_, y)), x in zip(parts.items(), (inside, outside))
+    )
     for name, x in (("members", inside), ("held_out", outside)):
         if len(x) < _FEWEST:
             raise ValueError(f"{name} has {len(x)} examples; at least {_FEWEST} are needed")
@@ -61,7 +62,7 @@ def checked_pool(apply: Apply, params: Any, members: Any, held_out: Any) -> Pool
     x = jax.tree.map(lambda a, b: np.concatenate([a, b]), *(x for x, _ in parts.values()))
     return Pool(
         x,
-        np.concatenate([y_in, y_out]).astype(np.int32),
+        np.concatenate([y_in, y_out]),
         np.arange(len(y_in) + len(y_out)) < len(y_in),
         num_classes,
         (*repeated, *_few(len(y_out))),
@@ -69,27 +70,46 @@ def checked_pool(apply: Apply, params: Any, members: Any, held_out: Any) -> Pool
     )
 
 
-def checked_rerun(params: Any, rerun: Any, pool: Pool) -> tuple[Any, Bool[np.ndarray, "pool"]]:
-    """Parameters of the rerun, and which of the pool it was trained on.
+def checked_reruns(
+    params: Any, rerun: Any, pool: Pool
+) -> list[tuple[Any, Bool[np.ndarray, "pool"]]]:
+    """Parameters of every rerun, and which of the pool it was trained on.
 
     Raises:
         ValueError: they do not fit the model, or the pool.
     """
-    if not isinstance(rerun, tuple | list) or len(rerun) != 2:
-        raise ValueError("rerun must be a pair (params, mask)")
+    if rerun is None:
+        return []
+    if not isinstance(rerun, tuple | list) or not rerun:
+        raise ValueError("rerun must be a pair (params, mask), or a sequence of such pairs")
+    if not all(map(_is_rerun, rerun)):
+        return [_checked_rerun("rerun", params, rerun, pool)]
+    return [_checked_rerun(f"rerun[{i}]", params, one, pool) for i, one in enumerate(rerun)]
+
+
+def _is_rerun(value: Any) -> bool:
+    """Whether it is a pair with a mask, and not parameters or a mask."""
+    return isinstance(value, tuple | list) and len(value) == 2 and hasattr(value[1], "shape")
+
+
+def _checked_rerun(
+    name: str, params: Any, rerun: Any, pool: Pool
+) -> tuple[Any, Bool[np.ndarray, "pool"]]:
+    if len(rerun) != 2:
+        raise ValueError(f"{name} must be a pair (params, mask)")
     again, mask = rerun
     if _shapes(params) != _shapes(again):
-        raise ValueError("rerun[0] has other parameters than params; train the same model again")
+        raise ValueError(f"{name}[0] has other parameters than params; train the same model again")
     mask = np.asarray(mask)
     if mask.shape != pool.members.shape or mask.dtype != bool:
         raise ValueError(
-            f"rerun[1] is of shape {mask.shape} and type {mask.dtype}; it must be boolean, one "
+            f"{name}[1] is of shape {mask.shape} and type {mask.dtype}; it must be boolean, one "
             f"entry for each of the members, then of the held-out examples, ({len(pool.members)},)"
         )
     left, alike = np.sum(pool.members & ~mask), np.sum(pool.members == mask)
     if min(left, alike) < _FEWEST:
         raise ValueError(
-            f"rerun[1] leaves out {left} members and treats {alike} examples like the model; both "
+            f"{name}[1] leaves out {left} members and treats {alike} examples like the model; both "
             f"must be at least {_FEWEST}, so train the rerun on another random half"
         )
     return again, mask

@@ -6,8 +6,8 @@ with extra("data"):
     from gujax.data._canaries import Canaries, mislabelled_canaries, near_duplicate_canaries
     from gujax.data._dataset import Dataset, Split
     from gujax.data._imbalance import GroupBy, group_labels, imbalance
-    from gujax.data._labels import class_labels
     from gujax.data._load import load
+    from gujax.validation import class_labels
 
 __all__ = [
     "Canaries",

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from gujax.data._labels import class_labels, whole_numbers
+from gujax.validation import class_labels, whole_numbers
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from gujax.prediction._calibration import UncalibratedError, calibrated_ridge, r
 from gujax.prediction._deviation import influence_deviation, rerun_deviation, squared_changes
 from gujax.prediction._gap import Gap, generalization_gap, paired_gap
 from gujax.prediction._shift import membership_shift, shift_of
-from gujax.prediction._signal import check_labels, signal
+from gujax.prediction._signal import signal
 from gujax.prediction._spectrum import Spectrum, gram_spectrum, sketch_spectrum
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Spectrum",
     "UncalibratedError",
     "calibrated_ridge",
-    "check_labels",
     "generalization_gap",
     "gram_spectrum",
     "influence_deviation",

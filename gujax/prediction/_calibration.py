@@ -81,11 +81,12 @@ def ridge_for_gap(spectrum: Spectrum, gap: Gap, size: float) -> float:
     """
 
     needed = gap.needed
+    signals, masks = (part[:, needed] for part in spectrum.runs)
 
     def predicted(log_ridges: np.ndarray) -> np.ndarray:
         shifts = np.zeros((len(log_ridges), len(needed)))
         influences = spectrum.self_influences(np.exp(log_ridges), needed)
-        shifts[:, needed] = shift_of(influences, spectrum.signal[needed], spectrum.members[needed])
+        shifts[:, needed] = shift_of(influences, signals, masks)
         return gap.predicted(shifts)
 
     top = np.log(spectrum.eigenvalues[-1])

@@ -1,62 +1,80 @@
 """How much the signal of one example varies between trainings that treat it alike."""
 
+from itertools import combinations
+
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from scipy.special import expit
 
 from gujax.prediction._spectrum import Spectrum
 
+_SAME = "a rerun and the published model", "two reruns"
+
 
 def rerun_deviation(
     phi: Float[Array | np.ndarray, "pool"],
-    rerun_phi: Float[Array | np.ndarray, "pool"],
+    rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
     members: Bool[Array | np.ndarray, "pool"],
-    rerun_members: Bool[Array | np.ndarray, "pool"],
+    rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
 ) -> float:
-    """Deviation s of φ over retrainings, from one more training with other members and seed.
+    """Deviation s of φ over retrainings, from more trainings with other members and seeds.
 
-    s² is the mean of (φ¹ − φ²)² / 2 over the examples that are members of both or of neither.
+    s² is the mean of (φ¹ − φ²)² / 2 over pairs of runs and the examples that are members of both
+    or of neither.
 
     Args:
         phi: φ of the published model, [N].
-        rerun_phi: φ of the rerun, [N].
+        rerun_phi: φ of the rerun, [N], or of several, [R, N].
         members: the examples that the published model was trained on, [N].
-        rerun_members: those of the rerun, [N].
+        rerun_members: those of the reruns, likewise.
 
     Returns:
         s > 0, in nats of φ.
 
     Raises:
-        ValueError: shapes do not match, fewer than 20 examples were treated alike, or both
+        ValueError: shapes do not match, fewer than 20 examples were treated alike, or two
             models give the same φ.
     """
-    return float(np.sqrt(np.mean(squared_changes(phi, rerun_phi, members, rerun_members)[1])))
+    counts, sums = squared_changes(phi, rerun_phi, members, rerun_members)
+    return float(np.sqrt(sums.sum() / counts.sum()))
 
 
 def squared_changes(
     phi: Float[Array | np.ndarray, "pool"],
-    rerun_phi: Float[Array | np.ndarray, "pool"],
+    rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
     members: Bool[Array | np.ndarray, "pool"],
-    rerun_members: Bool[Array | np.ndarray, "pool"],
-) -> tuple[Bool[np.ndarray, "pool"], Float[np.ndarray, "alike"]]:
-    """Which examples both runs treated alike, and their (φ¹ − φ²)² / 2."""
-    arrays = [np.asarray(x) for x in (phi, rerun_phi, members, rerun_members)]
-    if len({x.shape for x in arrays}) > 1:
+    rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
+) -> tuple[Int[np.ndarray, "pool"], Float[np.ndarray, "pool"]]:
+    """How many pairs of runs treated an example alike, and the sum of their (φ¹ − φ²)² / 2."""
+    phi, members, rerun_phi, rerun_members = (
+        np.asarray(x) for x in (phi, members, rerun_phi, rerun_members)
+    )
+    if phi.ndim != 1 or phi.shape != members.shape or rerun_phi.shape != rerun_members.shape:
+        agree = False
+    else:
+        agree = rerun_phi.ndim in (1, 2) and rerun_phi.shape[-1:] == phi.shape
+    if not agree:
         raise ValueError(
-            "phi, rerun_phi, members and rerun_members must have one entry per example, got shapes "
-            + ", ".join(str(x.shape) for x in arrays)
+            "phi and members must have one entry per example, rerun_phi and rerun_members too, for "
+            f"each rerun; got shapes {phi.shape}, {members.shape}, {rerun_phi.shape} and "
+            f"{rerun_members.shape}"
         )
-    first, second, members, rerun_members = arrays
-    alike = members.astype(bool) == rerun_members.astype(bool)
-    if alike.sum() < 20:
-        raise ValueError(
-            f"rerun_members agrees with members on {alike.sum()} examples; at least 20 must be in "
-            "both or in neither, so train the rerun on another random half"
-        )
-    changes = np.square(first[alike].astype(float) - second[alike]) / 2
-    if not changes.any():
-        raise ValueError("the rerun gives the same φ as the published model: it is the same model")
-    return alike, changes
+    phis = np.concatenate([phi[None], np.atleast_2d(rerun_phi)]).astype(float)
+    masks = np.concatenate([members[None], np.atleast_2d(rerun_members)]).astype(bool)
+    counts, sums = np.zeros(phi.shape, int), np.zeros(phi.shape)
+    for i, j in combinations(range(len(phis)), 2):
+        alike = masks[i] == masks[j]
+        if not i and alike.sum() < 20:
+            raise ValueError(
+                f"rerun_members agrees with members on {alike.sum()} examples; at least 20 must be "
+                "in both or in neither, so train the rerun on another random half"
+            )
+        changes = np.square(phis[i] - phis[j]) / 2
+        if not changes[alike].any():
+            raise ValueError(f"{_SAME[i > 0]} give the same φ: they are the same model")
+        counts += alike
+        sums += np.where(alike, changes, 0)
+    return counts, sums
 
 
 def influence_deviation(spectrum: Spectrum, ridge: float) -> float:

@@ -1,6 +1,8 @@
 """How much larger the signal is with an example in training than without, as observed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -42,9 +44,13 @@ class Gap:
 
     @property
     def standard_error(self) -> float:
-        """Of the gap, over draws of examples."""
-        chosen = (part.values[part.examples] for part in self.parts)
-        return float(np.sqrt(sum(values.var(ddof=1) / len(values) for values in chosen)))
+        """Of the gap, over draws of examples; what one example adds to several parts is one."""
+        added = np.zeros(len(self.parts[0].examples))
+        for part in self.parts:
+            values = part.values[part.examples]
+            count = len(values)
+            added[part.examples] += (values - values.mean()) / np.sqrt(count * (count - 1))
+        return float(np.sqrt(np.sum(np.square(added))))
 
     @property
     def high(self) -> float:
@@ -102,34 +108,53 @@ def generalization_gap(
 
 def paired_gap(
     phi: Float[Array | np.ndarray, "pool"],
-    rerun_phi: Float[Array | np.ndarray, "pool"],
+    rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
     members: Bool[Array | np.ndarray, "pool"],
-    rerun_members: Bool[Array | np.ndarray, "pool"],
+    rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
 ) -> Gap:
-    """The gap from two runs: each example with itself, in training and out of it.
+    """The gap from several runs: each example with itself, in training and out of it.
 
     How hard examples are, which makes up most of the standard error of `generalization_gap`,
-    cancels: on digits the error is a third. Where the rerun has no examples beyond the members,
-    those that both runs treat alike stand for what else differs between the runs.
+    cancels: on digits the error is a third. The gap is the mean over all pairs of runs, so that
+    its error falls with the root of the number of reruns. Where a single rerun has no examples
+    beyond the members, those that both runs treat alike stand for what else differs between them.
 
     Args:
         phi: φ of the published model, [N].
-        rerun_phi: φ of the rerun, [N].
+        rerun_phi: φ of the rerun, [N], or of several, [R, N].
         members: the examples that the published model was trained on, [N].
-        rerun_members: those of the rerun, [N].
+        rerun_members: those of the reruns, likewise.
 
     Raises:
-        ValueError: fewer than 20 members are left out of the rerun.
+        ValueError: fewer than 20 members are left out of a rerun.
     """
-    members, rerun_members = np.asarray(members, bool), np.asarray(rerun_members, bool)
-    change = np.asarray(phi, np.float64) - np.asarray(rerun_phi, np.float64)
-    left, joined = members & ~rerun_members, rerun_members & ~members
-    if left.sum() < _LEAST:
+    phis = np.concatenate([np.atleast_2d(np.asarray(x, np.float64)) for x in (phi, rerun_phi)])
+    masks = np.concatenate([np.atleast_2d(np.asarray(x, bool)) for x in (members, rerun_members)])
+    left = np.sum(masks[0] & ~masks[1:], axis=1).min()
+    if left < _LEAST:
         raise ValueError(
-            f"rerun_members leaves out {left.sum()} members; at least {_LEAST} must be, so train "
+            f"rerun_members leaves out {left} members; at least {_LEAST} must be, so train "
             "the rerun on another random half"
         )
-    if joined.sum() < _LEAST:
-        alike = members == rerun_members
-        return Gap((Part(left, change, 1.0), Part(alike, -change, 0.0)))
-    return Gap((Part(left, change / 2, 0.5), Part(joined, -change / 2, 0.5)))
+    pairs = [
+        list(_contrast(phis[[i, j]], masks[[i, j]])) for i, j in combinations(range(len(phis)), 2)
+    ]
+    found = [pair for pair in pairs if pair]
+    if not found:
+        change, alike = phis[0] - phis[1], masks[0] == masks[1]
+        return Gap((Part(masks[0] & ~masks[1], change, 1.0), Part(alike, -change, 0.0)))
+    share = 1 / len(found)
+    return Gap(
+        tuple(Part(x, share * values, share * part) for pair in found for x, values, part in pair)
+    )
+
+
+def _contrast(
+    phis: Float[np.ndarray, "2 pool"], masks: Bool[np.ndarray, "2 pool"]
+) -> Iterator[Part]:
+    """Those that only the first of two runs was trained on, and those that only the second was."""
+    change = phis[0] - phis[1]
+    only = [masks[0] & ~masks[1], masks[1] & ~masks[0]]
+    if min(examples.sum() for examples in only) >= _LEAST:
+        for examples, sign in zip(only, (0.5, -0.5)):
+            yield Part(examples, sign * change, 0.5)

@@ -37,19 +37,20 @@ def signal(
             f"logits have shape {logits.shape}; the last axis must hold 2 classes or more (for one "
             "logit z of a binary classifier, pass jnp.stack([0 * z, z], axis=-1))"
         )
-    check_labels("label", label, logits.shape[:-1], logits.shape[-1])
+    _check_labels("label", label, logits.shape[:-1], logits.shape[-1])
     label = jnp.asarray(label)
     is_true = jnp.arange(logits.shape[-1]) == label[..., None]
     others = jax.nn.logsumexp(logits, axis=-1, where=~is_true)
     return jnp.sum(jnp.where(is_true, logits, 0), axis=-1) - others
 
 
-def check_labels(name: str, label: Any, shape: tuple[int, ...], num_classes: int) -> None:
-    """Check that labels are class numbers, one for each example.
+def _check_labels(name: str, label: Any, shape: tuple[int, ...], num_classes: int) -> None:
+    """Check that labels are class numbers, one for each example, any shape and traced or not.
 
     Args:
         name: the argument's name, for the message.
-        label: the labels; of traced ones, type and shape are checked.
+        label: the labels; of traced ones, for which `gujax.validation.class_labels` is not, type
+            and shape are checked.
         shape: of the examples.
         num_classes: C.
 

@@ -27,6 +27,8 @@ class Spectrum:
             so well that it pulls at nothing.
         size: dimension of the space in which this was computed where that is a sketch; None where
             it is exact.
+        reruns: φ of further trainings and which examples each was trained on, [R, N]; None where
+            there are none.
     """
 
     eigenvalues: Float[np.ndarray, "rank"]
@@ -36,6 +38,15 @@ class Spectrum:
     members: Bool[np.ndarray, "pool"]
     weights: Float[np.ndarray, "pool"]
     size: int | None = None
+    reruns: tuple[Float[np.ndarray, "reruns pool"], Bool[np.ndarray, "reruns pool"]] | None = None
+
+    @property
+    def runs(self) -> tuple[Float[np.ndarray, "runs pool"], Bool[np.ndarray, "runs pool"]]:
+        """φ of all runs and which examples each was trained on, the published one first."""
+        own = self.signal[None], self.members[None]
+        if self.reruns is None:
+            return own
+        return np.concatenate([own[0], self.reruns[0]]), np.concatenate([own[1], self.reruns[1]])
 
     def self_influence(self, ridge: float) -> Float[np.ndarray, "pool"]:
         """a_j = J_jᵀ (λI + S without j)⁻¹ J_j: how far φ_j moves per unit of pull by j itself.

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -91,9 +92,11 @@ class TestParts:
         rows = X * (2 * Y - 1)[:, None]
         gram, phi = rows @ rows.T, rows @ first["w"]
         gap = gujax.prediction.paired_gap(phi, rows @ again["w"], FIRST, AGAIN)
-        ridge = gujax.calibrated_ridge(gram, phi, FIRST, gap=gap)
+        reruns = (rows @ again["w"])[None], AGAIN[None]
+        spectrum = replace(gram_spectrum(gram, phi, FIRST), reruns=reruns)
+        ridge = gujax.calibrated_ridge(spectrum, phi, FIRST, gap=gap)
         assert found.ridge == pytest.approx(ridge, rel=1e-3)
-        shift = gujax.membership_shift(gram, phi, FIRST, ridge)
+        shift = gujax.membership_shift(spectrum, phi, FIRST, ridge)
         np.testing.assert_allclose(found.shift, shift, rtol=1e-3)
         assert found.auc.mean == found.attack.auc
 
@@ -147,6 +150,40 @@ def assess_with(**change):
     )
 
 
+class TestSeveralReruns:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def reruns(cls):
+        rng = np.random.default_rng(11)
+        masks = [rng.permutation(len(Y)) < MEMBERS for _ in range(3)]
+        return [(fit(X, Y, mask), mask) for mask in masks]
+
+    def test_a_sequence_of_one_is_one(self):
+        found = assess_with(rerun=[(parameters()[1], AGAIN)])
+        np.testing.assert_array_equal(found.shift, assessed().shift)
+        assert found.auc == assessed().auc
+
+    def test_the_gap_is_more_precise(self, reruns):
+        one, many = (assess_with(rerun=reruns[:count], num_resamples=2) for count in (1, 3))
+        assert many.num_reruns == 3
+        # By the root of 3, but for what the draw of examples adds to all pairs alike.
+        assert 0.5 < many.gap.half_width / one.gap.half_width < 0.8
+        assert many.deviation == pytest.approx(one.deviation, rel=0.2)
+
+    def test_parameters_that_are_a_tuple_are_no_sequence_of_reruns(self):
+        first, again = ((p["w"],) for p in parameters())
+        found = gujax.assess(
+            lambda p, x: logits({"w": p[0]}, x), first, IN, OUT, rerun=(again, AGAIN)
+        )
+        np.testing.assert_allclose(found.shift, assessed().shift, rtol=1e-4)
+
+    def test_what_is_wrong_is_named_by_its_place(self, reruns):
+        with pytest.raises(ValueError, match=r"rerun\[2\]\[1\] leaves out 0 members"):
+            assess_with(rerun=[*reruns[:2], (reruns[2][0], FIRST)])
+        with pytest.raises(ValueError, match="two reruns give the same"):
+            assess_with(rerun=[reruns[0], reruns[0]])
+
+
 class TestNoGap:
     def test_it_gives_a_limit_and_no_number(self, tmp_path):
         rng = np.random.default_rng(0)
@@ -176,11 +213,11 @@ class TestNoGap:
     [
         ({"held_out": with_changed(IN[0][:3], rows=slice(3))}, "3 examples that are members too"),
         ({"held_out": with_changed(np.nan, rows=4)}, r"held_out\[0\] has 1 examples with values"),
-        ({"members": with_changed(y=2, part=IN, rows=0)}, r"members\[1\] holds 2"),
-        ({"members": with_changed(y=-1, part=IN, rows=0)}, r"members\[1\] holds -1"),
+        ({"members": with_changed(y=2, part=IN, rows=0)}, r"members\[1\] has labels from 0 to 2"),
+        ({"members": with_changed(y=-1, part=IN, rows=0)}, r"members\[1\] has labels from -1"),
         ({"held_out": (OUT[0], np.eye(2)[OUT[1]])}, r"held_out\[1\] has shape .* one-hot"),
         ({"held_out": (OUT[0], OUT[1][:-1])}, "held_out holds inputs of shape"),
-        ({"held_out": (OUT[0], OUT[1] / 1.0)}, r"held_out\[1\] is of type"),
+        ({"held_out": (OUT[0], OUT[1] / 2)}, r"held_out\[1\] must hold whole numbers"),
         ({"held_out": (OUT[0][:9], OUT[1][:9])}, "held_out has 9 examples; at least 20"),
         ({"held_out": (OUT[0][:, :5], OUT[1])}, r"examples of shape .* prepare them"),
         ({"held_out": OUT[0]}, "held_out must be a pair"),

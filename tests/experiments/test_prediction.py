@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -16,14 +17,16 @@ from experiments.jobs.prediction.analysis import (
     exposures,
     of_setting,
     references,
+    tail,
     with_perfect_knowledge,
 )
 from experiments.jobs.prediction.claims import RIVALS, claims, share
 from experiments.jobs.prediction.measure import Run, _load, _save, measured_shift
-from experiments.jobs.prediction.predicting import Gradients, Predicted, reruns
+from experiments.jobs.prediction.predicting import Gradients, Predicted, Publisher, reruns
 from experiments.jobs.prediction.report import rivals_table
 from experiments.jobs.prediction.settings import DEFAULT, SETTINGS
-from experiments.jobs.prediction.training import Tracked
+from experiments.jobs.prediction.training import Tracked, load
+from gujax.assessment import signal_of_one
 from tests.experiments.running import check_files, run_of
 
 MODELS, TARGETS, EXAMPLES = 16, 2, 100
@@ -72,7 +75,7 @@ def made_up(shift, seed=0, models=64, examples=500):
     halves = np.argsort(rng.random((models // 2, examples))) < examples // 2
     members = np.concatenate([halves, ~halves])
     phi = rng.normal(size=examples) + members * shift + rng.normal(size=members.shape)
-    pairs = np.array(reruns(models, 2))
+    pairs = reruns(models, 2, 1)
     known = gujax.predict_attack(shift, 1.0)
     level = np.array([[value] * 3 for value in (known.auc, *known.tpr(np.array([0.01, 0.001])))])
     each = np.ones(2)
@@ -94,7 +97,11 @@ def made_up(shift, seed=0, models=64, examples=500):
             np.array(["", ""]),
             each,
         ),
-        Gradients(np.stack([-shift] * 2), each, np.stack([shift] * 2), each),
+        Gradients(
+            *[np.stack([-shift] * 2), each, np.stack([shift] * 2), each],
+            np.stack([shift] * 2),
+            each,
+        ),
         Tracked(np.stack([shift] * 2), np.stack([shift] * 2), 1.0),
     )
 
@@ -147,12 +154,40 @@ def test_targets_reruns_and_references_are_different_models():
         np.testing.assert_array_equal(references(run, index, 2), chosen[:2])
 
 
+def test_no_model_serves_two_targets():
+    targets = reruns(32, 4, 3)
+    assert targets.shape == (4, 4)
+    assert targets[:, 0].tolist() == [0, 1, 2, 3]
+    assert sorted(targets.reshape(-1)) == list(range(16))
+
+
 def test_references_that_never_saw_an_example_are_used():
     run = made_up(np.ones(500))
     target = run.targets[0, 0]
     (one,) = references(run, 0, 1)
     expected = run.phi[target] - run.phi[one]
     np.testing.assert_allclose(exposures(run, 0)["LiRA, 1"], expected)
+
+
+def test_the_tail_of_the_losses_by_its_definition():
+    run = made_up(np.ones(500))
+    target = run.targets[1, 0]
+    loss, inside = np.logaddexp(0, -run.phi[target]), run.members[target]
+    few = np.sort(loss[inside])[::-1][25:26]  # all but a tenth of 250 members are below
+    expected = np.mean(loss[~inside] > few)
+    assert tail(run, 1, 0.1) == pytest.approx(expected, abs=1 / 250)
+
+
+def test_the_gram_matrix_of_the_last_layer_is_that_of_its_gradients():
+    trainer = load(SETTINGS["digits-convnet"], 80, 1)
+    publisher = Publisher(trainer)
+    params = trainer.task.model.init(jax.random.key(0))
+    examples = trainer.pool.x, trainer.pool.y
+    grads = jax.vmap(jax.grad(signal_of_one(trainer.task.model.apply)), (None, 0))(params, examples)
+    rows = [leaf.reshape(80, -1) for leaf in jax.tree.leaves(grads["head"])]
+    expected = np.concatenate(rows, axis=1)
+    found = publisher._last_layer_gram(params)
+    np.testing.assert_allclose(found, expected @ expected.T, rtol=1e-4, atol=1e-4)
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):
@@ -218,7 +253,7 @@ def test_methods_are_listed_best_first():
     rows = [row for _, row in Results(results_of([0.0] * 4)).where(role="judged").groups("setting")]
     table = rivals_table(rows)
     assert table.rows[0][:2] == ["this prediction", "1"]
-    assert {row[1] for row in table.rows[1:]} == {"7"}
+    assert {row[1] for row in table.rows[1:]} == {"7.5"}
     assert rivals_table([]).rows[0][1] == "–"
 
 
@@ -234,7 +269,14 @@ def test_at_least_half_of_the_settings_judge():
     [
         ({"settings": ("nothing",)}, "--settings nothing must be default, all or among"),
         ({"models": 18}, "--models 18 must be a multiple of 4 and at least 16"),
-        ({"models": 16, "targets": 5}, "--targets 5 must be at most a quarter of --models 16"),
+        (
+            {"models": 16, "targets": 5},
+            "--targets 5 with --reruns 1 are 10 models; they must be at",
+        ),
+        (
+            {"models": 16, "targets": 1, "reruns": 6},
+            "--reruns 6 with --models 16 leave less than 4",
+        ),
         ({"settings": ("digits-sgd",), "train_size": 70}, "digits-sgd has a pool of 70 examples"),
     ],
 )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 from scipy.special import expit
 
 import gujax
@@ -14,6 +15,7 @@ from gujax.prediction import (
     influence_deviation,
     paired_gap,
     ridge_for_gap,
+    shift_of,
     sketch_spectrum,
 )
 from tests.prediction.problems import fit_logistic, logistic_pool, random_pool
@@ -233,6 +235,59 @@ class TestPairedGap:
         _, phi, members = random_pool(0, 80, 3)
         with pytest.raises(ValueError, match="leaves out 0 members"):
             paired_gap(phi, phi + 1, members, members)
+
+
+class TestReruns:
+    def test_the_gap_over_all_pairs_is_least_squares(self):
+        """Of φ = example + run + gap · member, where all runs have equally many members."""
+        rng = np.random.default_rng(2)
+        runs, size = 4, 120
+        masks = np.argsort(rng.random((runs, size))) < size // 2
+        phis = rng.normal(size=size) + masks * 0.7 + 0.2 * rng.normal(size=(runs, size))
+        gap = paired_gap(phis[0], phis[1:], masks[0], masks[1:])
+        of_pairs = [
+            paired_gap(phis[i], phis[j], masks[i], masks[j]).mean
+            for i in range(runs)
+            for j in range(i)
+        ]
+        assert gap.mean == pytest.approx(np.mean(of_pairs))
+        columns = [np.eye(size)[None].repeat(runs, 0), np.eye(runs)[:, None].repeat(size, 1)]
+        design = np.concatenate([*columns, masks[..., None]], axis=2).reshape(runs * size, -1)
+        (*_, fitted) = np.linalg.lstsq(design, phis.reshape(-1))[0]
+        # Pairs weigh by the inverse of how many examples they tell apart: nearly the same.
+        assert gap.mean == pytest.approx(fitted, abs=0.2 * gap.standard_error)
+
+    def test_the_standard_error_is_the_spread_of_gaps(self):
+        rng = np.random.default_rng(3)
+        found = []
+        for _ in range(200):
+            masks = rng.random((4, 200)) < 0.5
+            phis = rng.normal(size=200) + masks * 0.7 + rng.normal(size=(4, 200))
+            gap = paired_gap(phis[0], phis[1:], masks[0], masks[1:])
+            found.append((gap.mean, gap.standard_error))
+        means, errors = np.array(found).T
+        assert means.std() == pytest.approx(np.mean(errors), rel=0.15)
+        assert means.mean() == pytest.approx(0.7, abs=0.03)
+
+    def test_the_pull_is_the_mean_over_runs(self):
+        rng = np.random.default_rng(4)
+        influence = rng.lognormal(0, 3, 50)
+        signals, masks = 3 * rng.normal(size=(3, 50)), rng.random((3, 50)) < 0.5
+        found = shift_of(influence, signals, masks)
+        for j in range(50):
+
+            def excess(d, j=j):
+                with_it = signals[:, j] + np.where(masks[:, j], 0, d)
+                return influence[j] * expit(-with_it).mean() - d
+
+            assert found[j] == pytest.approx(brentq(excess, 0, influence[j], xtol=1e-14), rel=1e-8)
+
+    def test_deviation_over_all_pairs(self):
+        rng = np.random.default_rng(5)
+        masks = rng.random((4, 3000)) < 0.5
+        phis = rng.normal(size=3000) + 2 * masks + 0.3 * rng.normal(size=(4, 3000))
+        found = gujax.prediction.rerun_deviation(phis[0], phis[1:], masks[0], masks[1:])
+        assert found == pytest.approx(0.3, rel=0.03)
 
 
 class TestDeviation:

@@ -1,4 +1,4 @@
-"""Does the attack predicted from one model and one rerun agree with the attack that is achieved?
+"""Does the attack predicted from one model and its reruns agree with the attack that is achieved?
 
 Which settings may have been used to choose anything in the method, and which judge it, is fixed in
 `experiments.jobs.prediction.settings`; by which rule, in `experiments.jobs.prediction.claims`.

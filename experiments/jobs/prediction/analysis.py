@@ -60,6 +60,9 @@ def of_setting(run: Run, place: Mapping[str, Key]) -> Iterator[Entry]:
             values = predicted.level[:, index, end]
             yield entry(f"{measure}{suffix}", values, **place, method="prediction")
         yield entry(measure, predicted.equal_shift[:, index], **place, method="gap alone")
+    for measure, rate in zip(LEVELS[1:], RATES):
+        tails = [tail(run, index, rate) for index in targets]
+        yield entry(measure, tails, **place, method="tail")
     yield entry("ridge", predicted.ridge, **place, method="prediction")
     yield entry("deviation", predicted.deviation, "nats", **place, method="prediction")
     yield entry("deviation", deviation(run.phi, run.members), "nats", **place, method="measured")
@@ -127,6 +130,17 @@ def with_perfect_knowledge(
     return np.array([attack.auc, *attack.tpr(np.array(RATES))])
 
 
+def tail(run: Run, index: int, fpr: float) -> float:
+    """TPR at an FPR of LiRA, estimated from the tail of the losses (arXiv 2510.19773).
+
+    The true negative rate of the loss attack where its false negative rate is that FPR: the share
+    of held-out examples with a larger loss than all but so many members have.
+    """
+    target = run.targets[index, 0]
+    phi, inside = run.phi[target], run.members[target]
+    return float(np.mean(phi[~inside] < np.quantile(phi[inside], fpr)))
+
+
 def reliability(run: Run) -> float:
     """Spearman correlation of the shifts that two halves of the models measure."""
     half = len(run.members) // 2
@@ -160,7 +174,7 @@ def _without(members: Bool[np.ndarray, "models examples"]) -> Bool[np.ndarray, "
 
 
 def references(run: Run, index: int, count: int) -> np.ndarray:
-    """Models that a rival trains: neither the target, nor its rerun, nor their complements."""
+    """Models that a rival trains: neither the target, nor its reruns, nor their complements."""
     half = len(run.members) // 2
     taken = run.targets[index]
     free = np.setdiff1d(np.arange(2 * half), np.r_[taken, (taken + half) % (2 * half)])
@@ -177,6 +191,7 @@ def exposures(run: Run, index: int) -> dict[str, Vector]:
         "loss": -run.phi[target],
         "gradient norm": run.gradients.norm[index],
         "self-influence": run.gradients.self_influence[index],
+        "last-layer leverage": run.gradients.leverage[index],
         "nats": run.tracked.nats[index],
         "LT-IQR": run.tracked.spread[index],
         **scores,
@@ -200,11 +215,14 @@ def _ranking(run: Run, index: int, values: Vector) -> dict[str, float]:
 def costs(run: Run) -> Iterator[tuple[str, int, float]]:
     """Trainings and seconds beyond the published model's own, of each method for one target."""
     predicted, gradients = run.predicted, run.gradients
-    yield "prediction", 1, float(predicted.seconds.mean())
-    yield "gap alone", 1, 0.0
+    reruns = run.targets.shape[1] - 1
+    yield "prediction", reruns, float(predicted.seconds.mean())
+    yield "gap alone", reruns, 0.0
+    yield "tail", 0, 0.0
     yield "loss", 0, 0.0
     yield "gradient norm", 0, float(gradients.norm_seconds.mean())
     yield "self-influence", 0, float(gradients.self_influence_seconds.mean())
+    yield "last-layer leverage", 0, float(gradients.leverage_seconds.mean())
     for name in ("nats", "LT-IQR"):
         yield name, 0, float(run.tracked.seconds)
     for count in REFERENCES:

@@ -31,6 +31,7 @@ RIVALS = {  # with their names in words
     "loss": "loss",
     "gradient norm": "gradient norm",
     "self-influence": "self-influence",
+    "last-layer leverage": "last-layer leverage",
     "nats": "accumulated nats",
     "LT-IQR": "LT-IQR",
     "LiRA, 1": "LiRA, 1 reference model",

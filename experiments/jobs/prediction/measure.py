@@ -50,7 +50,7 @@ class Run(NamedTuple):
         population: the same on test examples, [K, Z].
         test_accuracy: [K].
         seconds: that training one model took, among many.
-        targets: models whose attack is predicted, and the rerun of each, [T, 2].
+        targets: models whose attack is predicted, and the reruns of each, [T, 1 + R].
         predicted: by `gujax.assess`, arrays with a leading axis of targets.
         gradients: what gradients rank by, alike.
         tracked: what the runs of the targets show.
@@ -99,12 +99,15 @@ def _run(trainer: Trainer, options: Options, steps: Steps) -> Run:
     with steps.step(f"{name}: {options.models} models"):
         trained = trainer.train(members, keys)
     with steps.step(f"{name}: predictions for {options.targets} of them"):
-        pairs = reruns(options.models, options.targets)
+        targets = reruns(options.models, options.targets, options.reruns)
         publisher = Publisher(trainer)
-        predicted = [publisher.predict(trained, *pair, options.resamples) for pair in pairs]
-        gradients = [publisher.gradients(trained, target) for target, _ in pairs]
+        predicted = [
+            publisher.predict(trained, target, others, options.resamples)
+            for target, *others in targets.tolist()
+        ]
+        which = targets[:, 0]
+        gradients = [publisher.gradients(trained, target) for target in which.tolist()]
         seconds = trained.seconds / options.models
-        which = np.array(pairs)[:, 0]
         tracked = trainer.track(members[which], keys[which], seconds)
     return Run(
         members,
@@ -112,7 +115,7 @@ def _run(trainer: Trainer, options: Options, steps: Steps) -> Run:
         trained.population,
         trained.test_accuracy,
         seconds,
-        np.array(pairs),
+        targets,
         stacked(Predicted, predicted),
         stacked(Gradients, gradients),
         tracked,
@@ -124,10 +127,10 @@ def frames(plan: Plan, runs: Mapping[str, Run]) -> dict[str, pl.DataFrame]:
     examples, targets = [], []
     for trainer in plan.trainers:
         name, run = trainer.setting.name, runs[trainer.setting.name]
-        for index, (target, rerun) in enumerate(run.targets.tolist()):
+        for index, (target, *others) in enumerate(run.targets.tolist()):
             place = {"setting": name, "target": target}
             predicted = {field: getattr(run.predicted, field)[index] for field in _OF_TARGET}
-            targets.append({**place, "rerun": rerun, **predicted})
+            targets.append({**place, "reruns": others, **predicted})
             columns = {
                 "example": np.asarray(trainer.pool.ids),
                 "member": run.members[target],
@@ -136,6 +139,7 @@ def frames(plan: Plan, runs: Mapping[str, Run]) -> dict[str, pl.DataFrame]:
                 "predicted_shift": run.predicted.shift[index],
                 "gradient_norm": run.gradients.norm[index],
                 "self_influence": run.gradients.self_influence[index],
+                "last_layer_leverage": run.gradients.leverage[index],
                 "nats": run.tracked.nats[index],
                 "loss_spread": run.tracked.spread[index],
             }
@@ -152,7 +156,7 @@ def measured_shift(run: Run, index: int) -> Float[np.ndarray, "examples"]:
 
     Args:
         run: the setting.
-        index: of the target; it and its rerun, which the prediction knows, are left out.
+        index: of the target; it and its reruns, which the prediction knows, are left out.
     """
     others = np.ones(len(run.members), bool)
     others[run.targets[index]] = False

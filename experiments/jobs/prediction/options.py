@@ -4,6 +4,7 @@ from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Models, RunOptions, Several, options
 from experiments.jobs.prediction.settings import DEFAULT, SETTINGS, Setting
 
+_REFERENCES = 4  # that a rival has at most
 FEWEST_MODELS = 16  # shadow models below which LiRA itself says too little
 
 
@@ -13,12 +14,13 @@ class Options(RunOptions):
 
     For every setting, models are trained on random halves of a pool and attacked with LiRA and
     RMIA. For some of them the attack is predicted by `gujax.assess`, as a publisher would, from
-    that model and one rerun.
+    that model and its reruns.
 
     Attributes:
         settings: Names of settings, "default" for eight that take minutes together, "all".
         models: Models per setting; each is attacked with the others as its shadow models.
-        targets: Models per setting whose attack is predicted, each with a rerun of its own.
+        targets: Models per setting whose attack is predicted, each with reruns of its own.
+        reruns: Further models that each prediction rests on.
         train_size: Keep at most so many examples of each pool; default: those of the setting.
         epochs: Passes over the data; default: those of the setting.
         resamples: Resamples of the intervals of each prediction.
@@ -27,6 +29,7 @@ class Options(RunOptions):
     settings: Several[str] = ("default",)
     models: Models = 32
     targets: Count = 3
+    reruns: Count = 1
     train_size: Count | None = None
     epochs: Count | None = None
     resamples: Count = 100
@@ -42,9 +45,15 @@ class Options(RunOptions):
             f"--models {self.models} must be a multiple of 4 and at least {FEWEST_MODELS}",
         )
         check_option(
-            2 * self.targets <= self.models // 2,
-            f"--targets {self.targets} must be at most a quarter of --models {self.models}: each "
-            "has a rerun, and no two are complements of each other",
+            (1 + self.reruns) * self.targets <= self.models // 2,
+            f"--targets {self.targets} with --reruns {self.reruns} are "
+            f"{(1 + self.reruns) * self.targets} models; they must be at most half of --models "
+            f"{self.models}, for no two are complements of each other",
+        )
+        check_option(
+            2 * (1 + self.reruns) + _REFERENCES <= self.models,
+            f"--reruns {self.reruns} with --models {self.models} leave less than {_REFERENCES} "
+            "reference models for the rivals",
         )
 
     @property

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 import gujax
 from experiments.jobs.prediction.training import Trained, Trainer, one_of
+from experiments.membership.prediction import predict
 from gujax import training
 from gujax.assessment import blocks_of, signal_gram, signal_of_one
-from gujax.prediction import Spectrum, gram_spectrum, rerun_deviation
+from gujax.prediction import Spectrum, gram_spectrum, paired_gap, rerun_deviation
 
 Found = TypeVar("Found", bound=tuple)
 
@@ -56,12 +57,16 @@ class Gradients(NamedTuple):
         norm_seconds: that they took.
         self_influence: gᵀ H⁻¹ g with the damped Gauss-Newton matrix H of the members, [N].
         self_influence_seconds: that it took.
+        leverage: of the members' curvature in the last layer alone, between 0 and 1, [N].
+        leverage_seconds: that it took.
     """
 
     norm: Float[np.ndarray, "*targets examples"]
     norm_seconds: Float[np.ndarray, "*targets"]
     self_influence: Float[np.ndarray, "*targets examples"]
     self_influence_seconds: Float[np.ndarray, "*targets"]
+    leverage: Float[np.ndarray, "*targets examples"]
+    leverage_seconds: Float[np.ndarray, "*targets"]
 
 
 def stacked(kind: Callable[..., Found], of_targets: Sequence[Found]) -> Found:
@@ -70,7 +75,7 @@ def stacked(kind: Callable[..., Found], of_targets: Sequence[Found]) -> Found:
 
 
 class Publisher:
-    """Who has trained one model and one rerun, and wants to know what they give away.
+    """Who has trained one model and its reruns, and wants to know what they give away.
 
     Args:
         trainer: setting and data.
@@ -81,47 +86,41 @@ class Publisher:
         # One function for all targets, so that it is compiled once.
         self._apply = partial(training.predict, trainer.task.model.apply)
 
-    def predict(self, trained: Trained, target: int, rerun: int, resamples: int) -> Predicted:
-        """The prediction for one model from it and one more, of another half and seed.
+    def predict(
+        self, trained: Trained, target: int, reruns: Sequence[int], resamples: int
+    ) -> Predicted:
+        """The prediction for one model from it and others of another half and seed.
 
         Args:
             trained: all models.
             target: which one is published.
-            rerun: which one is the rerun.
+            reruns: which ones are its reruns.
             resamples: of the intervals.
         """
         start = time.perf_counter()
-        inside = trained.members[target]
-        order = np.concatenate([np.flatnonzero(inside), np.flatnonzero(~inside)])
-        other = trained.members[rerun]
-        try:
-            found = gujax.assess(
-                self._apply,
-                one_of(trained.params, target),
-                tuple(part[inside] for part in self._examples),
-                tuple(part[~inside] for part in self._examples),
-                rerun=(one_of(trained.params, rerun), other[order]),
-                num_resamples=resamples,
-            )
-        except ValueError as error:  # data that no prediction can be made from
-            return _refused(len(order), str(error), time.perf_counter() - start)
-        shift = np.empty(len(order))
-        shift[order] = found.shift
+        inside, others = trained.members[target], list(reruns)
+        found = predict(
+            self._apply,
+            self._examples,
+            (one_of(trained.params, target), inside),
+            [(one_of(trained.params, k), trained.members[k]) for k in others],
+            num_resamples=resamples,
+        )
         level = np.array([found.auc, found.tpr(0.01), found.tpr(0.001)])
         seconds = time.perf_counter() - start
-        gap = found.fitted.gap.mean
-        deviation = rerun_deviation(trained.phi[target], trained.phi[rerun], inside, other)
-        equal = gujax.predict_attack(np.full(len(order), max(gap, 0.0)), deviation)
-        trusted = 1.0 if not found.unsafe else np.nan
+        runs = trained.phi[target], trained.phi[others], inside, trained.members[others]
+        gap, deviation = paired_gap(*runs).mean, rerun_deviation(*runs)
+        equal = gujax.predict_attack(np.full(len(inside), max(gap, 0.0)), deviation)
+        assessed = found.assessment
         return Predicted(
-            shift * trusted,
-            level * trusted,
-            np.array(found.ridge),
+            found.shift,
+            level,
+            np.array(np.nan if assessed is None else assessed.ridge),
             np.array(deviation),
             np.array(gap),
             np.array([equal.auc, *equal.tpr(np.array([0.01, 0.001]))]),
-            np.array(" ".join(found.unsafe)),
-            np.array(" ".join(found.warnings)),
+            np.array(found.refusal),
+            np.array("" if assessed is None else " ".join(assessed.warnings)),
             np.array(seconds),
         )
 
@@ -140,22 +139,28 @@ class Publisher:
         spectrum = gram_spectrum(gram, phi, trained.members[target])
         influence = pull**2 * _influence(spectrum)
         seconds = time.perf_counter() - start
-        return Gradients(norm, np.array(norm_seconds), influence, np.array(seconds))
+        start = time.perf_counter()
+        last = gram_spectrum(self._last_layer_gram(params), phi, trained.members[target])
+        leverage = last.weights * _influence(last)
+        return Gradients(
+            norm,
+            np.array(norm_seconds),
+            influence,
+            np.array(seconds),
+            leverage,
+            np.array(time.perf_counter() - start),
+        )
 
-
-def _refused(size: int, why: str, seconds: float) -> Predicted:
-    unknown = np.array(np.nan)
-    return Predicted(
-        np.full(size, np.nan),
-        np.full((3, 3), np.nan),
-        unknown,
-        unknown,
-        unknown,
-        np.full(3, np.nan),
-        np.array(why),
-        np.array(""),
-        np.array(seconds),
-    )
+    def _last_layer_gram(self, params: PyTree) -> Float[np.ndarray, "examples examples"]:
+        """T of the gradients of φ by the last layer's kernel and bias."""
+        blocks = blocks_of(self._examples, _BLOCK)
+        parts = [_last_layer(self._apply, params, block[0]) for block in blocks]
+        features, logits = (np.concatenate(part)[: len(self._examples[1])] for part in zip(*parts))
+        labels = self._examples[1]
+        logits[np.arange(len(labels)), labels] = -np.inf
+        towards = -softmax(logits, axis=1)  # of φ by the logits
+        towards[np.arange(len(labels)), labels] = 1
+        return (features @ features.T + 1) * (towards @ towards.T)
 
 
 def _influence(spectrum: Spectrum) -> Float[np.ndarray, "examples"]:
@@ -172,10 +177,27 @@ def _norms(apply: Callable, params: PyTree, examples: Any) -> Float[Array, "bloc
     return gujax.squared_norms(gujax.per_example_grads(signal_of_one(apply))(params, examples))
 
 
-def reruns(num_models: int, targets: int) -> list[tuple[int, int]]:
-    """Targets and their reruns among models that are halves first, complements then.
+@partial(jax.jit, static_argnums=0)
+def _last_layer(apply: Callable, params: PyTree, x: Array) -> tuple[Array, Array]:
+    """What enters the last layer of a block, [B, width], and its logits, [B, C]."""
+
+    def first_logit(params: PyTree, one: Array) -> tuple[Array, Array]:
+        logits = apply(params, one[None])[0]
+        return logits[0], logits
+
+    def of_one(one: Array) -> tuple[Array, Array]:
+        grads, logits = jax.grad(first_logit, has_aux=True)(params, one)
+        # The gradient of a logit by its column of the kernel is what enters the layer.
+        kernels = [leaf for leaf in jax.tree.leaves(grads) if leaf.shape[1:] == logits.shape]
+        return kernels[-1][:, 0], logits
+
+    return jax.vmap(of_one)(x)
+
+
+def reruns(num_models: int, targets: int, count: int) -> np.ndarray:
+    """Targets with their reruns, [T, 1 + R], among models that are halves first, complements then.
 
     No model occurs twice, and none is the complement of another.
     """
-    half = num_models // 2
-    return [(target, half - 1 - target) for target in range(targets)]
+    others = num_models // 2 - 1 - np.arange(targets * count).reshape(count, targets).T
+    return np.concatenate([np.arange(targets)[:, None], others], axis=1)
