@@ -1,4 +1,4 @@
-"""Models, each an (init, apply) pair of pure functions: small ones, and published language models."""
+"""Models, each an (init, apply) pair of pure functions: small ones, and language models."""
 
 from gujax._extras import extra
 

@@ -13,9 +13,7 @@ from gujax.models._language_config import LanguageConfig
 
 def _norm(config: LanguageConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
     # The fast variance, E[x²] − E[x]², loses digits that published logits have.
-    return nnx.LayerNorm(
-        config.width, epsilon=config.epsilon, use_fast_variance=False, rngs=rngs
-    )
+    return nnx.LayerNorm(config.width, epsilon=config.epsilon, use_fast_variance=False, rngs=rngs)
 
 
 class GPTBlock(nnx.Module):

@@ -16,9 +16,7 @@ class AdaptedLinear(nnx.Linear):
     """A linear layer whose matrix W has the low-rank term ``scale`` · A B added to it."""
 
     def __init__(self, layer: nnx.Linear, rank: int, scale: float, *, rngs: nnx.Rngs):
-        super().__init__(
-            layer.in_features, layer.out_features, use_bias=layer.use_bias, rngs=rngs
-        )
+        super().__init__(layer.in_features, layer.out_features, use_bias=layer.use_bias, rngs=rngs)
         normal = nnx.initializers.normal(1 / math.sqrt(layer.in_features))
         self.scale = scale
         self.down = nnx.LoRAParam(normal(rngs.params(), (layer.in_features, rank)))
@@ -121,4 +119,3 @@ def lora(
         }
 
     return Lora(init, apply, merge)
-

@@ -225,8 +225,7 @@ def _config(content: Mapping[str, Any], source: str) -> tuple[str, LanguageConfi
     kind = settings.get("model_type")
     if kind not in _NAMES:
         raise ValueError(
-            f"{source}: model_type={kind!r} is not supported; choose a model of "
-            f"{', '.join(_NAMES)}"
+            f"{source}: model_type={kind!r} is not supported; choose a model of {', '.join(_NAMES)}"
         )
     settings.must_be("quantization_config", None)
     config = {"gpt2": _gpt2, "gpt_neox": _neox}.get(kind, _llama)(settings, kind)

@@ -16,7 +16,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 HERE = Path(__file__).parent
-WORDS = "the capital of france is paris and rome in italy a b c d e f g h i j k l m n".split()
+WORDS = ["the", "capital", "of", "france", "is", "paris", *"abcdefghijklmnopqr"]
 SHARED = {"vocab_size": 32, "bos_token_id": 0, "eos_token_id": 0}
 LLAMA = {
     **SHARED,
