@@ -88,7 +88,7 @@ def load_texts(name: str, split: str, feature: str | None, num_texts: int | None
     ]
     if feature is None and len(texts) == 1:
         feature = texts[0]
-    if feature not in texts:
+    if feature is None or feature not in texts:
         asked = "needs a name of one" if feature is None else f"has no text feature {feature!r}"
         raise ValueError(
             f"data set {name!r} {asked}; its text features are {', '.join(texts) or 'none'}"

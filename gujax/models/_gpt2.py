@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from gujax.models._attention import attend, rotated
+from gujax.models._embedding import Embedding
 from gujax.models._language_config import LanguageConfig
 
 
@@ -65,12 +66,9 @@ class PublishedGPT(nnx.Module):
     """
 
     def __init__(self, config: LanguageConfig, *, rngs: nnx.Rngs):
-        init = nnx.initializers.normal(0.02)
-        self.tokens = nnx.Embed(config.vocabulary, config.width, embedding_init=init, rngs=rngs)
+        self.tokens = Embedding(config.vocabulary, config.width, rngs=rngs)
         self.positions = (
-            nnx.Embed(config.context, config.width, embedding_init=init, rngs=rngs)
-            if config.family == "gpt2"
-            else None
+            Embedding(config.context, config.width, rngs=rngs) if config.family == "gpt2" else None
         )
         self.blocks = nnx.List([GPTBlock(config, rngs=rngs) for _ in range(config.layers)])
         self.norm = _norm(config, rngs)

@@ -5,6 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from gujax.models._attention import attend, rotated
+from gujax.models._embedding import Embedding
 from gujax.models._language_config import LanguageConfig
 
 
@@ -50,8 +51,7 @@ class Llama(nnx.Module):
     """
 
     def __init__(self, config: LanguageConfig, *, rngs: nnx.Rngs):
-        init = nnx.initializers.normal(0.02)
-        self.tokens = nnx.Embed(config.vocabulary, config.width, embedding_init=init, rngs=rngs)
+        self.tokens = Embedding(config.vocabulary, config.width, rngs=rngs)
         self.blocks = nnx.List([LlamaBlock(config, rngs=rngs) for _ in range(config.layers)])
         self.norm = nnx.RMSNorm(config.width, epsilon=config.epsilon, rngs=rngs)
         self.output = (

@@ -113,7 +113,10 @@ def test_adapters_leave_the_model_as_it_is(texts):
     np.testing.assert_allclose(released, adapted, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("lora_rank", "defense"), [(0, "sgd"), (2, "dp_sgd:8")])
+@pytest.mark.parametrize(
+    ("lora_rank", "defense"),
+    [(2, "dp_sgd:8"), pytest.param(0, "sgd", marks=pytest.mark.long)],
+)
 def test_an_interrupted_fine_tuning_goes_on_bit_for_bit(texts, tmp_path, lora_rank, defense):
     plan = plan_of(texts, lora_rank=lora_rank, defense=defense, epochs=3)
     tuning = tuning_of(plan)

@@ -105,10 +105,14 @@ def truth(loss, params, batch, *shared):
     return flat @ flat.T
 
 
+def in_long(name):
+    return pytest.param(name, marks=pytest.mark.long)
+
+
 BATCH = np.random.default_rng(1).integers(0, 32, (5, 9))
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("name", ["qwen2", "gpt_neox", *map(in_long, ["llama", "gpt2"])])
 def test_the_gram_matrix_is_exact(read, name):
     with jax.enable_x64(True):
         lm = read[name]
@@ -121,7 +125,7 @@ def test_the_gram_matrix_is_exact(read, name):
         np.testing.assert_allclose(K, expected, rtol=1e-11, atol=1e-12 * float(expected.max()))
 
 
-@pytest.mark.parametrize("name", ["smollm2", "gpt_neox"])
+@pytest.mark.parametrize("name", ["smollm2", *map(in_long, ["gpt2", "gpt_neox"])])
 def test_the_gram_matrix_of_adapters_is_exact(read, name):
     with jax.enable_x64(True):
         lm = read[name]

@@ -16,7 +16,8 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 HERE = Path(__file__).parent
-WORDS = ["the", "capital", "of", "france", "is", "paris", *"abcdefghijklmnopqr"]
+PLACES = ["the", "capital", "of", "france", "is", "paris", "and", "rome", "in", "italy"]
+WORDS = [*PLACES, *"abcdefghijklmn"]
 SHARED = {"vocab_size": 32, "bos_token_id": 0, "eos_token_id": 0}
 LLAMA = {
     **SHARED,
