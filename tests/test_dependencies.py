@@ -15,6 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BESIDE = [
     *("flax", "sklearn", "dm_pix", "tensorflow_datasets", "array_record", "orbax", "polars"),
     *("matplotlib", "pydantic", "jinja2", "rich", "tyro", "PIL", "pandas", "ray", "torch"),
+    *("safetensors", "tokenizers", "gguf"),
     *("experiments", "gujax.data", "gujax.models", "gujax.training", "gujax.attacks"),
     *("gujax.defenses", "gujax.leakage"),
 ]

@@ -1,4 +1,4 @@
-"""Data sets as in-memory arrays with stable example ids."""
+"""Data sets as in-memory arrays with stable example ids, and texts as tokens."""
 
 from gujax._extras import extra
 
@@ -8,16 +8,22 @@ with extra("data"):
     from gujax.data._imbalance import GroupBy, group_labels, imbalance
     from gujax.data._load import load
     from gujax.validation import class_labels
+    from gujax.data._text import Bucket, Tokens, bucket_by_length, load_texts, tokenize
 
 __all__ = [
+    "Bucket",
     "Canaries",
     "Dataset",
     "GroupBy",
     "Split",
+    "Tokens",
+    "bucket_by_length",
     "class_labels",
     "group_labels",
     "imbalance",
     "load",
+    "load_texts",
     "mislabelled_canaries",
     "near_duplicate_canaries",
+    "tokenize",
 ]

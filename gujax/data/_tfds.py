@@ -66,6 +66,36 @@ def load(name: str, train_split: str, test_split: str, train_size: int | None) -
     )
 
 
+def load_texts(name: str, split: str, feature: str | None, num_texts: int | None) -> list[str]:
+    """Texts of a data set of tensorflow-datasets.
+
+    Args:
+        name: as in `load`.
+        split: split expression.
+        feature: which feature; the only text feature if None.
+        num_texts: decode no more than so many; all if None.
+
+    Raises:
+        ValueError: see `gujax.data.load_texts`.
+    """
+    builder = _prepared(name)
+    features = builder.info.features
+    texts = [
+        key
+        for key, kind in (features.items() if hasattr(features, "items") else ())
+        if isinstance(kind, tfds.features.Text)
+    ]
+    if feature is None and len(texts) == 1:
+        feature = texts[0]
+    if feature is None or feature not in texts:
+        asked = "needs a name of one" if feature is None else f"has no text feature {feature!r}"
+        raise ValueError(
+            f"data set {name!r} {asked}; its text features are {', '.join(texts) or 'none'}"
+        )
+    (column,) = _read(builder, name, split, (feature,), num_texts)
+    return [text.decode() if isinstance(text, bytes) else str(text) for text in column]
+
+
 def _prepared(name: str) -> Any:
     """The builder, its files on disk."""
     data_dir = os.environ.get("TFDS_DATA_DIR")  # looked up now: tfds does so once, at import
@@ -170,8 +200,8 @@ def _input(name: str, info: Any, target: str) -> str:
         return candidates[0]
     if any(isinstance(f, tfds.features.Text) for f in info.features.values()) and not candidates:
         raise ValueError(
-            f"data set {name!r} has only text as input, which a later release will load; choose "
-            "one with images or numbers"
+            f"data set {name!r} has only text as input; read it with "
+            "gujax.data.load_texts, or choose one with images or numbers"
         )
     found = ", ".join(f"{key} {feature.shape}" for key, feature in info.features.items())
     raise ValueError(

@@ -23,6 +23,7 @@ with extra("models"):
     )
     from gujax.training._members import random_halves
     from gujax.training._result import EpochMetrics, StepMetrics, TrainResult, aggregation_state
+    from gujax.training._texts import next_token_loss, text_split
 
 __all__ = [
     "AnyArray",
@@ -45,10 +46,12 @@ __all__ = [
     "checkpointing",
     "cross_entropy",
     "cross_entropy_loss",
+    "next_token_loss",
     "plan_batches",
     "predict",
     "random_halves",
     "released_params",
+    "text_split",
     "train",
     "train_many",
 ]

@@ -57,6 +57,7 @@ class Data(NamedTuple):
     ids: Int[Array, "examples"]
     test_x: Float[Array, "test ..."] | None
     test_y: Int[Array, "test"] | None
+    shared: tuple[PyTree, ...] = ()
 
 
 @partial(jax.jit, static_argnames=("program", "many"))
@@ -131,7 +132,7 @@ def _step(
         noise_key = jax.random.fold_in(epoch_key, program.plan.steps_per_epoch + number)
         examples += (jax.random.split(noise_key, program.plan.physical_size),)
     losses, grads = value_and_per_example_grads(program.loss_fn, method=program.method)(
-        params, examples
+        params, examples, *data.shared
     )
     updates, new_opt_state = optimizer.update(
         grads, opt_state, params, example_ids=data.ids[batch.positions], mask=batch.mask

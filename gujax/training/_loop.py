@@ -42,6 +42,7 @@ def train(
     key: PRNGKeyArray,
     sampling: Sampling = "shuffle",
     member_mask: Bool[AnyArray, "examples"] | None = None,
+    shared: tuple[PyTree, ...] = (),
     method: Method = "factored",
     randomized: bool = False,
     apply: Apply | None = None,
@@ -62,6 +63,8 @@ def train(
         key: PRNG key of the batches; the result is a function of it and of the other arguments.
         sampling: ``"shuffle"`` or ``"poisson"``.
         member_mask: examples to train on, [N]; all if None. The others are never read.
+        shared: what all examples share and is not trained, such as the frozen model under adapters:
+            the loss is then ``loss_fn(params, example, *shared)``.
         method: method of `gujax.per_example_grads`.
         randomized: whether the loss draws noise: it is then ``loss_fn(params, (x, y, key))``, with
             a fresh PRNG key for each example and step.
@@ -94,6 +97,7 @@ def train(
         many=False,
         callback=callback,
         progress=progress,
+        shared=shared,
     )
 
 
@@ -183,6 +187,7 @@ def _run(
     many: bool,
     callback: Callback | None,
     progress: Progress | None,
+    shared: tuple[PyTree, ...] = (),
 ) -> TrainResult:
     """Run the compiled chunks of epochs one after another, so that the host can watch."""
     if test is not None and program.apply is None:
@@ -198,6 +203,7 @@ def _run(
         ids=jnp.asarray(split.ids),
         test_x=None if test is None else jnp.asarray(test.x),
         test_y=None if test is None else jnp.asarray(test.y),
+        shared=jax.tree.map(jnp.asarray, shared),
     )
     members = jnp.asarray(member_masks)
     # Split here and not in the compiled part: a random generator takes long to compile.

@@ -135,7 +135,7 @@ class TestTensorflowDatasets:
             ("known_bit", {}, r"near names: known_bits.*\)"),
             ("digts", {}, r"near names: digits.*\)"),
             ("cifar-10", {}, r"near names: cifar10.*\)"),
-            ("known_text", {}, "only text as input, which a later release will load"),
+            ("known_text", {}, "only text as input; read it with gujax.data.load_texts"),
             ("known_unlabelled", {}, "0 class labels and names no target"),
             ("known_two_inputs", {}, r"needs one image or one numeric array.*left \(6,\)"),
             ("known_bits", {"train_split": "dev"}, "split 'dev'.*choose from train, test"),
@@ -182,7 +182,7 @@ class TestPrepared:
         assert locations.num_classes == 30
 
     def test_text_is_for_later(self):
-        with pytest.raises(ValueError, match="later release"):
+        with pytest.raises(ValueError, match="load_texts"):
             data.load("ag_news7600")
 
 

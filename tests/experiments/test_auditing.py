@@ -20,13 +20,13 @@ from experiments.framework.errors import UserError
 from experiments.framework.results import Results
 from experiments.framework.run_directory import RunDirectory
 from experiments.jobs.audit.analysis import VIOLATED, limited
-from experiments.jobs.audit.history import History
 from experiments.jobs.audit.measure import extremes, totals
 from experiments.jobs.audit.monitor import Monitor, sparkline
 from experiments.jobs.audit.options import Options
-from experiments.jobs.audit.policy import PUBLISHED, Rule, check_policy, parse_policy
 from experiments.jobs.audit.published import Published, held_out, predict, train_again
 from experiments.membership.every import audit_every
+from experiments.membership.history import History
+from experiments.membership.policy import PUBLISHED, Rule, check_policy, parse_policy
 from experiments.tasks.recipe import load_recipes
 from experiments.tasks.task import load_task
 from gujax.uniqueness import Ledger

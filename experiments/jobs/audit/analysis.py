@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from experiments.framework.results import Entry, Results, entry, summarized
 from experiments.jobs.audit.measure import Audited, Plan
-from experiments.jobs.audit.policy import EVERY_UPDATE, MEASURES, Finding, check_policy
 from experiments.jobs.audit.published import ATTACK
+from experiments.membership.policy import MEASURES, Finding, check_policy, limited
 from gujax.prediction import predict_attack
 from gujax.uniqueness import predicted_auc, predicted_tpr
 
@@ -18,22 +17,6 @@ VIOLATED = 3
 EVERY_UPDATE_SEEN, MODEL_SEEN = "sees every update", "sees the published model"
 
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
-
-
-def limited(totals: pl.DataFrame) -> dict[str, float]:
-    """What a policy may limit of who sees every update."""
-    nats, mu = totals["nats"].to_numpy(), totals["mu"].to_numpy()
-    worst = float(mu.max())
-    values = (
-        nats.max(),
-        np.quantile(nats, 0.99),
-        nats.mean(),
-        worst,
-        predicted_auc(worst),
-        predicted_tpr(worst, 0.01),
-        predicted_tpr(worst, 0.001),
-    )
-    return {name: float(value) for name, value in zip(EVERY_UPDATE, values, strict=True)}
 
 
 def analyze(plan: Plan, audited: Audited) -> Iterator[Entry]:

@@ -15,7 +15,6 @@ from jax.typing import ArrayLike
 from experiments.framework.errors import check_option
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
-from experiments.jobs.audit.history import History
 from experiments.jobs.audit.monitor import monitor
 from experiments.jobs.audit.options import Options
 from experiments.jobs.audit.published import Published, held_out, predict, train_again
@@ -23,6 +22,7 @@ from experiments.membership.cost import StepCost, measure_steps
 from experiments.membership.defenses import Privacy, Training, aggregation, parse_defense
 from experiments.membership.defenses import prepare as prepare_training
 from experiments.membership.frames import subgroups
+from experiments.membership.history import History
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import Recipe, load_recipes
 from experiments.tasks.task import Task, load_task

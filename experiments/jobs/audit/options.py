@@ -2,9 +2,9 @@
 
 from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Positive, options
-from experiments.jobs.audit.policy import Rule, parse_policy
 from experiments.membership.defenses import Defense
 from experiments.membership.options import DefenseOptions
+from experiments.membership.policy import Rule, parse_policy
 from experiments.tasks.options import TrainingOptions
 
 

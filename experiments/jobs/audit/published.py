@@ -9,8 +9,8 @@ from jaxtyping import Bool, PyTree
 
 import gujax
 from experiments.jobs.audit.options import Options
-from experiments.jobs.audit.policy import PUBLISHED
 from experiments.membership.defenses import prepare
+from experiments.membership.policy import PUBLISHED
 from experiments.tasks.recipe import Recipe
 from experiments.tasks.task import Task
 from gujax import training

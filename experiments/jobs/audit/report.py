@@ -1,34 +1,21 @@
 """The release card: what a trained model may have disclosed, and whether a policy allows it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from experiments.framework.claims import Claim
 from experiments.framework.results import Results
-from experiments.framework.run_directory import to_json
 from experiments.jobs.audit.analysis import findings
 from experiments.jobs.audit.assumptions import assumptions
 from experiments.jobs.audit.attackers import attack_tables, attackers, judgement, summary
 from experiments.jobs.audit.measure import Audited, Plan
-from experiments.jobs.audit.policy import MEASURES, Finding, decide
+from experiments.membership.policy import MEASURES, Finding, decide
 from experiments.report import figures
+from experiments.report.card import Card
 from experiments.report.formats import plain
-from experiments.report.page import Picture, Place, Report
+from experiments.report.page import Picture
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
-
-
-@dataclass(frozen=True)
-class Card(Report):
-    """A report that is also written for machines, as `card.json`."""
-
-    content: Mapping[str, Any] = field(default_factory=dict)
-
-    def write(self, directory: Place) -> None:
-        """Writes figures, page and `card.json`."""
-        super().write(directory)
-        directory.file("card.json").write_text(to_json(self.content))
 
 
 def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Claim]) -> Card:

