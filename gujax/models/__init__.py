@@ -5,7 +5,7 @@ from gujax._extras import extra
 with extra("models"):
     from gujax.models._convnet import convnet
     from gujax.models._convolution import choose_convolution
-    from gujax.models._gpt import gpt
+    from gujax.models._gpt import gpt, gpt_attention_inputs
     from gujax.models._lenet import lenet
     from gujax.models._mlp import mlp
     from gujax.models._model import Model, from_module
@@ -19,6 +19,7 @@ __all__ = [
     "convnet",
     "from_module",
     "gpt",
+    "gpt_attention_inputs",
     "lenet",
     "mlp",
     "resnet",
