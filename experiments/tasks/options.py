@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.framework.options import Count, RunOptions, options
-from experiments.tasks.task import ModelName
+from experiments.tasks.task import ModelName, Task, load_task
 
 
 @options
@@ -13,15 +13,37 @@ class TaskOptions(RunOptions):
     Attributes:
         dataset: "digits" and "breast_cancer" are embedded; any other name is loaded with
             tensorflow_datasets from TFDS_DATA_DIR.
+        target: Feature to predict, such as income or attributes/Smiling; default: what the data
+            set says.
+        attribute: Feature that gives the subgroups, such as sex; default: the only class label
+            beside the target.
         model: Architecture.
         hidden: Widths of the MLP's hidden layers.
         train_size: Keep only so many training examples; default: all.
     """
 
     dataset: str = "digits"
+    target: str | None = None
+    attribute: str | None = None
     model: ModelName = "mlp"
     hidden: tuple[Count, ...] = (128,)
     train_size: Count | None = None
+
+    def load_task(self, channels: tuple[int, ...] = (16, 32)) -> Task:
+        """Loads the task that the options describe; `channels` are widths of the convnet's stages.
+
+        Raises:
+            UserError: The data set cannot be loaded, or the model does not fit it.
+        """
+        return load_task(
+            self.dataset,
+            self.model,
+            self.hidden,
+            self.train_size,
+            channels,
+            self.target,
+            self.attribute,
+        )
 
 
 @options

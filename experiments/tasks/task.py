@@ -37,6 +37,8 @@ def load_task(
     hidden: tuple[int, ...],
     train_size: int | None = None,
     channels: tuple[int, ...] = (16, 32),
+    target: str | None = None,
+    attribute: str | None = None,
 ) -> Task:
     """Loads a data set that `gujax.data.load` knows, and builds a model that fits it.
 
@@ -44,12 +46,14 @@ def load_task(
         train_size: Number of training examples to keep; None for all.
         hidden: Widths of the MLP's hidden layers.
         channels: Widths of the convnet's stages.
+        target: Feature to predict; None for what the data set says.
+        attribute: Feature that gives the subgroups; None for what the data set says.
 
     Raises:
         UserError: The data set cannot be loaded, or the model does not fit it.
     """
     with as_user_error(ValueError):
-        loaded = data.load(dataset, train_size=train_size)
+        loaded = data.load(dataset, train_size=train_size, target=target, attribute=attribute)
     return make_task(loaded, model, hidden, channels)
 
 

@@ -17,7 +17,8 @@ class Split:
         x: features, [N, ...], float32; images are scaled to [0, 1].
         y: class labels, [N], int32.
         ids: example ids, [N], int32: 0 to N - 1 in the order in which the data set stores them.
-        subgroups: a second class label of each example, [N], int32, or None if there is none.
+        subgroups: a second class label of each example, such as a private attribute, [N], int32,
+            or None if there is none.
     """
 
     x: Float[np.ndarray, "examples ..."]
@@ -72,6 +73,8 @@ class Dataset:
         test: the test split.
         num_classes: number of classes of ``y``.
         class_names: their names, or None if the data set has none.
+        attribute: name of the feature that ``subgroups`` holds, or None.
+        attribute_names: names of its values from 0 on, or None if the data set has none.
     """
 
     name: str
@@ -79,6 +82,8 @@ class Dataset:
     test: Split
     num_classes: int
     class_names: tuple[str, ...] | None = None
+    attribute: str | None = None
+    attribute_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the labels.

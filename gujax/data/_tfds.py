@@ -13,23 +13,32 @@ import tensorflow_datasets as tfds
 
 from gujax.data import _embedded as embedded
 from gujax.data._dataset import Dataset, Split
+from gujax.data._features import Chosen, Schema, at, class_names
 from gujax.data._scaling import standardize
 
-_CHUNK = 1000  # examples decoded between two ticks of the progress bar
+_CHUNK = 1000  # examples decoded at a time
+_UNSAID = Chosen()
 
 
-def load(name: str, train_split: str, test_split: str, train_size: int | None) -> Dataset:
+def load(
+    name: str,
+    train_split: str,
+    test_split: str,
+    train_size: int | None,
+    chosen: Chosen = _UNSAID,
+) -> Dataset:
     """Load a data set of tensorflow-datasets, downloading it first if it is not prepared.
 
     Images are scaled to [0, 1]; other numeric features are standardized with the training split,
-    or left as they are if all values are 0 or 1. If there is exactly one class label besides the
-    target, it gives the subgroups.
+    or left as they are if all values are 0 or 1. Entries of a dictionary become columns, each
+    scaled by itself, and class labels among them a column of 0 and 1 for each class.
 
     Args:
         name: name as `tfds.builder` takes it, ``"mnist"`` or ``"celeb_a:2.1.0"``.
         train_split: split expression for training.
         test_split: split expression for testing.
         train_size: decode no more training examples than this; all if None.
+        chosen: the features to read.
 
     Returns:
         The data set.
@@ -38,31 +47,44 @@ def load(name: str, train_split: str, test_split: str, train_size: int | None) -
         ValueError: see `gujax.data.load`.
     """
     builder = _prepared(name)
-    features = builder.info.features
-    if not isinstance(features, tfds.features.FeaturesDict):
+    schema = Schema(name, builder.info)
+    columns = schema.choose(chosen)
+    keys = (*columns.inputs, columns.target)
+    keys += () if columns.attribute is None else (columns.attribute,)
+
+    def read(split: str, limit: int | None) -> dict[str, np.ndarray]:
+        return dict(zip(keys, _read(builder, name, split, keys, limit)))
+
+    train, test = read(train_split, train_size), read(test_split, None)
+    if chosen.attribute is not None and len(np.unique(train[chosen.attribute])) < 2:
         raise ValueError(
-            f"data set {name!r} is not a table of features; choose a classification set"
+            f"attribute={chosen.attribute!r} is constant on the {len(train[columns.target])} "
+            f"training examples of {name!r}; {schema.offer(columns.target, chosen.attribute)}, or "
+            "take more examples"
         )
-    target = _target(name, builder.info)
-    source = _input(name, builder.info, target)
-    subgroup = _subgroup(features, target)
-    keys = tuple(key for key in (source, target, subgroup) if key is not None)
+    inputs = [_scaled(schema.nodes[path], train[path], test[path]) for path in columns.inputs]
+    if len(inputs) > 1 or not train[columns.inputs[0]][0].shape:
+        train_x, test_x = (np.concatenate(of_split, axis=1) for of_split in zip(*inputs))
+    else:
+        ((train_x, test_x),) = inputs
 
-    def read(split: str, limit: int | None) -> list[np.ndarray]:
-        return _read(builder, name, split, keys, limit)
+    def split(x: np.ndarray, read: dict[str, np.ndarray]) -> Split:
+        groups = None if columns.attribute is None else read[columns.attribute]
+        return Split.from_arrays(x, read[columns.target], groups)
 
-    train_x, train_y, *train_groups = read(train_split, train_size)
-    test_x, test_y, *test_groups = read(test_split, None)
-    train_x, test_x = _scaled(features[source], train_x, test_x)
-
-    label = features[target]
+    label = schema.nodes[columns.target]
     is_named = isinstance(label, tfds.features.ClassLabel)
+    is_flag = label.np_dtype == np.bool_
+    largest = max(1 if is_flag else int(part[columns.target].max()) for part in (train, test))
+    attribute = None if columns.attribute is None else schema.nodes[columns.attribute]
     return Dataset(
         name=name,
-        train=Split.from_arrays(train_x, train_y, *train_groups),
-        test=Split.from_arrays(test_x, test_y, *test_groups),
-        num_classes=label.num_classes if is_named else int(max(train_y.max(), test_y.max())) + 1,
-        class_names=tuple(label.names) if is_named else None,
+        train=split(train_x, train),
+        test=split(test_x, test),
+        num_classes=label.num_classes if is_named else largest + 1,
+        class_names=class_names(label),
+        attribute=columns.attribute,
+        attribute_names=None if attribute is None else class_names(attribute),
     )
 
 
@@ -173,62 +195,6 @@ def _unreachable_host(builder: Any) -> str | None:
     return None
 
 
-def _target(name: str, info: Any) -> str:
-    """The feature to predict."""
-    if info.supervised_keys is not None:
-        target = info.supervised_keys[1]
-        if isinstance(target, str) and _is_class(info.features[target]):
-            return target
-    labels = [k for k, f in info.features.items() if isinstance(f, tfds.features.ClassLabel)]
-    if len(labels) != 1:
-        raise ValueError(
-            f"data set {name!r} has {len(labels)} class labels and names no target to "
-            f"predict; choose a data set with one, it has the features {', '.join(info.features)}"
-        )
-    return labels[0]
-
-
-def _input(name: str, info: Any, target: str) -> str:
-    """The feature to predict from."""
-    inputs = {k: f for k, f in info.features.items() if k != target and _is_input(f)}
-    preferred = info.supervised_keys[0] if info.supervised_keys is not None else None
-    if isinstance(preferred, str) and preferred in inputs:
-        return preferred
-    images = [k for k, f in inputs.items() if isinstance(f, tfds.features.Image)]
-    candidates = images or list(inputs)
-    if len(candidates) == 1:
-        return candidates[0]
-    if any(isinstance(f, tfds.features.Text) for f in info.features.values()) and not candidates:
-        raise ValueError(
-            f"data set {name!r} has only text as input; read it with "
-            "gujax.data.load_texts, or choose one with images or numbers"
-        )
-    found = ", ".join(f"{key} {feature.shape}" for key, feature in info.features.items())
-    raise ValueError(
-        f"data set {name!r} needs one image or one numeric array of fixed shape as input, it has "
-        f"the features {found}"
-    )
-
-
-def _subgroup(features: Any, target: str) -> str | None:
-    others = [
-        k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel) and k != target
-    ]
-    return others[0] if len(others) == 1 else None
-
-
-def _is_class(feature: Any) -> bool:
-    return isinstance(feature, tfds.features.ClassLabel) or (
-        feature.shape == () and np.issubdtype(feature.np_dtype, np.integer)
-    )
-
-
-def _is_input(feature: Any) -> bool:
-    if isinstance(feature, tfds.features.Text) or not feature.shape or None in feature.shape:
-        return False
-    return np.issubdtype(feature.np_dtype, np.number) or feature.np_dtype == np.bool_
-
-
 def _read(
     builder: Any, name: str, split: str, keys: tuple[str, ...], limit: int | None
 ) -> list[np.ndarray]:
@@ -244,7 +210,7 @@ def _read(
     for start in range(0, size, _CHUNK):
         for example in source.__getitems__(range(start, min(start + _CHUNK, size))):
             for column, key in zip(columns, keys):
-                column.append(example[key])
+                column.append(at(example, key))
     return [np.stack(column) for column in columns]
 
 
@@ -252,6 +218,11 @@ def _scaled(feature: Any, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarr
     if isinstance(feature, tfds.features.Image):
         largest = np.float32(np.iinfo(train.dtype).max)
         return train / largest, test / largest
+    if isinstance(feature, tfds.features.ClassLabel):  # an entry of a dictionary
+        ones = np.eye(feature.num_classes, dtype=np.float32)
+        return ones[train], ones[test]
+    if train.ndim == 1:
+        train, test = train[:, None], test[:, None]
     if np.isin(train, (0, 1)).all():
         return train, test
     return standardize(train, test)

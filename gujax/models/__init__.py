@@ -6,7 +6,7 @@ with extra("models"):
     from gujax.models._convnet import convnet
     from gujax.models._convolution import choose_convolution
     from gujax.models._gguf import from_gguf
-    from gujax.models._gpt import gpt
+    from gujax.models._gpt import gpt, gpt_attention_inputs
     from gujax.models._language import LanguageModel, generate, language_model
     from gujax.models._language_config import LanguageConfig
     from gujax.models._lenet import lenet
@@ -30,6 +30,7 @@ __all__ = [
     "from_safetensors",
     "generate",
     "gpt",
+    "gpt_attention_inputs",
     "language_model",
     "lenet",
     "lora",

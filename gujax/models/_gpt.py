@@ -89,3 +89,30 @@ def gpt(context: int, vocabulary: int, width: int = 256, layers: int = 4, heads:
         return flat.apply(params, tokens).reshape(*tokens.shape, vocabulary)
 
     return Model(flat.init, apply)
+
+
+def gpt_attention_inputs(
+    params: PyTree, tokens: Int[Array, "batch t"], heads: int = 4
+) -> tuple[Float[Array, "batch t width"], ...]:
+    """What the projection to queries, keys and values is given, block by block.
+
+    Args:
+        params: parameters of a `gpt`.
+        tokens: texts, [batch, t].
+        heads: attention heads per block, as the model was built with; its parameters do not tell.
+
+    Returns:
+        The normalized residual stream before each block's attention, each [batch, t, width].
+    """
+    vocabulary, width = params["tokens"]["embedding"].shape
+    context, layers = len(params["positions"]["embedding"]), len(params["blocks"])
+    structure = nnx.graphdef(
+        nnx.eval_shape(lambda: GPT(vocabulary, context, width, layers, heads, rngs=nnx.Rngs(0)))
+    )
+    model = nnx.merge(structure, params)
+    x = model.tokens(tokens) + model.positions(jnp.arange(tokens.shape[1]))
+    seen = []
+    for block in model.blocks:
+        seen.append(block.attention_norm(x))
+        x = block(x)
+    return tuple(seen)

@@ -16,6 +16,12 @@ TABLE = RNG.normal(3.0, 2.0, (7, 6)).astype(np.float32)
 BITS = RNG.integers(0, 2, (7, 6), dtype=np.uint8)
 LABELS = np.array([0, 1, 2, 1, 0, 2, 2])
 GROUPS = np.array([0, 1, 1, 0, 1, 0, 0])
+AGES = np.array([20, 31, 44, 27, 65, 38, 19])
+FLAGS = {
+    "smiling": np.array([1, 0, 0, 1, 1, 0, 1], bool),
+    "male": np.array([0, 0, 1, 1, 0, 1, 0], bool),
+    "bald": np.zeros(7, bool),
+}
 TRAIN = slice(0, 5)
 TEST = slice(5, 7)
 
@@ -40,6 +46,9 @@ class _Known(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, rows):
         for i in range(rows.start, rows.stop):
             row = {key: values[i] for key, values in self.columns.items()}
+            if hasattr(self, "flags"):
+                row["flags"] = {key: values[i] for key, values in FLAGS.items()}
+                row["person"] = {"age": AGES[i], "kind": LABELS[i], "group": GROUPS[i]}
             if "picture" in row and self.encoded:
                 row["picture"] = io.BytesIO(ENCODED[i].getvalue())
             yield i, row
@@ -91,6 +100,40 @@ class KnownTwoInputs(_Known):
         "left": tfds.features.Tensor(shape=(6,), dtype=np.float32),
         "right": tfds.features.Tensor(shape=(6,), dtype=np.float32),
         "kind": tfds.features.ClassLabel(num_classes=3),
+    }
+
+
+class KnownFaces(_Known):
+    """Flags in a dictionary and no target of its own, as celeb_a; a table in a dictionary."""
+
+    flags = True
+    columns: ClassVar[dict] = {"picture": IMAGES, "title": np.array(["t"] * 7)}
+    features: ClassVar[dict] = {
+        "picture": tfds.features.Image(shape=(4, 5, 3)),
+        "title": tfds.features.Text(),
+        "flags": dict.fromkeys(FLAGS, np.bool_),
+        "person": {
+            "age": np.int64,
+            "kind": tfds.features.ClassLabel(num_classes=3),
+            "group": tfds.features.ClassLabel(names=["x", "y"]),
+        },
+    }
+
+
+class KnownPeople(_Known):
+    """Several class labels beside the target."""
+
+    columns: ClassVar[dict] = {
+        "measurements": TABLE,
+        "kind": LABELS,
+        "group": GROUPS,
+        "age": AGES,
+    }
+    features: ClassVar[dict] = {
+        "measurements": tfds.features.Tensor(shape=(6,), dtype=np.float32),
+        "kind": tfds.features.ClassLabel(names=["a", "b", "c"]),
+        "group": tfds.features.ClassLabel(names=["x", "y"]),
+        "age": tfds.features.Scalar(dtype=np.int64),
     }
 
 

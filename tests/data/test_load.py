@@ -128,6 +128,97 @@ class TestTensorflowDatasets:
         np.testing.assert_array_equal(known.test.x, builders.BITS[:1])
         assert len(data.load("known_bits", train_size=2).train) == 2
 
+    def test_features_are_chosen_by_name(self):
+        people = data.load("known_people", target="group", attribute="kind")
+        np.testing.assert_array_equal(people.train.y, builders.GROUPS[builders.TRAIN])
+        np.testing.assert_array_equal(people.train.subgroups, builders.LABELS[builders.TRAIN])
+        np.testing.assert_array_equal(people.test.subgroups, builders.LABELS[builders.TEST])
+        assert people.class_names == ("x", "y")
+        assert (people.attribute, people.attribute_names) == ("kind", ("a", "b", "c"))
+        assert people.feature_shape == (6,)
+        # The target follows where only one label is left.
+        assert data.load("known_people", attribute="group").class_names == ("a", "b", "c")
+        numbers = data.load("known_people", target="kind", attribute="age")
+        np.testing.assert_array_equal(numbers.test.subgroups, builders.AGES[builders.TEST])
+        assert numbers.attribute_names is None
+
+    def test_flags_within_a_dictionary_are_targets_and_attributes(self):
+        faces = data.load("known_faces", target="flags/smiling", attribute="flags/male")
+        np.testing.assert_array_equal(faces.train.x, builders.IMAGES[:5] / np.float32(255))
+        np.testing.assert_array_equal(faces.train.y, builders.FLAGS["smiling"][:5])
+        np.testing.assert_array_equal(faces.train.subgroups, builders.FLAGS["male"][:5])
+        assert (faces.num_classes, faces.class_names) == (2, None)
+        assert faces.attribute == "flags/male"
+        never = data.load("known_faces", target="flags/bald", attribute="person/group")
+        assert never.num_classes == 2
+
+    def test_a_dictionary_as_input_is_a_table_without_target_and_attribute(self):
+        flags = data.load(
+            "known_faces", input="flags", target="flags/smiling", attribute="flags/male"
+        )
+        np.testing.assert_array_equal(flags.train.x, builders.FLAGS["bald"][:5, None])
+        person = data.load("known_faces", input="person", target="flags/male").train.x
+        ages = builders.AGES[:5]
+        np.testing.assert_allclose(person[:, 0], (ages - ages.mean()) / ages.std(), rtol=1e-6)
+        np.testing.assert_array_equal(person[:, 1:4], np.eye(3)[builders.LABELS[:5]])
+        np.testing.assert_array_equal(person[:, 4:], np.eye(2)[builders.GROUPS[:5]])
+
+    @pytest.mark.parametrize(
+        ("name", "arguments", "message"),
+        [
+            ("known_people", {}, "has 2 class labels and names no target .*choose from kind"),
+            (
+                "known_people",
+                {"target": "kind", "attribute": "kind"},
+                "attribute='kind' is the target .*choose from group, age",
+            ),
+            (
+                "known_people",
+                {"target": "kind", "attribute": "sex"},
+                "attribute='sex'.* no such label; choose from group, age$",
+            ),
+            ("known_people", {"target": "sex"}, "target='sex'.*choose from kind, group, age$"),
+            (
+                "known_people",
+                {"target": "kind", "attribute": "measurements"},
+                "'measurements' .*is no class label, whole number or flag; choose from group, age",
+            ),
+            (
+                "known_faces",
+                {"target": "flags/male", "attribute": "flags/bald"},
+                "'flags/bald' is constant on the 5 training.*choose from flags/smiling, person/age",
+            ),
+            (
+                "known_faces",
+                {"target": "flags/male", "attribute": "flags"},
+                "attribute='flags' .*is no class label",
+            ),
+            ("known_faces", {"target": "male"}, "target='male'.*choose from flags/smiling"),
+            (
+                "known_faces",
+                {"target": "flags/male", "input": "title"},
+                "input='title' .*is no image, .*choose from picture, flags, person$",
+            ),
+            (
+                "known_faces",
+                {"target": "flags/male", "input": "flags/male"},
+                "input='flags/male' is the target",
+            ),
+            (
+                "known_faces",
+                {"target": "flags/male", "input": "face"},
+                "input='face'.*no such feature; choose from picture, flags, person$",
+            ),
+            ("known_table", {"attribute": "sex"}, "attribute='sex'.*; it has no other label$"),
+            ("digits", {"attribute": "sex"}, "attribute='sex': the embedded data set 'digits'"),
+            ("digits", {"target": "sex"}, "target='sex': the embedded.*leave target out"),
+        ],
+    )
+    def test_features_that_do_not_fit_are_told_with_those_that_do(self, name, arguments, message):
+        with pytest.raises(ValueError, match=message) as caught:
+            data.load(name, **arguments)
+        assert "\n" not in str(caught.value)
+
     @pytest.mark.parametrize(
         ("name", "arguments", "message"),
         [
@@ -180,6 +271,18 @@ class TestPrepared:
         assert locations.train.x.shape == (4000, 446)
         assert set(np.unique(locations.train.x)) == {0.0, 1.0}
         assert locations.num_classes == 30
+
+    def test_people_have_private_attributes(self):
+        spoken = data.load("spoken_digits", attribute="speaker")
+        assert spoken.attribute_names[0] == "george"
+        # The official test split: five recordings of each digit and speaker.
+        pairs = np.stack([spoken.test.y, spoken.test.subgroups])
+        _, counts = np.unique(pairs, axis=1, return_counts=True)
+        np.testing.assert_array_equal(counts, [5] * 60)
+        assert data.load("spoken_digits").train.subgroups is None  # speaker or accent: unsaid
+        adult = data.load("adult", attribute="sex", train_size=500)
+        assert adult.class_names == ("<=50K", ">50K")
+        assert adult.attribute_names == ("Female", "Male")
 
     def test_text_is_for_later(self):
         with pytest.raises(ValueError, match="load_texts"):

@@ -25,7 +25,7 @@ from experiments.membership.frames import subgroups
 from experiments.membership.history import History
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import Recipe, load_recipes
-from experiments.tasks.task import Task, load_task
+from experiments.tasks.task import Task
 from gujax import training
 from gujax.uniqueness import Ledger
 
@@ -68,7 +68,7 @@ class Audited(NamedTuple):
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed."""
-    task = load_task(options.dataset, options.model, options.hidden, options.train_size)
+    task = options.load_task()
     defense = options.trained_under
     recipe = load_recipes(options.dataset, options.recipes).find(defense.family, defense.epsilon)
     if options.epochs is not None:

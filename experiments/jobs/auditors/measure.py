@@ -15,7 +15,7 @@ from experiments.jobs.auditors.runs import AuditedRun, run_seed, trainers
 from experiments.membership.defenses import Privacy
 from experiments.membership.frames import stacked
 from experiments.tasks.recipe import Recipe, check_plain, fit, load_recipes
-from experiments.tasks.task import Task, load_task
+from experiments.tasks.task import Task
 
 
 class Plan(NamedTuple):
@@ -37,7 +37,7 @@ class Audited(NamedTuple):
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed."""
-    task = load_task(options.dataset, options.model, options.hidden, options.train_size)
+    task = options.load_task()
     num_examples = len(task.dataset.train)
     check_option(
         options.canaries < num_examples,

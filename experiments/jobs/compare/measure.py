@@ -12,7 +12,6 @@ from experiments.membership import frames as membership_frames
 from experiments.membership import runs
 from experiments.membership.cost import StepCost, reference_costs
 from experiments.tasks.recipe import load_recipes
-from experiments.tasks.task import load_task
 
 Plan = runs.Plan[Options]
 
@@ -34,7 +33,7 @@ class Compared:
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed; a step per defense and seed, one for other ridges, one for costs."""
-    task = load_task(options.dataset, options.model, options.hidden, options.train_size)
+    task = options.load_task()
     book = load_recipes(options.dataset, options.recipes)
     return Plan(options, task, book, len(options.chosen) * options.seeds + 2)
 

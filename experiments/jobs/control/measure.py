@@ -10,16 +10,13 @@ from experiments.jobs.control.options import Options
 from experiments.membership import frames as membership_frames
 from experiments.membership import runs
 from experiments.tasks.recipe import load_recipes
-from experiments.tasks.task import load_task
 
 Plan = runs.Plan[Options]
 
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed; a step per setting and seed."""
-    task = load_task(
-        options.dataset, options.model, options.hidden, options.train_size, options.channels
-    )
+    task = options.load_task(options.channels)
     book = load_recipes(options.dataset, options.recipes)
     return Plan(options, task, book, len(options.chosen_and_plain) * options.seeds)
 

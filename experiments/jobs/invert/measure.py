@@ -7,14 +7,11 @@ from experiments.inversion.runs import Attacked, Plan, run
 from experiments.inversion.search import SearchBudget
 from experiments.inversion.space import standardized
 from experiments.jobs.invert.options import Options
-from experiments.tasks.task import load_task
 
 
 def prepare(options: Options) -> Plan:
     """Loads the data and makes the defenses ready; wrong names, places and leaves are found."""
-    task, space = standardized(
-        load_task(options.dataset, options.model, options.hidden, options.train_size)
-    )
+    task, space = standardized(options.load_task())
     setting = Setting(
         batch_size=options.batch_size,
         before=options.bottleneck_before,

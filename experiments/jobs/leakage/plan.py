@@ -12,7 +12,7 @@ from experiments.jobs.leakage.attributes import Attribute, find
 from experiments.jobs.leakage.conditions import Condition, Sweep, make_sweeps
 from experiments.jobs.leakage.observing import check_pool, draw_pool
 from experiments.jobs.leakage.options import Options
-from experiments.tasks.task import Task, load_task
+from experiments.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Plan:
 
 def prepare(options: Options) -> Plan:
     """Loads data and network, and checks what they must have."""
-    raw = load_task(options.dataset, options.model, options.hidden, options.train_size)
+    raw = options.load_task()
     attribute = find(options.attribute, raw.dataset)
     task, space = standardized(raw)
     with as_user_error(ValueError):

@@ -21,7 +21,7 @@ from experiments.membership.observed import train_observed
 from experiments.membership.recorder import record
 from experiments.membership.runs import halves
 from experiments.tasks.recipe import Recipe, descent_of, fit, load_recipes
-from experiments.tasks.task import Task, load_task
+from experiments.tasks.task import Task
 from experiments.tasks.training import MakeOptimizer
 from gujax import training, transforms
 from gujax.uniqueness import dataset_uniqueness
@@ -53,7 +53,7 @@ class Study(NamedTuple):
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed."""
-    task = load_task(options.dataset, options.model, options.hidden, options.train_size)
+    task = options.load_task()
     count = len(task.dataset.train)
     check_option(
         count >= MIN_EXAMPLES,

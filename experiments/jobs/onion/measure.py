@@ -11,7 +11,7 @@ from experiments.jobs.onion.options import Options, Scope
 from experiments.jobs.onion.rounds import Peeled, num_stages, peel
 from experiments.membership import frames as membership_frames
 from experiments.tasks.recipe import Recipe, load_recipes
-from experiments.tasks.task import Task, load_task
+from experiments.tasks.task import Task
 
 
 class Plan(NamedTuple):
@@ -26,7 +26,7 @@ class Plan(NamedTuple):
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed."""
-    task = load_task(options.dataset, options.model, options.hidden, options.train_size)
+    task = options.load_task()
     recipe = load_recipes(options.dataset, options.recipes).find("sgd")
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)

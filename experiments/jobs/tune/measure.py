@@ -16,7 +16,7 @@ from experiments.jobs.tune.options import Options
 from experiments.jobs.tune.record import search_record
 from experiments.jobs.tune.trials import Row, Trial, all_trials, final_trials
 from experiments.tasks.adaptation import adapted
-from experiments.tasks.task import Task, load_task
+from experiments.tasks.task import Task
 from gujax.training import random_halves
 
 
@@ -31,9 +31,7 @@ class Plan(NamedTuple):
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed."""
-    task = load_task(
-        options.dataset, options.model, options.hidden, options.train_size, options.channels
-    )
+    task = options.load_task(options.channels)
     half = len(task.dataset.train) // 2
     sizes = [("batch_size", options.batch_size)]
     for name, size in [*sizes, *(("dp_batch_sizes", size) for size in options.dp_batch_sizes)]:

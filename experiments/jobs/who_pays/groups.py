@@ -54,7 +54,8 @@ def groups_of(task: Task, rare: Collection[int], by: data.GroupBy) -> Groups:
         train, test = (data.group_labels(part, by) for part in split)
     names = task.class_names
     if by == "subgroup":
-        names = [str(label) for label in range(int(max(train.max(), test.max())) + 1)]
+        numbers = range(int(max(train.max(), test.max())) + 1)
+        names = list(task.dataset.attribute_names or map(str, numbers))
     present = np.intersect1d(train, test)
     for label in rare:
         check_option(

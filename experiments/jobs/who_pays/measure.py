@@ -12,7 +12,7 @@ from experiments.jobs.who_pays.options import Options
 from experiments.membership import runs
 from experiments.membership.frames import tables
 from experiments.tasks.recipe import RecipeBook, load_recipes
-from experiments.tasks.task import Task, load_task
+from experiments.tasks.task import Task
 
 WHOLE, IMBALANCED = "as it is", "imbalanced"
 Runs = Mapping[str, Sequence[runs.DefenseRun]]
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed."""
-    task = load_task(options.dataset, options.model, options.hidden, options.train_size)
+    task = options.load_task()
     book = load_recipes(options.dataset, options.recipes)
     groups = groups_of(task, options.rare, options.group_by)
     rare_task, rare_groups = made_rare(task, groups, options.keep, options.group_by)

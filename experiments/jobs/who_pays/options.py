@@ -14,8 +14,8 @@ class Options(DefenseOptions, MembershipOptions):
     few training examples; the test split stays as it is. LiRA attacks every model.
 
     Attributes:
-        group_by: What makes a group: "class", the label to predict, or "subgroup", the second label
-            of data sets that have one.
+        group_by: What makes a group: "class", the label to predict, or "subgroup", the
+            attribute.
         rare: Labels of the groups that become rare.
         keep: Share of their training examples that is kept.
         defenses: What to run beside plain SGD, which all are compared with, such as gate:0.9; a
