@@ -9,13 +9,16 @@ from jaxtyping import Bool, Float, Int
 from scipy import optimize, stats
 
 from experiments.framework.results import Entry, Key, Results, entry, summarized
-from experiments.membership.attacks import ATTACKS, auc_per_example, measures
+from experiments.membership.attacks import ATTACKS, measures
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.task import Task
+from gujax.attacks.membership import auc_of_examples, best_of_attacks
+from gujax.statistics import Interval
 from gujax.uniqueness import predicted_auc, predicted_tpr
 
 NUM_BINS = 10
-BEST_OF = {"lira": "LiRA", "rmia": "RMIA"}
+_RESAMPLES = 100
+STRONGEST = ("lira", "vector_lira", "rmia")  # of the attacks, those that tables have room for
 RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
 
 
@@ -69,9 +72,9 @@ def pooled_mu(seeds: Sequence[SeedRun]) -> Float[np.ndarray, " examples"]:
 
 
 def pooled_auc(seeds: Sequence[SeedRun]) -> Float[np.ndarray, " examples"]:
-    """LiRA's AUC on each example over the models of all seeds."""
-    scores = np.concatenate([run.outputs.scores["lira"] for run in seeds])
-    return auc_per_example(scores, np.concatenate([run.members for run in seeds]))
+    """LiRA's AUC on each example over the models of all seeds, which are one another's shadows."""
+    margin = np.concatenate([run.outputs.margin for run in seeds])
+    return auc_of_examples(margin, np.concatenate([run.members for run in seeds]))
 
 
 def _matching_scale(mu: Float[np.ndarray, " examples"], auc: float) -> float:
@@ -112,8 +115,8 @@ def attacks_entries(
 ) -> Iterator[Entry]:
     """What each attack reaches, under the key "attack".
 
-    "best" is, for each rate of `RATES`, the larger of the true-positive rates of LiRA and RMIA in
-    each seed.
+    "best" is, for each rate of `RATES`, the largest of the attacks' true-positive rates in each
+    seed: for every defense too large by the same luck of the draw.
 
     Args:
         include: For each seed the examples to count, [N], or per model, [M, N]; all if None.
@@ -125,8 +128,92 @@ def attacks_entries(
     for entries in found.values():
         yield from entries
     for rate in RATES:
-        both = [e.measured.values for a in BEST_OF for e in found[a] if e.measure == rate]
-        yield entry(rate, np.max(both, axis=0), **keys, attack="best")
+        all_of = [
+            e.measured.values for entries in found.values() for e in entries if e.measure == rate
+        ]
+        yield entry(rate, np.max(all_of, axis=0), **keys, attack="best")
+
+
+def found_by_best(
+    seeds: Sequence[SeedRun], rate: str = "tpr_at_1pct"
+) -> Float[np.ndarray, " seeds"]:
+    """What the best attack finds in each seed, that attack being chosen on the other seeds.
+
+    Chosen on the seed itself, the largest of several noisy numbers would be too large. (A single
+    seed has no others.)
+    """
+    reached = np.array(
+        [
+            [measures(run.outputs.scores[attack], run.members)[rate] for run in seeds]
+            for attack in ATTACKS
+        ]
+    )
+    every = np.arange(len(seeds))
+    best = [
+        int(reached[:, every != seed].mean(axis=1).argmax()) if len(seeds) > 1 else None
+        for seed in every
+    ]
+    return np.array(
+        [reached[:, seed].max() if a is None else reached[a, seed] for seed, a in enumerate(best)]
+    )
+
+
+def best_entries(seeds: Sequence[SeedRun], /, **keys: Key) -> Iterator[Entry]:
+    """The maximum over attacks, the choice accounted for: `gujax.attacks.membership`.
+
+    For each rate of `RATES`: `best_tpr_at_1pct` with `_low` and `_high`, the ends of its interval
+    over examples and seeds together; `best_attack`, the attack's place in `ATTACKS`.
+    """
+    best = best_of_attacks(
+        {name: np.stack([run.outputs.scores[name] for run in seeds]) for name in ATTACKS},
+        np.stack([run.members for run in seeds]),
+        num_resamples=_RESAMPLES,
+    )
+    for rate, measure in zip(RATES, ("tpr_at_fpr_1pct", "tpr_at_fpr_01pct")):
+        reached = best[measure].reached
+        for end, value in zip(("", "_low", "_high"), reached):
+            yield entry(f"best_{rate}{end}", value, **keys)
+    chosen = list(ATTACKS).index(best["tpr_at_fpr_1pct"].chosen)
+    yield entry("best_attack", chosen, **keys)
+
+
+def between(row: Results, rate: str = "best_tpr_at_1pct") -> Interval:
+    """A number of `best_entries` with its ends."""
+    return Interval(*(row.get(f"{rate}{end}").mean for end in ("", "_low", "_high")))
+
+
+def worst_entries(
+    seeds: Sequence[SeedRun],
+    labels: Int[np.ndarray, " examples"],
+    measure: str,
+    /,
+    **keys: Key,
+) -> Iterator[Entry]:
+    """The part of the examples, by their labels, of which the most members are found.
+
+    Under `measure` what is found there at 1 % false positives of its own, the part of a seed being
+    the one that is worst in the other seeds; under "`measure`_is" the part that is worst on mean.
+    By LiRA.
+    """
+    parts = np.unique(labels)
+    found = np.array(
+        [
+            [
+                measures(run.outputs.scores["lira"], run.members, include=labels == part)[
+                    "tpr_at_1pct"
+                ]
+                for run in seeds
+            ]
+            for part in parts
+        ]
+    )
+    every = np.arange(len(seeds))
+    values = [
+        found[found[:, every != seed if len(seeds) > 1 else every].mean(axis=1).argmax(), seed]
+        for seed in every
+    ]
+    yield entry(measure, values, **keys)
+    yield entry(f"{measure}_is", parts[found.mean(axis=1).argmax()], **keys)
 
 
 def kept_entries(

@@ -9,7 +9,14 @@ from scipy import stats
 from experiments.tasks.task import Task, logits_of_many
 from gujax.attacks import membership
 
-ATTACKS = ("lira", "rmia", "loss")
+# Each by its name in tables. "lira" is the strongest form; "lira_pooled" that of earlier versions.
+ATTACKS = {
+    "lira": "LiRA",
+    "vector_lira": "vector LiRA",
+    "rmia": "RMIA",
+    "lira_pooled": "LiRA, one variance",
+    "loss": "loss",
+}
 
 
 class Outputs(NamedTuple):
@@ -17,10 +24,12 @@ class Outputs(NamedTuple):
 
     Attributes:
         scores: for each attack of `ATTACKS`, its scores on the training split, [M, N].
+        margin: the signal of LiRA, `gujax.attacks.membership.scaled_confidence`, [M, N].
         test_correct: whether each test example is classified correctly, [M, T].
     """
 
     scores: dict[str, Float[np.ndarray, "models examples"]]
+    margin: Float[np.ndarray, "models examples"]
     test_correct: Bool[np.ndarray, "models test"]
 
 
@@ -33,12 +42,16 @@ def query(task: Task, params: PyTree, members: Bool[np.ndarray, "models examples
         np.exp(membership.log_confidence(*pair))
         for pair in ((logits, train.y), (test_logits, test.y))
     )
+    margin = membership.scaled_confidence(logits, train.y)
     scores = {
-        "lira": membership.lira(membership.scaled_confidence(logits, train.y), members),
+        # One variance for all examples is fooled by a defense that changes who varies, as gates do.
+        "lira": membership.lira(margin, members, variance="shrunk", shared=True),
+        "vector_lira": membership.vector_lira(logits, train.y, members),
+        "lira_pooled": membership.lira(margin, members),
         "rmia": membership.rmia(confidence, members, population),
         "loss": membership.loss_threshold(logits, train.y),
     }
-    return Outputs(scores, test_logits.argmax(-1) == test.y)
+    return Outputs(scores, margin, test_logits.argmax(-1) == test.y)
 
 
 def measures(

@@ -7,7 +7,8 @@ import polars as pl
 from jaxtyping import Int
 
 from experiments.framework.results import Key
-from experiments.membership.attacks import ATTACKS, auc_per_example
+from experiments.membership.analysis import pooled_auc
+from experiments.membership.attacks import ATTACKS
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.task import Task
 from gujax.data import Split
@@ -76,6 +77,7 @@ def _scores(task: Task, run: SeedRun) -> pl.DataFrame:
         removed=run.removed,
         nats=run.nats,
         mu=run.mu,
+        margin=run.outputs.margin,
         **{attack: run.outputs.scores[attack] for attack in ATTACKS},
     )
 
@@ -98,8 +100,9 @@ def _per_example(task: Task, run: SeedRun) -> pl.DataFrame:
             "accumulated_gnq": over_members(run.mu**2) / 4,
             "nats": over_members(run.nats),
             "mu": np.sqrt(over_members(run.mu**2)),
+            "canary": np.isin(train.ids, () if task.canaries is None else task.canaries.ids),
             "attack_score": over_members(lira),
-            "attack_auc": auc_per_example(lira, given),
+            "attack_auc": pooled_auc([run]),
             "removed_share": over_members(run.removed),
         }
     )

@@ -1,16 +1,18 @@
 """Trains and attacks every defense."""
 
+import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
+from experiments.framework.errors import as_user_error
 from experiments.framework.progress import Steps
 from experiments.membership.attacks import Outputs, query
-from experiments.membership.defenses import Defense, Privacy, Training, prepare
+from experiments.membership.defenses import Defense, Labels, Privacy, Training, prepare
 from experiments.membership.options import MembershipOptions
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import Recipe, RecipeBook, fit
@@ -53,12 +55,18 @@ class SeedRun(NamedTuple):
 
 @dataclass(frozen=True)
 class DefenseRun:
-    """One defense over all seeds."""
+    """One defense over all seeds.
+
+    Attributes:
+        seconds: What training and attacking took in each seed, compiling in the first included, and
+            teachers where they are trained first.
+    """
 
     defense: Defense
     recipe: Recipe
     privacy: Privacy | None
     seeds: Sequence[SeedRun]
+    seconds: Sequence[float] = ()
 
 
 def train_all(
@@ -74,16 +82,66 @@ def train_all(
     Args:
         defenses: What to train; plain SGD comes first, censoring follows from its ledgers.
         steps: Progress; takes one step per defense and seed.
-        measured: Families whose runs keep ledgers; None for all. Censoring needs those of plain
-            SGD, and some defenses always keep their own.
+        measured: Families, or single defenses by label, whose runs keep ledgers; None for all.
+            Censoring needs those of plain SGD, and some defenses always keep their own.
     """
     results: list[DefenseRun] = []
+    teaching = Teaching(task, book.find("sgd"), options)
     for defense in defenses:
-        recipe = book.find(defense.family, defense.strength)
+        recipe = book.find(defense.family, defense.strength, defense.passes)
         plain = results[0].seeds if results else None
-        measure = measured is None or defense.family in measured
-        results.append(_train_defense(task, defense, recipe, options, plain, steps, measure))
+        measure = measured is None or not {defense.family, defense.label}.isdisjoint(measured)
+        results.append(
+            _train_defense(task, defense, recipe, options, plain, steps, measure, teaching)
+        )
     return results
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """Labels that defenses make before they train.
+
+    They depend on the family and the seed alone: all strengths of a family learn the same ones.
+
+    Attributes:
+        recipe: That of plain SGD, by which teachers train.
+    """
+
+    task: Task
+    recipe: Recipe
+    options: MembershipOptions
+    made: dict[tuple[str, int], Labels] = field(default_factory=dict)
+
+    def labels(self, defense: Defense, seed: int) -> Labels | None:
+        """Labels for each model of a seed, [M, N, classes]; None where there are the usual ones."""
+        method = defense.method
+        if method.labels is None:
+            return None
+        if (defense.family, seed) not in self.made:
+            members = halves(self.task, self.options.shadow_models, seed)
+            recipe = fit(self.recipe, int(members.sum(axis=1).min()), self.options.epochs)
+            self.made[defense.family, seed] = method.labels(
+                self.task, recipe, members, _label_key(seed)
+            )
+        return self.made[defense.family, seed]
+
+
+def check_defenses(task: Task, defenses: Sequence[Defense], options: MembershipOptions) -> None:
+    """Checks before anything is trained what defenses ask of the data.
+
+    Raises:
+        UserError: The data do not allow one of them.
+    """
+    for checks in dict.fromkeys(defense.method.checks for defense in defenses):
+        if checks is not None:
+            for seed in range(options.seeds):
+                with as_user_error(ValueError):
+                    checks(task, halves(task, options.shadow_models, seed), _label_key(seed))
+
+
+def _label_key(seed: int) -> PRNGKeyArray:
+    # Another stream than the models' own and that of the halves.
+    return jax.random.fold_in(jax.random.key(seed), 2)
 
 
 def with_ridges(task: Task, plain: DefenseRun, ridges: Sequence[float]) -> dict[float, SeedRun]:
@@ -112,6 +170,7 @@ def _train_defense(
     plain: Sequence[SeedRun] | None,
     steps: Steps,
     measure: bool,
+    teaching: Teaching,
 ) -> DefenseRun:
     members = [halves(task, options.shadow_models, seed) for seed in range(options.seeds)]
     removed = [np.zeros_like(given) for given in members]
@@ -121,20 +180,35 @@ def _train_defense(
         removed = [removes(run.nats, run.members, defense.strength) for run in plain]
     kept = [given & ~taken for given, taken in zip(members, removed)]
     recipe = fit(recipe, int(np.sum(kept, axis=-1).min()), options.epochs)
+    recipe = defense.fitted(recipe)
     ready = prepare(defense, recipe, kept[0], options.relative_ridge, measure=measure)
-    seeds = []
+    seeds, seconds = [], []
     for seed in range(options.seeds):
         with steps.step(f"{defense.label}, seed {seed}"):
+            began = time.perf_counter()
             key = jax.random.key(seed)
-            seeds.append(run_seed(task, recipe, ready, members[seed], removed[seed], key))
-    return DefenseRun(defense, recipe, ready.privacy, seeds)
+            labels = teaching.labels(defense, seed)
+            seeds.append(run_seed(task, recipe, ready, members[seed], removed[seed], key, labels))
+            seconds.append(time.perf_counter() - began)
+    return DefenseRun(defense, recipe, ready.privacy, seeds, seconds)
 
 
 def halves(task: Task, num_models: int, seed: int) -> Bool[np.ndarray, "models examples"]:
     """The examples that are handed to the trainers of one seed's models, [M, N]."""
     # Another stream than the models' own keys, which come from key(seed) too.
     key = jax.random.fold_in(jax.random.key(seed), 1)
-    return np.asarray(training.random_halves(key, num_models, len(task.dataset.train)))
+    if task.canaries is None:
+        return np.asarray(training.random_halves(key, num_models, len(task.dataset.train)))
+    # Who belongs together is a member together. Halves of groups of each size on their own: so the
+    # number of members is the same in every seed, and all seeds are one program.
+    groups = task.canaries.groups
+    sizes = np.bincount(groups)
+    chosen = np.zeros((num_models, len(sizes)), bool)
+    for size in np.unique(sizes[sizes > 0]):
+        of_size = np.flatnonzero(sizes == size)
+        drawn = training.random_halves(jax.random.fold_in(key, int(size)), num_models, len(of_size))
+        chosen[:, of_size] = np.asarray(drawn)
+    return chosen[:, groups]
 
 
 def run_seed(
@@ -144,6 +218,7 @@ def run_seed(
     members: Bool[np.ndarray, "models examples"],
     removed: Bool[np.ndarray, "models examples"],
     key: PRNGKeyArray,
+    labels: Labels | None = None,
 ) -> SeedRun:
     """Trains M models on what is left of their members, and attacks them.
 
@@ -152,8 +227,9 @@ def run_seed(
         members: Examples handed to the trainer of each model, [M, N]: what the attacks decide.
         removed: Examples taken away before training, [M, N].
         key: Initial parameters, batches and noise follow from it.
+        labels: What each model learns in place of the labels, [M, N, classes].
     """
-    trained = _train(task, recipe, ready, members & ~removed, key)
+    trained = _train(task, recipe, ready, members & ~removed, key, labels)
     nats, mu, appearances = _disclosed(trained, members.shape)
     released = training.released_params(trained.params, trained.opt_state)
     return SeedRun(
@@ -173,10 +249,13 @@ def _train(
     ready: Training,
     masks: Bool[np.ndarray, "models examples"],
     key: PRNGKeyArray,
+    labels: Labels | None = None,
 ) -> training.TrainResult:
     keys = jax.random.split(key, len(masks))
     fitted, optimizer = adapted(task, recipe), ready.make_optimizer
-    return train_models(fitted, recipe, optimizer, masks, keys, sampling=ready.sampling)
+    return train_models(
+        fitted, recipe, optimizer, masks, keys, sampling=ready.sampling, labels=labels
+    )
 
 
 def _disclosed(

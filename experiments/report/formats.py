@@ -43,6 +43,12 @@ def format_interval(interval: Interval, percent: bool = False, digits: int = 1) 
     return f"{text} ± {scale * interval.half_width:.{digits}f}"
 
 
+def format_range(interval: Interval, digits: int = 1) -> str:
+    """A share in percent with the ends of its interval, `"9.1 (8.0 to 10.4)"`."""
+    mean, low, high = (f"{100 * value:.{digits}f}" for value in interval)
+    return mean if np.isnan(interval.low) else f"{mean} ({low} to {high})"
+
+
 def points(share: float) -> str:
     """A difference of shares in percentage points: "1 point", "2 points"."""
     return f"{100 * share:g} point{'' if 100 * share == 1 else 's'}"

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 
@@ -65,30 +66,43 @@ class RecipeBook:
     dataset: str
     search: Mapping
 
-    def find(self, family: str, strength: float | None = None) -> Recipe:
+    def find(self, family: str, strength: float | None = None, epochs: int | None = None) -> Recipe:
         """The recipe of a defense.
 
         Args:
             family: Its family. What has no search of its own trains as plain SGD does.
             strength: Of several that were tuned for one family ("dp_sgd eps=2"), the recipe of the
                 nearest is taken.
+            epochs: Passes over the data that are meant; of several recipes that were tuned for
+                different numbers ("sgd epochs=2"), that of the nearest. None for the best of all.
 
         Raises:
             UserError: No recipe for this family.
         """
-        found = self.recipes.get(family, self.recipes.get("sgd"))
-        if strength is not None:
-            tuned = [key for key in self.recipes if key.startswith(f"{family} ")]
-            away = {key: abs(float(key.split("=")[1]) - strength) for key in tuned}
-            found = self.recipes[min(away, key=away.__getitem__)] if away else found
-        if found is None:
+        own = [key for key in self.recipes if key.split(" ")[0] == family]
+        keys = own or [key for key in self.recipes if key.split(" ")[0] == "sgd"]
+        for name, wanted in (("eps", strength), ("epochs", epochs)):
+            tuned = {key: at for key in keys if (at := _number(key, name)) is not None}
+            if tuned and wanted is not None:
+                nearest = min(tuned.values(), key=lambda at: abs(np.log(at / wanted)))
+                keys = [key for key, at in tuned.items() if at == nearest]
+            elif name == "epochs":
+                keys = [key for key in keys if key not in tuned]
+        if not keys:
             raise UserError(f"the recipes hold none for '{family}'; run the `tune` job")
-        return found
+        return self.recipes[keys[0]]
 
 
-def recipe_key(family: str, epsilon: float | None = None) -> str:
-    """Name of a defense's recipe in the file."""
-    return family if epsilon is None else f"{family} eps={epsilon:g}"
+def recipe_key(family: str, epsilon: float | None = None, epochs: int | None = None) -> str:
+    """Name of a defense's recipe in the file; the best of all numbers of epochs has none in it."""
+    key = family if epsilon is None else f"{family} eps={epsilon:g}"
+    return key if epochs is None else f"{key} epochs={epochs}"
+
+
+def _number(key: str, name: str) -> float | None:
+    """The number behind a name in a key such as "dp_sgd eps=8 epochs=5"."""
+    parts = dict(part.split("=") for part in key.split(" ")[1:])
+    return float(parts[name]) if name in parts else None
 
 
 def fit(recipe: Recipe, num_members: int, epochs: int | None = None) -> Recipe:

@@ -17,12 +17,17 @@ ModelName = Literal["mlp", "convnet", "lenet", "lenet_sigmoid", "vgg", "resnet"]
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task; the loss is the cross-entropy of one example, in nats."""
+    """A classification task; the loss is the cross-entropy of one example, in nats.
+
+    Attributes:
+        canaries: Those in the training split, see `with_canaries`; None if there are none.
+    """
 
     dataset: data.Dataset
     model: models.Model
     model_name: str
     loss_fn: Callable
+    canaries: data.Canaries | None = None
 
     @property
     def class_names(self) -> list[str]:

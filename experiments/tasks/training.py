@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import optax
-from jaxtyping import Bool, PRNGKeyArray, PyTree
+from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
 
 from experiments.tasks.recipe import Recipe
 from experiments.tasks.task import Task, initial_params
@@ -25,6 +25,7 @@ def train_models(
     params: PyTree | None = None,
     sampling: Literal["shuffle", "poisson"] = "shuffle",
     callback: Callable[[int, training.TrainResult], None] | None = None,
+    labels: Float[np.ndarray, "models examples classes"] | None = None,
 ) -> training.TrainResult:
     """Trains M models of a task that is adapted to the recipe.
 
@@ -36,6 +37,7 @@ def train_models(
         keys: One for each model, of its batches and noise.
         params: Initial parameters; None for those that follow from the keys.
         sampling: How batches are drawn.
+        labels: What each model learns in place of the data's labels; None for these.
         callback: Given every epoch, from 0, and what was reached by then.
     """
     train = task.dataset.train
@@ -52,4 +54,5 @@ def train_models(
         sampling=sampling,
         randomized=recipe.augments,
         callback=callback,
+        labels=labels,
     )

@@ -25,7 +25,7 @@ with extra("models"):
     )
     from gujax.defenses._dropout import insert_dropout
     from gujax.defenses._federated import local_steps
-    from gujax.defenses._out_of_fold import fold_masks, out_of_fold_labels
+    from gujax.defenses._out_of_fold import check_folds, fold_masks, out_of_fold_labels
     from gujax.defenses._perturbation import (
         gaussian_noise,
         laplacian_noise,
@@ -42,6 +42,7 @@ __all__ = [
     "RandomizedModel",
     "VariationalBottleneck",
     "bottleneck_loss",
+    "check_folds",
     "convolutional",
     "divergence_bits",
     "fold_masks",

@@ -70,18 +70,21 @@ def out_of_fold_labels(
         ValueError: before training, if there are fewer than two folds, more folds than members, or
             a teacher would have no example of some class.
     """
-    check_count("repeats", repeats)
-    members = np.ones(len(train), bool) if member_masks is None else np.asarray(member_masks)
-    if members.shape[-1:] != (len(train),) or members.ndim > 2 or members.dtype != bool:
-        raise ValueError(
-            f"member_masks has shape {members.shape} and type {members.dtype}, expected "
-            f"({len(train)},) or (students, {len(train)}) and bool"
-        )
-    fold_key, init_key, train_key = jax.random.split(typed_keys("key", key), 3)
-    masks = fold_masks(fold_key, members, folds, repeats)
+    _, init_key, train_key = jax.random.split(typed_keys("key", key), 3)
+    params = jax.eval_shape(model.init, init_key)
+    logits = jax.eval_shape(
+        model.apply, params, jax.ShapeDtypeStruct(train.x.shape[1:], train.x.dtype)
+    )
+    masks = check_folds(
+        train,
+        logits.shape[-1],
+        folds=folds,
+        repeats=repeats,
+        key=key,
+        member_masks=member_masks,
+    )
     teachers = masks.reshape(-1, len(train))
     params = jax.vmap(model.init)(jax.random.split(init_key, len(teachers)))
-    _check_classes(train, model, params, teachers)
     trained = train_many(
         cross_entropy_loss(model),
         params,
@@ -93,10 +96,56 @@ def out_of_fold_labels(
         epochs=epochs,
     )
     predicted = np.asarray(_probabilities(model.apply, trained.params, jnp.asarray(train.x)))
-    unseen = ~masks.reshape(*members.shape[:-1], -1, len(train))
+    unseen = ~masks.reshape(*masks.shape[:-3], -1, len(train))
     predicted = predicted.reshape(*unseen.shape, -1)
     total = np.einsum("...tn,...tnc->...nc", unseen, predicted, dtype=np.float64)
     return (total / total.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def check_folds(
+    train: Split,
+    num_classes: int,
+    *,
+    folds: int,
+    repeats: int,
+    key: PRNGKeyArray,
+    member_masks: Bool[np.ndarray, "*students examples"] | None = None,
+) -> Bool[np.ndarray, "*students repeats folds examples"]:
+    """Check what `out_of_fold_labels` needs, without training anything.
+
+    Args:
+        train: the examples, N.
+        num_classes: number of classes.
+        folds: parts of each partition.
+        repeats: partitions.
+        key: the key that `out_of_fold_labels` is going to be given: its partitions are checked.
+        member_masks: examples that may be used.
+
+    Returns:
+        Which members each teacher will be trained on, [repeats, folds, N] or [S, repeats, folds,
+        N].
+
+    Raises:
+        ValueError: as of `out_of_fold_labels`.
+    """
+    check_count("repeats", repeats)
+    members = np.ones(len(train), bool) if member_masks is None else np.asarray(member_masks)
+    if members.shape[-1:] != (len(train),) or members.ndim > 2 or members.dtype != bool:
+        raise ValueError(
+            f"member_masks has shape {members.shape} and type {members.dtype}, expected "
+            f"({len(train)},) or (students, {len(train)}) and bool"
+        )
+    fold_key, _, _ = jax.random.split(typed_keys("key", key), 3)
+    masks = fold_masks(fold_key, members, folds, repeats)
+    y = class_labels("train.y", train.y, len(train), num_classes)
+    teachers = masks.reshape(-1, len(train))
+    for c in np.unique(y[teachers.any(axis=0)]):
+        if not (teachers & (y == c)).any(axis=-1).all():
+            raise ValueError(
+                f"class {c} has so few members that a teacher would see none of it; take more "
+                "folds or another key, or leave the class out"
+            )
+    return masks
 
 
 def fold_masks(
@@ -145,17 +194,3 @@ def _probabilities(
     apply: Apply, params: PyTree, x: Array
 ) -> Float[Array, "teachers examples classes"]:
     return jax.nn.softmax(jax.vmap(lambda one: predict(apply, one, x))(params), axis=-1)
-
-
-def _check_classes(train: Split, model: Model, params: PyTree, teachers: np.ndarray) -> None:
-    one = jax.tree.map(lambda leaf: leaf[0], params)
-    logits = jax.eval_shape(
-        model.apply, one, jax.ShapeDtypeStruct(train.x.shape[1:], train.x.dtype)
-    )
-    y = class_labels("train.y", train.y, len(train), logits.shape[-1])
-    for c in np.unique(y[teachers.any(axis=0)]):
-        if not (teachers & (y == c)).any(axis=-1).all():
-            raise ValueError(
-                f"class {c} has so few members that a teacher would see none of it; take more "
-                "folds or another key, or leave the class out"
-            )

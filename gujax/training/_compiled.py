@@ -88,10 +88,11 @@ def train_epochs(
     epoch_keys: PRNGKeyArray,
     params: PyTree,
     opt_state: PyTree,
+    labels: Array | None = None,
     *,
     many: bool,
 ) -> tuple[PyTree, PyTree, tuple[StepMetrics, EpochMetrics]]:
-    """Some epochs of one model, or of many by ``vmap``."""
+    """Some epochs of one model, or of many by ``vmap``; of many, each may have its own labels."""
 
     def one(
         members: Bool[Array, "examples"],
@@ -99,12 +100,15 @@ def train_epochs(
         epoch_keys: PRNGKeyArray,
         params: PyTree,
         opt_state: PyTree,
+        labels: Array | None,
     ):
         optimizer = optax.with_extra_args_support(program.make_optimizer(optimizer_key))
 
         def epoch(carry, key):
             batch_at = epoch_batches(program.plan, key, members)
-            step = partial(_step, program, optimizer, data, key, batch_at)
+            step = partial(
+                _step, program, optimizer, data, data.y if labels is None else labels, key, batch_at
+            )
             carry, steps = jax.lax.scan(step, carry, jnp.arange(program.plan.steps_per_epoch))
             released = released_params(*carry)
             return carry, (steps, _evaluate(program.apply, released, data, members))
@@ -112,13 +116,15 @@ def train_epochs(
         carry, metrics = jax.lax.scan(epoch, (params, opt_state), epoch_keys)
         return *carry, metrics
 
-    return (jax.vmap(one) if many else one)(members, optimizer_keys, epoch_keys, params, opt_state)
+    given = members, optimizer_keys, epoch_keys, params, opt_state, labels
+    return (jax.vmap(one) if many else one)(*given)
 
 
 def _step(
     program: Program,
     optimizer: optax.GradientTransformationExtraArgs,
     data: Data,
+    labels: Array,
     epoch_key: PRNGKeyArray,
     batch_at: Callable[[Int[Array, ""]], Batch],
     carry: tuple[PyTree, PyTree],
@@ -126,7 +132,7 @@ def _step(
 ) -> tuple[tuple[PyTree, PyTree], StepMetrics]:
     params, opt_state = carry
     batch = batch_at(number)
-    examples: tuple[Array, ...] = (data.x[batch.positions], data.y[batch.positions])
+    examples: tuple[Array, ...] = (data.x[batch.positions], labels[batch.positions])
     if program.randomized:
         # Not the keys that the batches are drawn with: those of Poisson sampling are folded too.
         noise_key = jax.random.fold_in(epoch_key, program.plan.steps_per_epoch + number)

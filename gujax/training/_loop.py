@@ -118,6 +118,7 @@ def train_many(
     test: Split | None = None,
     callback: Callback | None = None,
     progress: Progress | None = None,
+    labels: AnyArray | None = None,
 ) -> TrainResult:
     """Train M models at once: the loop of `train` under ``vmap``, compiled once.
 
@@ -143,6 +144,9 @@ def train_many(
         test: split for the test accuracy.
         callback: called after every epoch, see `train`.
         progress: called with the number of epochs done and of all epochs, about twenty times.
+        labels: what each model learns in place of ``split.y``, [M, N] or, as distributions over
+            classes, [M, N, classes], such as those of `gujax.defenses.out_of_fold_labels`; None for
+            ``split.y``. Accuracies are always measured against ``split.y``.
 
     Returns:
         The trained models and their metrics, with a leading axis M.
@@ -159,6 +163,11 @@ def train_many(
                 f"params has a leaf of shape {jnp.shape(leaf)}, expected a leading axis of "
                 f"{len(keys)} models; use jax.vmap(model.init)(keys)"
             )
+    if labels is not None and jnp.shape(labels)[:2] != members.shape:
+        raise ValueError(
+            f"labels has shape {jnp.shape(labels)}, expected one label for each of {len(keys)} "
+            f"models and {len(split)} examples, {members.shape} or {(*members.shape, 'classes')}"
+        )
     plan = plan_batches(members, batch_size, epochs, sampling)
     program = Program(loss_fn, make_optimizer, plan, method, apply, randomized)
     return _run(
@@ -172,6 +181,7 @@ def train_many(
         many=True,
         callback=callback,
         progress=progress,
+        labels=labels,
     )
 
 
@@ -188,6 +198,7 @@ def _run(
     callback: Callback | None,
     progress: Progress | None,
     shared: tuple[PyTree, ...] = (),
+    labels: AnyArray | None = None,
 ) -> TrainResult:
     """Run the compiled chunks of epochs one after another, so that the host can watch."""
     if test is not None and program.apply is None:
@@ -206,16 +217,17 @@ def _run(
         shared=jax.tree.map(jnp.asarray, shared),
     )
     members = jnp.asarray(member_masks)
+    own_labels = None if labels is None else jnp.asarray(labels)
     # Split here and not in the compiled part: a random generator takes long to compile.
     split_keys = partial(jax.random.split, num=epochs + 1)
     all_keys = (jax.vmap(split_keys) if many else split_keys)(keys)
     optimizer_keys, epoch_keys = all_keys[..., 0], all_keys[..., 1:]
     opt_state = init_optimizer(program, params, optimizer_keys, many=many)
     chunk = 1 if callback else _chunk_size(epochs)
-    arrays = data, members, optimizer_keys, epoch_keys[..., :chunk], params, opt_state
+    arrays = data, members, optimizer_keys, epoch_keys[..., :chunk], params, opt_state, own_labels
     shapes = jax.eval_shape(lambda *arrays: arrays, *arrays)  # keep no initial values alive
     checkpoints = Checkpoints(
-        (data, members, all_keys, params, opt_state),
+        (data, members, all_keys, params, opt_state, own_labels),
         partial(train_epochs.lower, program, *shapes, many=many),
     )
     del arrays
@@ -232,6 +244,7 @@ def _run(
             epoch_keys[..., first : first + chunk],
             params,
             opt_state,
+            own_labels,
             many=many,
         )
         history.append(jax.device_get(metrics))  # waits, so that progress tells the truth

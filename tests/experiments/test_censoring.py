@@ -104,7 +104,7 @@ def test_attacks_follow_from_the_scores_counted_both_ways(run):
         for label in results.values("defense"):
             members = matrix(label, seed, "member")
             whose = "own" if label == CENSOR else label
-            for attack in ("lira", "rmia"):
+            for attack in ("lira", "vector_lira", "rmia"):
                 found = matrix(label, seed, attack)
                 for keys, include in (
                     ({"defense": label}, None),

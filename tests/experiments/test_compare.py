@@ -7,8 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from experiments.framework.command_line import main
 from experiments.framework.results import Results
-from experiments.membership.attacks import auc_per_example, measures
+from experiments.membership.analysis import between
+from experiments.membership.attacks import ATTACKS, measures
+from gujax.attacks.membership import auc_of_examples, best_of_attacks
 from tests.experiments.running import check_files, run_of
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 200
@@ -16,7 +19,13 @@ SEEDS, MODELS, EXAMPLES = 2, 4, 200
 
 run = run_of(
     f"compare --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
-    f"--hidden 16 --defenses sgd clip censor:0.1 dp_sgd:8 --other-ridges 1"
+    f"--hidden 16 --defenses sgd clip censor:0.1 dp_sgd:8 --other-ridges 1 "
+    f"--fronts early_stop:1 gate_norm:0.7@1"
+)
+with_canaries = run_of(
+    f"compare --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 1 "
+    f"--hidden 8 --defenses sgd --other-ridges 1 --fronts --canaries near_duplicates "
+    f"--num-canaries 30"
 )
 
 
@@ -44,18 +53,107 @@ def test_the_run_is_complete_and_has_every_file(run):
 
 def test_attack_measures_follow_from_the_score_table(run, results):
     scores = pl.read_parquet(run[0] / "scores.parquet")
-    assert len(scores) == len(results.values("defense")) * SEEDS * MODELS * EXAMPLES
+    assert len(scores) == len(results.values("setting")) * SEEDS * MODELS * EXAMPLES
     for (label, seed), frame in scores.group_by("defense", "seed"):
+        if label not in results.values("defense"):
+            continue
         members = _matrix(frame, "member")
         assert members.sum() == MODELS * EXAMPLES / 2
         of_seed = {}
-        for attack in ("lira", "rmia", "loss"):
+        for attack in ATTACKS:
             expected = of_seed[attack] = measures(_matrix(frame, attack), members)
             for name, value in expected.items():
                 shown = results.get(name, defense=label, attack=attack)
                 assert shown.values[seed] == pytest.approx(value, abs=1e-12)
         best = results.get("tpr_at_1pct", defense=label, attack="best").values[seed]
-        assert best == max(of_seed[attack]["tpr_at_1pct"] for attack in ("lira", "rmia"))
+        assert best == max(of_seed[attack]["tpr_at_1pct"] for attack in ATTACKS)
+
+
+def test_the_maximum_over_attacks_is_that_of_the_library(run, results):
+    scores = pl.read_parquet(run[0] / "scores.parquet").filter(pl.col("defense") == "SGD")
+    seeds = [scores.filter(pl.col("seed") == seed) for seed in range(SEEDS)]
+    members = np.stack([_matrix(frame, "member") for frame in seeds])
+    given = {a: np.stack([_matrix(frame, a) for frame in seeds]) for a in ATTACKS}
+    expected = best_of_attacks(given, members, num_resamples=100)["tpr_at_fpr_1pct"]
+    assert between(results.where(defense="SGD")) == pytest.approx(tuple(expected.reached))
+    # On fronts the attack is chosen on the other seed.
+    found = [
+        {a: measures(given[a][seed], members[seed])["tpr_at_1pct"] for a in ATTACKS}
+        for seed in range(SEEDS)
+    ]
+    shown = results.get("found", setting="SGD").values
+    for seed in range(SEEDS):
+        other = found[1 - seed]
+        assert shown[seed] == found[seed][max(other, key=other.__getitem__)]
+
+
+def test_fronts_hold_every_setting_against_the_other_families(run, results):
+    assert results.values("setting") == [
+        *("SGD", "clip 0.01", "censor 10 %", "DP-SGD ε=8"),
+        *("early stop 1", "gate by norm q=0.7, 1 epochs"),
+    ]
+    families = ["early stopping", "clip", "censor", "DP-SGD", "gate by norm"]
+    assert results.values("front") == families
+    page = (run[0] / "report.html").read_text()
+    for name in families:
+        assert f"<li>{name}:" in page
+    steps = pl.read_parquet(run[0] / "steps.parquet")
+    epochs = dict(steps.group_by("defense").agg(pl.col("epoch").max() + 1).iter_rows())
+    assert (epochs["SGD"], epochs["early stop 1"], epochs["gate by norm q=0.7, 1 epochs"]) == (
+        2,
+        1,
+        1,
+    )
+
+
+def test_the_checklist_is_filled_from_the_run(run, results):
+    page = (run[0] / "report.html").read_text()
+    for asked in ("threat model", "tuning budget", "who is worst off", "canaries", "time"):
+        assert asked in page
+    worst = results.get("worst_class_found", defense="SGD")
+    assert f"{100 * worst.mean:.1f} ±" in page
+
+
+def test_canaries_are_reported_apart(with_canaries):
+    out, _ = with_canaries
+    results = Results.read(out / "results.parquet")
+    per_example = pl.read_parquet(out / "per_example.parquet").filter(pl.col("seed") == 0)
+    canary = per_example["canary"].to_numpy()
+    assert (len(canary), canary.sum()) == (EXAMPLES + 60, 90)  # 30, with two copies each
+    scores = pl.read_parquet(out / "scores.parquet")
+    for seed in range(SEEDS):
+        frame = scores.filter(pl.col("seed") == seed).sort("model", "id")
+        members = frame["member"].to_numpy().reshape(MODELS, -1)
+        lira = frame["lira"].to_numpy().reshape(MODELS, -1)
+        expected = measures(lira[:, ~canary], members[:, ~canary])["auc"]
+        shown = results.get("auc", defense="SGD", attack="lira").values[seed]
+        assert shown == pytest.approx(expected)
+        # A canary and its copies are together in every training set.
+        assert (members[:, EXAMPLES:][:, ::2] == members[:, EXAMPLES:][:, 1::2]).all()
+        assert (members.sum(axis=0) == MODELS // 2).all()
+    assert 0 <= results.get("best_tpr_at_1pct", defense="SGD", examples="canaries").mean <= 1
+    assert "30 near-duplicates; of them are found" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--canaries mislabelled --num-canaries 300", "--num-canaries 300 are more than the 200"),
+        ("--fronts gate:2", "the strength of the defense 'gate:2' must be above 0"),
+        ("--fronts gate:0.5@0", "'gate:0.5@0' must have a whole number of epochs"),
+        ("--fronts early_stop:2@3", "and early_stop none, of which they are the strength"),
+        ("--fronts early_stop:2.5", "'early_stop:2.5' must be a whole number from 1 on"),
+        ("--fronts nothing:1", "unknown defense 'nothing'"),
+        ("--fronts out_of_fold:0.1 --train-size 120", "so few members that a teacher would see"),
+        ("--fronts out_of_fold:0.1 --train-size 3", "folds=2 are more than the 1 members"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_trained(tmp_path, capsys, arguments, says):
+    out = tmp_path / "run"
+    given = f"compare --train-size {EXAMPLES} --shadow-models 4 {arguments} --out {out}"
+    assert main(given.split()) == 2
+    assert says in capsys.readouterr().err.replace("\n", " ")
+    assert not out.exists()
 
 
 def test_the_summary_holds_means_and_intervals_of_the_table(run, results):
@@ -91,7 +189,7 @@ def test_the_per_example_table_follows_from_the_score_table(run):
         joined["accumulated_gnq"], joined["mu"] ** 2 * 0.25, rtol=1e-5, atol=1e-6
     )
     first = scores.filter((pl.col("defense") == "SGD") & (pl.col("seed") == 0))
-    auc = auc_per_example(_matrix(first, "lira"), _matrix(first, "member"))
+    auc = auc_of_examples(_matrix(first, "margin"), _matrix(first, "member"))
     shown = per_example.filter((pl.col("defense") == "SGD") & (pl.col("seed") == 0)).sort("id")
     np.testing.assert_allclose(shown["attack_auc"], auc)
 
@@ -99,10 +197,13 @@ def test_the_per_example_table_follows_from_the_score_table(run):
 def test_accuracies_follow_from_the_table_of_classes(run, results):
     table = pl.read_parquet(run[0] / "test_accuracy.parquet")
     for (label, seed), frame in table.group_by("defense", "seed"):
-        row = results.where(defense=label)
+        row = results.where(setting=label)
         overall = frame["correct"].sum() / frame["examples"].sum()
         assert row.get("test_accuracy").values[seed] == pytest.approx(overall)
         by_class = frame.group_by("class").agg(pl.col("correct").sum(), pl.col("examples").sum())
+        if label not in results.values("defense"):
+            continue
+        row = results.where(defense=label)
         worst = (by_class["correct"] / by_class["examples"]).min()
         assert row.get("worst_class_accuracy").values[seed] == pytest.approx(worst)
 
@@ -160,7 +261,7 @@ def shown_accuracy(results, label):
 def test_the_report_loads_nothing_and_shows_the_numbers(run, results):
     page = (run[0] / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
-    assert len(sources) == 5
+    assert len(sources) == 6
     assert all(source.startswith("data:image/svg+xml;") for source in sources)
     assert "<script" not in page
     for label in results.values("defense"):

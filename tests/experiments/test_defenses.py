@@ -103,7 +103,7 @@ def test_names_stand_for_defenses():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gates", "unknown defense 'gates'; choose from budget, censor, clip, dp_sgd, gate, sgd"),
+        ("gates", "unknown defense 'gates'; choose from budget, censor, clip, dp_noise, "),
         ("gate:1.5", "'gate:1.5' must be above 0 and at most 1; it is the quantile"),
         ("clip:0", "'clip:0' must be positive"),
         ("budget:-1", "'budget:-1' must be positive"),
@@ -111,6 +111,8 @@ def test_names_stand_for_defenses():
         ("dp_sgd:-8", "'dp_sgd:-8' must be positive"),
         ("gate:high", "'gate:high' is not a finite number; it is the quantile"),
         ("dp_sgd:inf", "'dp_sgd:inf' is not a finite number"),
+        ("early_stop:2.5", "'early_stop:2.5' must be a whole number from 1 on; it is the number"),
+        ("out_of_fold:-1", "'out_of_fold:-1' must be 0 or more; it is the standard deviation"),
         ("sgd:1", "'sgd:1' takes no strength; write 'sgd'"),
     ],
 )
@@ -122,7 +124,10 @@ def test_a_wrong_name_is_told_in_a_sentence(name, message):
 
 
 def test_every_family_says_what_it_is():
-    assert list(methods()) == ["budget", "censor", "clip", "dp_sgd", "gate", "sgd"]
+    families = (
+        "budget censor clip dp_noise dp_sgd early_stop gate gate_chance gate_norm out_of_fold"
+    )
+    assert list(methods()) == [*families.split(), "sgd"]
     for family, method in methods().items():
         strengths = (None,) if method.strength is None else method.strength.defaults
         for strength in strengths:

@@ -301,6 +301,25 @@ class TestTrainMany:
             np.testing.assert_array_equal(ledger.steps[m], alone.steps)
             np.testing.assert_allclose(ledger.nats[m], alone.nats, rtol=1e-2, atol=1e-4)
 
+    def test_each_model_may_learn_labels_of_its_own(self):
+        labels = np.random.default_rng(0).dirichlet(np.ones(3), (4, NUM_EXAMPLES))
+        labels = labels.astype(np.float32)
+        many = train_many(self.masks, self.keys, self.params, labels=labels, apply=MODEL.apply)
+        for m, of_model in enumerate(labels):
+            alone = train(
+                params=jax.tree.map(lambda leaf, m=m: leaf[m], self.params),
+                split=dataclasses.replace(SPLIT, y=of_model),
+                key=self.keys[m],
+                member_mask=self.masks[m],
+            )
+            assert_close(jax.tree.map(lambda leaf, m=m: leaf[m], many.params), alone.params)
+        # Accuracy is about the true labels.
+        logits = jax.vmap(lambda p: training.predict(MODEL.apply, p, SPLIT.x))(many.params)
+        expected = np.sum((logits.argmax(-1) == SPLIT.y) & self.masks, 1) / self.masks.sum(1)
+        np.testing.assert_allclose(many.epochs.train_accuracy[:, -1], expected, rtol=1e-6)
+        with pytest.raises(ValueError, match=r"labels has shape \(3, 40, 3\), expected one label"):
+            train_many(self.masks, self.keys, self.params, labels=labels[:3])
+
     def test_each_model_is_what_train_gives_with_poisson_batches(self):
         def optimizer(members):  # four models have more slots than one, to be as safe together
             plan = training.plan_batches(members, 8, 4, "poisson")

@@ -73,6 +73,7 @@ def prepare(options: Options) -> Plan:
     recipe = load_recipes(options.dataset, options.recipes).find(defense.family, defense.epsilon)
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
+    recipe = options.trained_under.fitted(recipe)
     check_option(
         len(task.dataset.train) >= recipe.batch_size,
         f"--train-size {options.train_size}: the recipe's batches have {recipe.batch_size} "

@@ -46,6 +46,11 @@ class Options(DefenseOptions, TrainingOptions):
             "has none; choose another",
         )
         check_option(
+            self.trained_under.method.labels is None,
+            f"--defense {family} trains on labels of other models, of which an audit has none; "
+            "choose another",
+        )
+        check_option(
             self.audit_every == 1 or not self.trained_under.method.measures_anyway,
             f"--audit-every: the {family} defense measures every step anyway; leave it 1",
         )

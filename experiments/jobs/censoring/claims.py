@@ -3,7 +3,7 @@
 The claim (GNQ v1): censoring has membership privacy *comparable* to DP-SGD at *substantially*
 better accuracy. It is tested on every data set, for one fraction named beforehand and each ε:
 
-- comparable: at 1 % false positives, the better of LiRA and RMIA finds at most `MARGIN` more
+- comparable: at 1 % false positives, the best of all attacks finds at most `MARGIN` more
   members under censoring than under DP-SGD. Effect: TPR under DP-SGD + margin − TPR under
   censoring.
 - substantially better: at least `SUBSTANTIAL` more test accuracy. Effect: accuracy under censoring
@@ -26,8 +26,8 @@ from gujax.statistics import Interval
 MARGIN = 0.005  # half of what guessing finds at 1 % false positives
 SUBSTANTIAL = 0.02
 RULE = (
-    "The rule was fixed before the first run. Comparable: at 1 % false positives the better of "
-    f"LiRA and RMIA finds at most {100 * MARGIN:g} points more members than under DP-SGD. "
+    "The rule was fixed before the first run. Comparable: at 1 % false positives the best of all "
+    f"attacks finds at most {100 * MARGIN:g} points more members than under DP-SGD. "
     f"Substantially better: at least {100 * SUBSTANTIAL:g} points more accuracy. Reproduced if "
     "both hold against every ε beyond the 95 % t-intervals of the differences paired by seed; "
     "partly if some do and none is contradicted; contradicted if an interval lies beyond the limit "

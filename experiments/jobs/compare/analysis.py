@@ -7,34 +7,60 @@ import numpy as np
 from experiments.framework.results import Entry, entry
 from experiments.jobs.compare.measure import Compared, Plan
 from experiments.membership.analysis import (
+    accuracy_entry,
+    best_entries,
     class_accuracy,
     decile_entries,
     defense_entries,
+    found_by_best,
     kept_entries,
     nats_per_example,
     pooled_auc,
     pooled_mu,
     prediction_entries,
     quantile_bins,
+    worst_entries,
 )
+from experiments.membership.canaries import of_canaries, ordinary
+from experiments.membership.fronts import Point, front, placed
 from experiments.membership.runs import DefenseRun
 from experiments.tasks.task import Task
+
+LOSSES = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16)  # of accuracy, at which fronts are compared
+_GRID = 40  # points of a drawn front
 
 
 def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
     """Everything that the report shows.
 
-    Keys: defense; attack ("lira", "rmia", "loss", "best" of the first two); kept, see
+    Canaries are left out of all but the entries that are named after them.
+
+    Keys: defense; attack, of `experiments.membership.attacks.ATTACKS` or "best"; setting, a defense
+    or a further point of a front; front, its family, and accuracy, at which fronts are compared;
+    kept, see
     `experiments.membership.analysis.kept_entries`; class; decile, of the nats that an example
     accumulates in plain SGD, per seed, mean over the models that were given it; mu_decile, of μ in
     plain SGD; relative_ridge, of plain SGD's first seed; model and step, of what was timed.
     """
-    plain = compared.defenses[0]
+    task = plan.task
+    defenses = [ordinary(run, task) for run in compared.defenses]
+    plain = defenses[0]
+    yield from _fronts(plan, compared)
     nats = [nats_per_example(run) for run in plain.seeds]
     bins = [quantile_bins(of_seed) for of_seed in nats]
-    for run in compared.defenses:
+    train = task.dataset.train
+    common = ~np.isin(train.ids, () if task.canaries is None else task.canaries.ids)
+    for run, whole in zip(defenses, compared.defenses):
         label = run.defense.label
         yield from defense_entries(run)
+        yield from best_entries(run.seeds, defense=label)
+        yield from worst_entries(run.seeds, train.y[common], "worst_class_found", defense=label)
+        if train.subgroups is not None:
+            of_group = train.subgroups[common]
+            yield from worst_entries(run.seeds, of_group, "worst_subgroup_found", defense=label)
+        if task.canaries is not None:
+            canaries = of_canaries(whole, task)
+            yield from best_entries(canaries, defense=label, examples="canaries")
         yield from _classes(plan.task, run)
         auc = [pooled_auc([of_seed]) for of_seed in run.seeds]
         yield from decile_entries("auc_per_example", auc, bins, defense=label)
@@ -54,6 +80,31 @@ def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
             yield entry("milliseconds", cost.milliseconds, "ms", model=model, step=step)
             yield entry("relative", cost.relative, model=model, step=step)
             yield entry("memory_mib", cost.memory_mib, "MiB", model=model, step=step)
+
+
+def _fronts(plan: Plan, compared: Compared) -> Iterator[Entry]:
+    """Every setting, and the fronts that they make."""
+    task, families = plan.task, dict[str, list[Point]]()
+    for whole in (*compared.defenses, *compared.fronts):
+        run, label = ordinary(whole, task), whole.defense.label
+        accuracy, found = accuracy_entry(run.seeds, setting=label), found_by_best(run.seeds)
+        yield accuracy
+        yield entry("found", found, setting=label)
+        yield entry("seconds", whole.seconds, "s", setting=label)
+        if task.canaries is not None:
+            yield entry("canaries_found", found_by_best(of_canaries(whole, task)), setting=label)
+        point = Point(accuracy.measured.values, found)
+        families.setdefault(whole.defense.front, []).append(point)
+    best = max(point.accuracy.mean() for points in families.values() for point in points)
+    best = np.floor(200 * best) / 200  # half points of accuracy are easier to read
+    for at in (round(best - loss, 3) for loss in LOSSES if loss < best):
+        for name, family in placed(families, at).items():
+            yield entry("front", family.found, front=name, accuracy=at)
+            yield entry("front_difference", family.difference, front=name, accuracy=at)
+    for name, points in families.items():
+        reach = [point.accuracy.mean() for point in points]
+        for at in np.linspace(min(reach), max(reach), _GRID if len(points) > 1 else 1).tolist():
+            yield entry("line", front(points, at), front=name, along=at)
 
 
 def _classes(task: Task, run: DefenseRun) -> Iterator[Entry]:

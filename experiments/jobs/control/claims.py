@@ -3,7 +3,7 @@
 The claim, for each of gate, clip and budget: at equal accuracy, control in the run discloses less
 than removing and retraining. Accuracy is made equal by interpolation between settings, seed by seed
 (`frontier`), at losses of accuracy against plain SGD that were named beforehand. Effect at each
-loss: what the better of LiRA and RMIA finds at 1 % false positives under censoring − what it finds
+loss: what the best of all attacks finds at 1 % false positives under censoring − what it finds
 under the method, paired by seed, removed points counted as members. Losses that a method or
 censoring does not reach in every seed are left out; the verdict follows from the 95 % t-intervals
 of the rest (`experiments.framework.claims.verdict`).
@@ -18,7 +18,7 @@ from experiments.report.formats import percent, points
 
 RULE = (
     "The rule was fixed before the first run: reproduced if, at every named loss of accuracy that "
-    "both methods reach in every seed, the better of LiRA and RMIA finds fewer members (at 1 % "
+    "both methods reach in every seed, the best of all attacks finds fewer members (at 1 % "
     "false positives, removed points counted as members) than under censoring, beyond the 95 % "
     "t-interval of the difference paired by seed; partly if at some and at none more; contradicted "
     "if at one it finds more; not told apart if all intervals include 0."

@@ -74,8 +74,8 @@ def _tuned_optimizer(
     ledger = masks.shape[1] if method.needs_ledger else None
     privacy = None
     if method.account is not None:
-        assert defense.epsilon is not None
-        privacy = method.account(defense.epsilon, options.delta, plan, num_steps, recipe)
+        assert defense.strength is not None
+        privacy = method.account(defense.strength, options.delta, plan, num_steps, recipe)
 
     def chain(tuned: dict[str, Array], key: PRNGKeyArray) -> optax.GradientTransformation:
         clipped = privacy

@@ -22,13 +22,15 @@ class Options(DefenseOptions, TaskOptions):
     Attributes:
         channels: Widths of the convnet's stages.
         repeats: Random halves per configuration of the search.
-        finalists: Configurations of each defense that go into the finals.
+        finalists: Configurations of each defense, for each number of epochs, that go into the
+            finals.
         final_repeats: Random halves per finalist, other ones than those of the search.
         defenses: What to search for, such as gate:0.9; a name without a strength stands for the
             usual ones.
         learning_rates: Learning rates of SGD with momentum, and a hundredth of them for Adam.
         batch_size: Batch size of all methods but DP-SGD.
-        epochs: Passes over the data of all methods but DP-SGD.
+        epochs: Passes over the data of all methods but DP-SGD. The best recipe of each number is
+            kept: stopped early, a defense wants another learning rate.
         dp_learning_rates: For DP-SGD, the learning rate times the clipping norm (the length of a
             step of clipped gradients).
         dp_clips: Clipping norms.
@@ -53,11 +55,11 @@ class Options(DefenseOptions, TaskOptions):
     defenses: Several[str] = ("sgd", "gate", "clip", "dp_sgd")
     learning_rates: Several[Positive] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
     batch_size: Count = 64
-    epochs: Count = 30
+    epochs: Several[Count] = (2, 5, 30)
     dp_learning_rates: Several[Positive] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-    dp_clips: Several[Positive] = (0.3, 1.0, 3.0)
+    dp_clips: Several[Positive] = (0.3, 1.0, 4.0)
     dp_batch_sizes: Several[Count] = (64, 128, 256)
-    dp_epochs: Several[Count] = (30, 60)
+    dp_epochs: Several[Count] = (5, 30, 60)
     multiplicities: Several[CountFromZero] = (0,)
     dp_multiplicities: Several[CountFromZero] = (0,)
     shift: CountFromZero = 2
@@ -68,9 +70,12 @@ class Options(DefenseOptions, TaskOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        removing = [defense.family for defense in self.chosen if defense.removes]
+        removing = [
+            defense.family
+            for defense in self.chosen
+            if defense.removes or defense.method.labels or defense.family == "early_stop"
+        ]
         check_option(
             not removing,
-            f"--defenses {' '.join(removing)}: trains as sgd does on fewer examples, and has no "
-            "search of its own",
+            f"--defenses {' '.join(removing)}: trains as sgd does, and has no search of its own",
         )

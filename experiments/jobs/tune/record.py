@@ -17,11 +17,20 @@ def search_record(
 ) -> dict[str, Any]:
     """The best recipe of each defense, with the whole search and the finals."""
     best: dict[str, Row] = {}
+    epochs = {(row.defense, row.recipe.epochs) for row in search}
+
+    def names(row: Row) -> list[str]:
+        """What it may become the recipe for: its defense, and that for as many epochs."""
+        of, key = row.defense, recipe_key(row.defense.family, row.defense.epsilon)
+        if sum(defense == of for defense, _ in epochs) == 1:
+            return [key]
+        return [key, recipe_key(of.family, of.epsilon, row.recipe.epochs)]
+
     order = [(row.defense, row.recipe) for row in search]
     # Equal accuracies go to what the search tried first.
     for row in sorted(finals, key=lambda row: order.index((row.defense, row.recipe))):
-        name = recipe_key(row.defense.family, row.defense.epsilon)
-        best[name] = max(best.get(name, row), row, key=lambda row: round(row.accuracy, 5))
+        for name in names(row):
+            best[name] = max(best.get(name, row), row, key=lambda row: round(row.accuracy, 5))
     return {
         "dataset": options.dataset,
         "model": model_name,
@@ -30,7 +39,7 @@ def search_record(
         f"over {options.final_repeats} fresh halves, among the {options.finalists} best of a "
         f"search on {options.repeats} halves",
         "tried": {
-            name: sum(row.defense == chosen.defense for row in search)
+            name: sum(row.defense == chosen.defense and name in names(row) for row in search)
             for name, chosen in best.items()
         },
         "recipes": {name: dataclasses.asdict(row.recipe) for name, row in best.items()},

@@ -50,9 +50,9 @@ def all_trials(options: Options) -> Iterator[Trial]:
     for defense in options.chosen:
         clips: tuple[float | None, ...] = (None,)
         sizes: tuple[int, ...] = (options.batch_size,)
-        epochs: tuple[int, ...] = (options.epochs,)
+        epochs: tuple[int, ...] = options.epochs
         rates, copies = options.learning_rates, options.multiplicities
-        if defense.epsilon is not None:
+        if defense.method.account is not None:
             rates, clips = options.dp_learning_rates, options.dp_clips
             sizes, epochs = options.dp_batch_sizes, options.dp_epochs
             copies = options.dp_multiplicities
@@ -96,10 +96,13 @@ def practices(options: Options, multiplicities: Sequence[int]) -> list[dict[str,
 
 
 def final_trials(search: Sequence[Row], options: Options) -> list[Trial]:
-    """The most accurate configurations of each defense, those of one compilation together."""
+    """The most accurate configurations of each defense, those of one compilation together.
+
+    Each number of epochs has finalists of its own.
+    """
     trials: dict[tuple, Trial] = {}
-    for defense in dict.fromkeys(row.defense for row in search):
-        tried = [row for row in search if row.defense == defense]
+    for defense, epochs in dict.fromkeys((row.defense, row.recipe.epochs) for row in search):
+        tried = [row for row in search if (row.defense, row.recipe.epochs) == (defense, epochs)]
         for row in sorted(tried, key=lambda row: -row.accuracy)[: options.finalists]:
             shared = defense, replace(row.recipe, **_NUMBERS)
             trials.setdefault(shared, Trial(defense, [])).recipes.append(row.recipe)

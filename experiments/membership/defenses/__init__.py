@@ -6,7 +6,7 @@
 A new one is one file beside this: its name is the family's, its `METHOD` says what the family is.
 """
 
-from experiments.membership.defenses._method import Method, Place, Privacy, Strength
+from experiments.membership.defenses._method import Labels, Method, Place, Privacy, Strength
 from experiments.membership.defenses._registry import (
     Defense,
     methods,

@@ -9,9 +9,11 @@ import optax
 from jaxtyping import Bool, Float, PRNGKeyArray
 
 from experiments.tasks.recipe import Recipe
+from experiments.tasks.task import Task
 from gujax.training import BatchPlan
 
 Pairs = Bool[np.ndarray, "models examples"]
+Labels = Float[np.ndarray, "models examples classes"]
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,15 @@ class Strength:
     Attributes:
         defaults: What the family's name alone stands for.
         must: What `allowed` asks for, in words: "it must be `must`".
+        is_epsilon: Whether the strength is the ε of a guarantee, for which the search has a recipe
+            of its own.
     """
 
     meaning: str
     defaults: tuple[float, ...]
     allowed: Callable[[float], bool]
     must: str
+    is_epsilon: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,12 @@ class Method:
         removes: The examples that it takes away before training, [M, N], from the nats [M, N] of a
             plain run, that run's members [M, N] and the strength; None where it removes nothing
             and needs no plain run.
+        adapts: The recipe of its run, from the strength and the recipe found; None for the latter.
+        labels: What its models learn in place of the labels, from the task, the recipe of plain
+            SGD, the members and a key; None for the labels.
+        checks: Says before anything is trained what the data do not allow, from the task, the
+            members and the key that `labels` is given; raises ValueError.
+        front: Name of the front that its points belong to; None for the family's name.
         account: Its guarantee, from strength, δ, batches, number of steps and recipe; None without
             one.
         delta: δ of the guarantee where a run names no other.
@@ -103,5 +114,9 @@ class Method:
     needs_ledger: bool = False
     drops: bool = False
     removes: Callable[[Float[np.ndarray, "models examples"], Pairs, float], Pairs] | None = None
+    adapts: Callable[[float, Recipe], Recipe] | None = None
+    labels: Callable[[Task, Recipe, Pairs, PRNGKeyArray], Labels] | None = None
+    checks: Callable[[Task, Pairs, PRNGKeyArray], None] | None = None
+    front: str | None = None
     account: Callable[[float, float, BatchPlan, int, Recipe], Privacy] | None = None
     delta: float | None = None

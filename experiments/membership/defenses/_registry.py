@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from experiments.framework.errors import UserError
 from experiments.framework.registry import found_in
 from experiments.membership.defenses._method import Method
+from experiments.tasks.recipe import Recipe
 
 
 @cache
@@ -24,12 +25,14 @@ class Defense:
         family: Which method it is; a name of `methods`.
         strength: The method's own setting; None for a family without one.
         delta: δ of its guarantee; None for that of the family, if it has one.
+        epochs: Passes over the data; None for those of its recipe.
     """
 
     label: str
     family: str
     strength: float | None = None
     delta: float | None = None
+    epochs: int | None = None
 
     @property
     def method(self) -> Method:
@@ -42,21 +45,42 @@ class Defense:
         return self.method.color
 
     @property
+    def front(self) -> str:
+        """Name of the front that it is a point of."""
+        return self.method.front or self.family
+
+    @property
+    def passes(self) -> int | None:
+        """Passes over the data that it was given a number of; None for those of its recipe."""
+        return int(self.strength or 0) if self.family == "early_stop" else self.epochs
+
+    def fitted(self, recipe: Recipe) -> Recipe:
+        """The recipe found for its family, as it uses it."""
+        if self.epochs is not None:
+            recipe = replace(recipe, epochs=self.epochs)
+        if (adapts := self.method.adapts) is None:
+            return recipe
+        assert self.strength is not None
+        return adapts(self.strength, recipe)
+
+    @property
     def removes(self) -> bool:
         """Whether examples are taken away before training, by the ledgers of a plain run."""
         return self.method.removes is not None
 
     @property
     def epsilon(self) -> float | None:
-        """ε of a defense with a guarantee, which is then its strength; else None."""
-        return self.strength if self.method.account is not None else None
+        """ε of a defense whose strength it is; else None."""
+        strength = self.method.strength
+        return self.strength if strength is not None and strength.is_epsilon else None
 
 
 def parse_defenses(names: Sequence[str], delta: float | None = None) -> list[Defense]:
     """Defenses by name, each once.
 
     Args:
-        names: Such as ``"gate:0.9"``, or ``"gate"`` for the family's default strengths.
+        names: Such as ``"gate:0.9"``, or ``"gate"`` for the family's default strengths; with
+            ``"@5"`` behind, for so many epochs.
         delta: δ of those that come with a guarantee; None for their default.
 
     Raises:
@@ -75,6 +99,17 @@ def parse_defense(name: str, delta: float | None = None) -> Defense:
 
 
 def _parse(name: str, delta: float | None) -> list[Defense]:
+    before, at, epochs = name.partition("@")
+    if at:
+        found = _parse(before, delta)
+        if not epochs.isdecimal() or int(epochs) < 1 or found[0].family == "early_stop":
+            raise UserError(
+                f"the defense '{name}' must have a whole number of epochs from 1 on behind the @, "
+                "and early_stop none, of which they are the strength"
+            )
+        return [
+            replace(one, label=f"{one.label}, {epochs} epochs", epochs=int(epochs)) for one in found
+        ]
     family, _, given = name.partition(":")
     if family not in methods():
         raise UserError(f"unknown defense '{family}'; choose from {', '.join(methods())}")

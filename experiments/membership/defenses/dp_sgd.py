@@ -47,8 +47,10 @@ METHOD = Method(
         defaults=(2.0, 8.0),
         allowed=lambda epsilon: epsilon > 0,
         must="positive",
+        is_epsilon=True,
     ),
     sampling="poisson",
     account=account,
     delta=1e-5,
+    front="DP-SGD",
 )

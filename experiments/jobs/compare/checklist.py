@@ -1,0 +1,120 @@
+"""A reviewer's checklist, each line filled from the run."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from experiments.framework.results import Results
+from experiments.jobs.compare.measure import Compared, Plan
+from experiments.membership.analysis import between
+from experiments.membership.attacks import ATTACKS
+from experiments.report.formats import format_interval, format_range
+from experiments.report.tables import Table
+
+
+def checklist(plan: Plan, compared: Compared, results: Results) -> Table:
+    """What a reviewer asks of a comparison of defenses, and what this run answers."""
+    rows = [list(row) for row in _rows(plan, compared, results)]
+    return Table("A reviewer's checklist", ("asked", "in this run"), rows)
+
+
+def _rows(plan: Plan, compared: Compared, results: Results) -> Iterator[tuple[str, str]]:
+    options, search = plan.options, plan.book.search
+    plain = compared.defenses[0].defense.label
+    runs = [*compared.defenses, *compared.fronts]
+    yield (
+        "threat model",
+        f"the attacker sees the final model's logits, knows the defense, and trains "
+        f"{options.shadow_models - 1} shadow models with it; prior of membership 1/2",
+    )
+    best = {
+        label: list(ATTACKS.values())[int(row.get("best_attack").mean)]
+        for (label,), row in results.groups("defense")
+    }
+    yield (
+        "attacks",
+        f"{', '.join(ATTACKS.values())}; reported is their maximum. Best was: "
+        + ", ".join(f"{attack} on {label}" for label, attack in best.items())
+        + ". Not run: attacks on labels alone, and without shadow models",
+    )
+    tried = search.get("tried", {})
+    yield (
+        "tuning budget",
+        (
+            "configurations tried: " + ", ".join(f"{name} {count}" for name, count in tried.items())
+            if tried
+            else "recipes were given without a record of their search"
+        )
+        + ("" if _own_search(plan) else "; not searched for on this data set with this model")
+        + f". Strengths and epochs: {len(runs)} settings, "
+        + ", ".join(f"{name} {count}" for name, count in _per_front(runs).items()),
+    )
+    yield (
+        "seeds",
+        f"{options.seeds}, with {options.shadow_models} models for each of {len(runs)} settings: "
+        "random halves in which every example is in half of the models, the same for all settings",
+    )
+    yield (
+        "selection",
+        "recipes by accuracy on halves of the training split, on seeds of their own; the best "
+        "attack, and the settings that make a front, on other seeds than those they are measured "
+        "on" + ("" if options.seeds > 1 else " (not here: there is one seed only)"),
+    )
+    yield "who is worst off", _worst(plan, results, plain)
+    low = between(results.where(defense=plain), "best_tpr_at_01pct")
+    yield (
+        "low false-positive rates",
+        f"{plain} at 1 %: {format_range(between(results.where(defense=plain)))} % found; at 0.1 %: "
+        f"{format_range(low)} %. A seed has {_non_members(compared)} pairs of a model and a "
+        "non-member",
+    )
+    yield "canaries", _canaries(plan, results)
+    yield "time", _time(results)
+
+
+def _own_search(plan: Plan) -> bool:
+    search = plan.book.search
+    model = search.get("model", plan.task.model_name)
+    return plan.book.dataset == plan.task.dataset.name and model == plan.task.model_name
+
+
+def _per_front(runs) -> dict[str, int]:
+    fronts = [run.defense.front for run in runs]
+    return {name: fronts.count(name) for name in dict.fromkeys(fronts)}
+
+
+def _non_members(compared: Compared) -> str:
+    return f"{int((~compared.defenses[0].seeds[0].members).sum()):,}"
+
+
+def _worst(plan: Plan, results: Results, label: str) -> str:
+    row, names = results.where(defense=label), plan.task.class_names
+    found = format_interval(row.get("worst_class_found").interval, percent=True)
+    name = names[int(row.get("worst_class_found_is").mean)]
+    text = f"under {label}: class {name}, {found} % found at 1 % false positives of its own"
+    if (group := row.find("worst_subgroup_found")) is None:
+        return f"{text}; the data set names no subgroups"
+    found = format_interval(group.interval, percent=True)
+    return f"{text}; subgroup {int(row.get('worst_subgroup_found_is').mean)}, {found} %"
+
+
+def _canaries(plan: Plan, results: Results) -> str:
+    options = plan.options
+    if plan.task.canaries is None:
+        return "none in this run; --canaries mislabelled or near_duplicates puts some in"
+    found = ", ".join(
+        f"{label} {format_range(between(row))} %"
+        for (label,), row in results.where(examples="canaries").groups("defense")
+    )
+    kind = options.canaries.replace("_", "-")
+    return f"{options.num_canaries} {kind}; of them are found at 1 % false positives: {found}"
+
+
+def _time(results: Results) -> str:
+    seconds = {label: row.get("seconds").values for (label,), row in results.groups("setting")}
+    total = sum(float(np.sum(values)) for values in seconds.values())
+    slowest = max(seconds, key=lambda label: seconds[label].sum())
+    return (
+        f"{total / 60:.0f} minutes of training and attacks; longest {slowest}, "
+        f"{seconds[slowest].sum() / 60:.1f} minutes"
+    )

@@ -1,0 +1,99 @@
+"""Labels from out of fold: a student, with a little noise, of teachers that never saw the example.
+
+The student trains as DP-SGD does, with the noise that is its strength; it comes with no ε, as its
+labels are not private. Threat model and cost: `gujax.defenses.out_of_fold_labels`.
+"""
+
+from dataclasses import replace
+from functools import cache, partial
+
+import optax
+from jaxtyping import PRNGKeyArray
+
+from experiments.membership.defenses import dp_noise
+from experiments.membership.defenses._method import Labels, Method, Pairs, Privacy, Strength
+from experiments.tasks.recipe import Recipe, descent_of, fit
+from experiments.tasks.task import Task
+from gujax import defenses, transforms
+from gujax.training import BatchPlan, plan_batches
+
+FOLDS = 2
+REPEATS = 8
+
+
+def label(task: Task, recipe: Recipe, members: Pairs, key: PRNGKeyArray) -> Labels:
+    """Soft labels for each student, [M, N, classes], by teachers that train as plain SGD does.
+
+    Args:
+        recipe: That of the teachers; of its practices augmentation, averaging and standardized
+            weights are left out.
+    """
+    fewest = int(members.sum(axis=1).min()) * (FOLDS - 1) // FOLDS
+    recipe = fit(recipe, fewest)
+    plain = replace(recipe, augmentation_multiplicity=0, shift=0, flip=False, average_decay=0.0)
+    largest = -(-int(members.sum(axis=1).max()) * (FOLDS - 1) // FOLDS)
+    plan = plan_batches(largest, plain.batch_size, plain.epochs)
+    return defenses.out_of_fold_labels(
+        task.dataset.train,
+        task.model,
+        _optimizer(plain, plan.physical_size, plan.steps_per_epoch * plain.epochs),
+        folds=FOLDS,
+        repeats=REPEATS,
+        batch_size=plain.batch_size,
+        epochs=plain.epochs,
+        key=key,
+        member_masks=members,
+    )
+
+
+def check(task: Task, members: Pairs, key: PRNGKeyArray) -> None:
+    """Checks that every teacher will have examples of every class.
+
+    Raises:
+        ValueError: If not, or if there are fewer members than folds.
+    """
+    defenses.check_folds(
+        task.dataset.train,
+        task.dataset.num_classes,
+        folds=FOLDS,
+        repeats=REPEATS,
+        key=key,
+        member_masks=members,
+    )
+
+
+def account(noise: float, delta: float, plan: BatchPlan, num_steps: int, recipe: Recipe) -> Privacy:
+    """The student's noise; no ε."""
+    given = dp_noise.account(0.0, delta, plan, num_steps, recipe)
+    return replace(given, noise_multiplier=noise)
+
+
+@cache  # the same function for the same teachers, so that those of every seed are one program
+def _optimizer(recipe: Recipe, batch_size: int, num_steps: int):
+    return partial(_chain, recipe, batch_size, num_steps)
+
+
+def _chain(
+    recipe: Recipe, batch_size: int, num_steps: int, key: PRNGKeyArray
+) -> optax.GradientTransformation:
+    return optax.chain(transforms.mean(batch_size=batch_size), descent_of(recipe, num_steps))
+
+
+METHOD = Method(
+    label="out of fold, noise {:g}".format,
+    color="#E69F00",
+    start=dp_noise.METHOD.start,
+    strength=Strength(
+        "standard deviation of the student's noise over its clipping norm",
+        defaults=(0.1,),
+        allowed=lambda noise: noise >= 0,
+        must="0 or more",
+    ),
+    sampling="poisson",
+    account=account,
+    adapts=dp_noise.clipped,
+    delta=dp_noise.METHOD.delta,
+    labels=label,
+    checks=check,
+    front="out of fold",
+)

@@ -1,0 +1,34 @@
+"""Canaries in a task's training split: examples made to be found."""
+
+from dataclasses import replace
+from typing import Literal
+
+from experiments.framework.errors import UserError
+from experiments.tasks.task import Task
+from gujax import data
+
+CanaryKind = Literal["none", "mislabelled", "near_duplicates"]
+
+COPIES = 2
+NOISE = 0.1  # of a copy, in standard deviations of each feature
+
+
+def with_canaries(task: Task, kind: CanaryKind, count: int) -> Task:
+    """The task with some training examples made canaries, and near-duplicates of them appended.
+
+    Raises:
+        UserError: There are fewer training examples than canaries, or fewer than two classes.
+    """
+    train, classes = task.dataset.train, task.dataset.num_classes
+    if kind == "none":
+        return task
+    if count > len(train):
+        raise UserError(
+            f"--num-canaries {count} are more than the {len(train)} training examples of "
+            f"{task.dataset.name}; take fewer"
+        )
+    if kind == "mislabelled":
+        made = data.mislabelled_canaries(train, count, classes)
+    else:
+        made = data.near_duplicate_canaries(train, count, classes, copies=COPIES, noise=NOISE)
+    return replace(task, dataset=replace(task.dataset, train=made.split), canaries=made)

@@ -1,0 +1,55 @@
+"""Fronts of families against one another, on points whose front is known."""
+
+import numpy as np
+import pytest
+
+from experiments.membership.fronts import Point, front, placed, standing
+from gujax.statistics import Interval
+
+
+def point(accuracy, found, seeds=3):
+    return Point(np.full(seeds, accuracy), np.full(seeds, found))
+
+
+def test_a_front_is_the_lower_hull_of_its_settings():
+    points = [point(0.5, 0.02), point(0.6, 0.08), point(0.7, 0.1), point(0.8, 0.5)]
+    # 0.6 at 0.08 lies above the line from (0.5, 0.02) to (0.7, 0.1).
+    for at, expected in ((0.4, 0.02), (0.5, 0.02), (0.6, 0.06), (0.7, 0.1), (0.75, 0.3)):
+        np.testing.assert_allclose(front(points, at), expected)
+    assert np.isnan(front(points, 0.81)).all()
+
+
+def test_settings_are_chosen_on_other_seeds():
+    """Of settings that are equal but for luck, the front is none the better for their number."""
+    rng = np.random.default_rng(0)
+    draws = [
+        front([Point(np.full(4, 0.6), rng.normal(0.1, 0.02, 4)) for _ in range(20)], 0.6).mean()
+        for _ in range(200)
+    ]
+    error = np.std(draws) / np.sqrt(len(draws))
+    assert abs(np.mean(draws) - 0.1) < 4 * error
+    # A single seed chooses for itself.
+    assert front([point(0.6, 0.2, 1), point(0.6, 0.1, 1)], 0.6) == [0.1]
+
+
+def test_families_are_held_against_the_best_of_all_others():
+    noise = np.array([-0.001, 0.0, 0.001])
+    families = {
+        "good": [Point(np.full(3, 0.6), 0.03 + noise)],
+        "bad": [Point(np.full(3, 0.6), 0.09 + noise[::-1])],
+        "same": [Point(np.full(3, 0.6), 0.03 - noise)],
+        "weak": [Point(np.full(3, 0.5), 0.01 + noise)],
+    }
+    stands = {name: one.standing for name, one in placed(families, 0.6).items()}
+    assert stands == {"good": "level", "bad": "behind", "same": "level", "weak": "unknown"}
+    del families["same"]
+    assert placed(families, 0.6)["good"].standing == "ahead"
+    assert placed(families, 0.5)["weak"].standing == "ahead"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [(-2, -1, "ahead"), (-1, 1, "level"), (1, 2, "behind"), (np.nan, np.nan, "unknown")],
+)
+def test_standing(low, high, word):
+    assert standing(Interval(0, low, high)) == word
