@@ -42,7 +42,7 @@ def noisy(key):
 
 def train(key, **changes):
     arguments = {"loss_fn": LOSS, "params": PARAMS, "optimizer": mean(key)} | changes
-    arguments = {"batch_size": 4, "epochs": 2, "progress": False} | arguments
+    arguments = {"batch_size": 4, "epochs": 2} | arguments
     return training.train(split=SPLIT, key=key, **arguments)
 
 

@@ -7,8 +7,8 @@ with extra("data"):
     from gujax.data._dataset import Dataset, Split
     from gujax.data._imbalance import GroupBy, group_labels, imbalance
     from gujax.data._load import load
-    from gujax.validation import class_labels
     from gujax.data._text import Bucket, Tokens, bucket_by_length, load_texts, tokenize
+    from gujax.validation import class_labels
 
 __all__ = [
     "Bucket",

@@ -143,7 +143,6 @@ def test_an_interrupted_fine_tuning_goes_on_bit_for_bit(texts, tmp_path, lora_ra
             sampling=ready.sampling,
             shared=tuning.shared,
             callback=watch,
-            progress=False,
         )
 
     epochs: list[int] = []

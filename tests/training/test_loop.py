@@ -37,7 +37,6 @@ def train(**changes):
         "batch_size": 8,
         "epochs": 4,
         "key": jax.random.key(0),
-        "progress": False,
     }
     return training.train(**{**arguments, **changes})
 
@@ -232,7 +231,6 @@ def train_many(masks, keys, params, **changes):
         "keys": keys,
         "batch_size": 8,
         "epochs": 4,
-        "progress": False,
     }
     return training.train_many(**{**arguments, **changes})
 

@@ -184,7 +184,6 @@ def _train(
             sampling=ready.sampling,
             shared=tuning.shared,
             callback=watch,
-            progress=False,
         )
 
 
