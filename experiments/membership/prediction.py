@@ -22,12 +22,15 @@ class Prediction:
     Attributes:
         assessment: Of members, then the others; None if the data allow none.
         refusal: Why no number should be relied on; empty if they can. Numbers are NaN then.
-        order: Positions in the pool of the assessed examples, [N].
+        order: Positions in the pool of the assessed examples: members, then the others without
+            those that a member equals.
+        size: Of the pool.
     """
 
     assessment: gujax.Assessment | None
     refusal: str
     order: np.ndarray
+    size: int
 
     @property
     def auc(self) -> Interval:
@@ -42,8 +45,8 @@ class Prediction:
 
     @property
     def shift(self) -> Float[np.ndarray, " pool"]:
-        """Predicted shift of every example of the pool, in nats, [N]."""
-        shift = np.full(len(self.order), np.nan)
+        """Predicted shift of every example of the pool, in nats, [N]; NaN if not assessed."""
+        shift = np.full(self.size, np.nan)
         if (found := self._trusted) is not None:
             shift[self.order] = found.shift
         return shift
@@ -74,17 +77,24 @@ def predict(
         seed: Of the resampling.
     """
     params, inside = published
-    order = np.concatenate([np.flatnonzero(inside), np.flatnonzero(~inside)])
+    outside = unseen(pool[0], inside)
+    order = np.concatenate([np.flatnonzero(inside), np.flatnonzero(outside)])
     try:
         found = gujax.assess(
             apply,
             params,
             (pool[0][inside], pool[1][inside]),
-            (pool[0][~inside], pool[1][~inside]),
+            (pool[0][outside], pool[1][outside]),
             rerun=[(again, mask[order]) for again, mask in reruns] or None,
             num_resamples=num_resamples,
             seed=seed,
         )
     except ValueError as error:  # data that no prediction can be made from
-        return Prediction(None, str(error), order)
-    return Prediction(found, " ".join(found.unsafe), order)
+        return Prediction(None, str(error), order, len(inside))
+    return Prediction(found, " ".join(found.unsafe), order, len(inside))
+
+
+def unseen(x: np.ndarray, members: Bool[np.ndarray, " pool"]) -> Bool[np.ndarray, " pool"]:
+    """Those that are no members and equal none, [N]: a copy of a member was trained on."""
+    known = {row.tobytes() for row in x[members]}
+    return ~members & np.array([row.tobytes() not in known for row in x])

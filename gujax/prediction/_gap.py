@@ -85,12 +85,13 @@ class Gap:
             weights: how often each example counts, [N]; once if None.
         """
         counts = np.ones(shifts.shape[-1]) if weights is None else weights
-        total = np.zeros(shifts.shape[:-1])
+        # One pass over the shifts, however many parts there are.
+        combined = np.zeros(shifts.shape[-1])
         for part in self.parts:
             if part.share:
                 chosen = counts * part.examples
-                total += part.share * (shifts @ (chosen / chosen.sum()))
-        return total
+                combined += part.share / chosen.sum() * chosen
+        return shifts @ combined
 
 
 def generalization_gap(
