@@ -185,7 +185,8 @@ def _spread_table(results: Results) -> Table:
             Column("predicted attack AUC", "predicted_auc", plain(".4f")),
         ],
         "Of who sees every update. Nats are the sum of ½ log(1 + GNQ) over steps; the membership "
-        "bit holds at most log 2 = 0.693 nats, which a larger sum means may all be known.",
+        "bit holds at most log 2 = 0.693 nats, which a larger sum means may all be known. A step "
+        "adds no more than that: texts that are all at the ceiling differ in μ.",
     )
 
 
