@@ -163,13 +163,14 @@ def _tokenizer(entries: Mapping[str, Any], source: str) -> Any:
             "safetensors with a tokenizer.json"
         )
     whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    merged = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    split: Any
     if cut in ("gpt-2", "default", None):
         split = whole
     elif cut == "smollm":
         split = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), whole])
     elif cut in _SPLITS:
         pattern = pre_tokenizers.Split(Regex(_SPLITS[cut]), "isolated")
+        merged = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         split = pre_tokenizers.Sequence([pattern, merged])
     else:
         raise ValueError(

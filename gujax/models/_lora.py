@@ -71,7 +71,8 @@ def lora(
     check_positive("alpha", alpha)
     if model.make is None:
         raise ValueError("model has no make, so its layers cannot be adapted; use gujax.models")
-    build, scale, found = model.make, alpha / rank, set()
+    build, scale = model.make, alpha / rank
+    found: set[str] = set()
 
     def make(rngs: nnx.Rngs) -> nnx.Module:
         module = build(rngs)

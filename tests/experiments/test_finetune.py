@@ -109,7 +109,7 @@ def test_adapters_leave_the_model_as_it_is(texts):
     trained = jax.tree.map(lambda leaf: leaf + 0.1, tuning.params)
     tokens = plan.tokens.tokens[:2]
     released = plan.language_model.model.apply(tuning.released(trained), tokens)
-    adapted = tuning.merge.apply(trained, base, tokens)
+    adapted = tuning.adapted.apply(trained, base, tokens)
     np.testing.assert_allclose(released, adapted, rtol=1e-4, atol=1e-4)
 
 

@@ -210,7 +210,7 @@ class TestRefused:
             ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),
             ("gpt2", {"quantization_config": {"bits": 4}}, "quantization_config="),
             ("llama", {"hidden_size": None}, "no entry 'hidden_size'"),
-            ("llama", {"intermediate_size": 21}, r"mlp.up_proj.weight' has shape \(20, 16\)"),
+            ("llama", {"intermediate_size": 21}, r"mlp.down_proj.weight' has shape \(16, 20\)"),
             ("llama", {"num_hidden_layers": 3}, "no tensor 'model.layers.2."),
             ("llama", {"num_hidden_layers": 1}, "for which the model has no place"),
             ("llama", {"num_attention_heads": 3, "head_dim": 4}, "multiple of key_heads=2"),

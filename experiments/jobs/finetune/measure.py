@@ -70,17 +70,20 @@ class Tuning(NamedTuple):
     Attributes:
         params: What is trained, at the start.
         shared: What is frozen.
-        merge: From what was trained to parameters of the plain model.
+        adapted: The adapters, where they are what is trained.
     """
 
     loss_fn: training.LossFn
     params: PyTree
     shared: tuple[PyTree, ...]
-    merge: models.Lora | None
+    adapted: models.Lora | None
 
     def released(self, params: PyTree) -> PyTree:
         """Parameters of the plain model."""
-        return params if self.merge is None else self.merge.merge(*self.shared, params)
+        if self.adapted is None:
+            return params
+        (base,) = self.shared
+        return self.adapted.merge(base, params)
 
 
 def prepare(options: Options) -> Plan:

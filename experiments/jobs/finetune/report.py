@@ -146,8 +146,8 @@ def _extraction_table(options: Options, results: Results) -> Table:
     ]
     columns = ["", *(f"{t}, {w}" for t in (MEMBERS, HELD_OUT) for w in (BEFORE, AFTER))]
     note = (
-        f"The rest of a text, given its first {options.prefix} tokens; likely: with a probability "
-        "of one half at least. In brackets: 95 %, bootstrap."
+        f"The rest of a text, given its first {options.prefix} tokens. In brackets: 95 %, "
+        "bootstrap over texts."
     )
     return Table("Loss and extraction of texts, before and after fine-tuning", columns, rows, note)
 
@@ -185,7 +185,8 @@ def _spread_table(results: Results) -> Table:
             Column("predicted attack AUC", "predicted_auc", plain(".4f")),
         ],
         "Of who sees every update. Nats are the sum of ½ log(1 + GNQ) over steps; the membership "
-        "bit holds at most log 2 = 0.693 nats, which a larger sum means may all be known.",
+        "bit holds at most log 2 = 0.693 nats, which a larger sum means may all be known. A step "
+        "adds no more than that: texts that are all at the ceiling differ in μ.",
     )
 
 
