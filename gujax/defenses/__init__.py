@@ -16,6 +16,7 @@ from gujax._extras import extra
 
 with extra("models"):
     from gujax.defenses._bottleneck import (
+        BuildBottleneck,
         VariationalBottleneck,
         convolutional,
         divergence_bits,
@@ -37,6 +38,7 @@ with extra("models"):
 
 __all__ = [
     "BottleneckModel",
+    "BuildBottleneck",
     "RandomizedModel",
     "VariationalBottleneck",
     "bottleneck_loss",

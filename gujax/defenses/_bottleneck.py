@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from gujax.models import choose_convolution
 from gujax.validation import check_count
 
-Build = Callable[[tuple[int, ...], nnx.Rngs], "VariationalBottleneck"]
+BuildBottleneck = Callable[[tuple[int, ...], nnx.Rngs], "VariationalBottleneck"]
 """Maps the shape of one example's features to a bottleneck that keeps it."""
 
 _LEAST_CHANNELS = 8
@@ -73,7 +73,7 @@ class VariationalBottleneck(nnx.Module):
         return self.decoder(code), jax.vmap(divergence_bits)(mean, std)
 
 
-def linear(latent: int = 256) -> Build:
+def linear(latent: int = 256) -> BuildBottleneck:
     """The bottleneck of PRECODE (arXiv 2108.04725): linear encoder and decoder.
 
     Args:
@@ -100,7 +100,9 @@ def linear(latent: int = 256) -> Build:
     return build
 
 
-def convolutional(latent_channels: int | None = None, *, by_patches: bool = False) -> Build:
+def convolutional(
+    latent_channels: int | None = None, *, by_patches: bool = False
+) -> BuildBottleneck:
     """The convolutional variational bottleneck, CVB, to be placed early.
 
     Scheliga, Mäder, Seeland 2023 (arXiv 2309.04515). 3 × 3 convolution to the means and standard

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.interpreters import partial_eval
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from gujax.defenses._bottleneck import Build, VariationalBottleneck, linear
+from gujax.defenses._bottleneck import BuildBottleneck, VariationalBottleneck, linear
 from gujax.defenses._insertion import parts_of, shape_before, submodules, wrap
 from gujax.defenses._randomized import RandomizedModel, Sample, randomized_loss
 from gujax.models import Model, from_module
@@ -33,7 +33,7 @@ class BottleneckModel(RandomizedModel):
 
 
 def insert_bottleneck(
-    model: Model, before: str = "head", bottleneck: Build | None = None
+    model: Model, before: str = "head", bottleneck: BuildBottleneck | None = None
 ) -> BottleneckModel:
     """Put a variational bottleneck before a layer of a model.
 

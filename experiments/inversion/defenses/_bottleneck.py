@@ -19,7 +19,7 @@ ADAPTATION = "of a bottleneck it leaves out the leaves that are stochastic"
 
 @lru_cache(maxsize=4)  # the same objects for PRECODE and PPP, so that each is compiled once
 def bottleneck(
-    task: Task, before: str, build: defenses.bottleneck.Build, beta: float, setting: Setting
+    task: Task, before: str, build: defenses.BuildBottleneck, beta: float, setting: Setting
 ) -> SharedUpdate:
     """The gradient of a network with a bottleneck before a layer.
 
