@@ -1,6 +1,8 @@
 """A small run of the job `leakage` through the real command line, and its parts by hand."""
 
+import inspect
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -319,6 +321,14 @@ def test_what_is_shared_is_what_averaging_and_noise_give():
     added = noisy.features - seen.features
     assert added.std() == pytest.approx(deviation, rel=0.1)
     np.testing.assert_allclose(noisy.norms**2, seen.norms**2 + 50 * deviation**2, rtol=1e-6)
+
+
+def test_the_grid_has_six_data_sets_and_every_setting_is_one_the_job_takes():
+    path = Path(inspect.getfile(Options)).with_name("grid.json")
+    settings = [Options(**setting) for setting in json.loads(path.read_text())]
+    assert len({setting.dataset for setting in settings}) == 6
+    assert {setting.model for setting in settings} == {"lenet", "convnet", "vgg", "resnet", "mlp"}
+    assert len({(setting.dataset, setting.model) for setting in settings}) == len(settings)
 
 
 def test_sweeps_vary_one_thing_at_a_time():
