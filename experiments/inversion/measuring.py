@@ -1,5 +1,7 @@
 """What attacks found, example by example."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,7 @@ SCHEMA = {
     "success": pl.Boolean,
     "label_recovered": pl.Boolean,
     "matching_loss": pl.Float64,
+    "refusal": pl.String,
 }
 ERROR_THRESHOLD = 0.1  # a smaller relative error of inputs that are no images is a success
 
@@ -43,13 +46,15 @@ def rows(
     other inputs. MSE, PSNR and SSIM are of the data set's own values, the relative error is of
     standardized inputs.
     """
-    columns = {"id": victims.ids, "label": victims.y}
+    columns: dict[str, Any] = {"id": victims.ids, "label": victims.y}
     if outcome.inputs is not None:
         columns |= _quality(outcome.inputs, victims, space, ssim_threshold)
     if outcome.labels is not None:
         columns["label_recovered"] = np.asarray(outcome.labels) == victims.y
     if outcome.matching_loss is not None:
         columns["matching_loss"] = np.asarray(outcome.matching_loss)
+    if outcome.refusals is not None:
+        columns["refusal"] = outcome.refusals
     measured = pl.DataFrame(columns, schema_overrides=SCHEMA).with_columns(
         defense=pl.lit(received.shared.label),
         family=pl.lit(received.shared.family),

@@ -1,6 +1,6 @@
 """Searches for the inputs behind an update, as an adversary makes them with a budget."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -61,11 +61,14 @@ class Outcome(NamedTuple):
         inputs: Reconstructions, [N, ...], standardized; None for an attack on labels alone.
         labels: Labels, [N]; None for an attack that was told them.
         matching_loss: That of the update which an example is part of, [N]; None without a search.
+        refusals: Which condition of an exact attack does not hold for the update of an example, in
+            words, or None, [N]; None of an attack without conditions.
     """
 
     inputs: Float[np.ndarray, "examples ..."] | None = None
     labels: Int[np.ndarray, "examples"] | None = None
     matching_loss: Float[np.ndarray, "examples"] | None = None
+    refusals: Sequence[str | None] | None = None
 
 
 def search(

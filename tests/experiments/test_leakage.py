@@ -1,6 +1,8 @@
 """A small run of the job `leakage` through the real command line, and its parts by hand."""
 
+import inspect
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,7 +14,14 @@ from experiments.framework.errors import UserError
 from experiments.framework.results import Results
 from experiments.jobs.leakage.attributes import find, stroke_thickness
 from experiments.jobs.leakage.conditions import Condition, make_sweeps
-from experiments.jobs.leakage.observing import WHOLE, LayerGradients, companions, draw_pool, observe
+from experiments.jobs.leakage.observing import (
+    WHOLE,
+    LayerGradients,
+    companions,
+    draw_pool,
+    observe,
+    shuffled,
+)
 from experiments.jobs.leakage.options import Options
 from experiments.jobs.leakage.structure import default_layers, fully_connected_layers
 from gujax import data, models
@@ -142,6 +151,7 @@ def test_claims_have_verdicts_and_the_report_shows_them(run, results):
     assert set(by_key) == {
         "leakage-first-layers",
         "leakage-fully-connected",
+        "leakage-attribute",
         "leakage-aggregation",
         "leakage-aggregation-mixed",
         "leakage-dropout",
@@ -162,7 +172,9 @@ def test_claims_have_verdicts_and_the_report_shows_them(run, results):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("--attribute colour", "unknown; choose one of brightness, thickness, parity, animal"),
+        ("--attribute colour", "--attribute brightness, thickness, parity, animal, column:NUMBER"),
+        ("--attribute colour", "attribute='colour': the embedded data set 'digits'"),
+        ("--target brightness", "target='brightness': the embedded data set 'digits'"),
         ("--attribute animal", "needs the classes of cifar10"),
         ("--attribute column:3", "is of tabular data"),
         ("--attribute column:x", "needs a number"),
@@ -241,12 +253,44 @@ def test_columns_classes_and_functions():
     assert find("class:1", dataset(x, [1, 0, 0, 1])).values.tolist() == [1, 0, 0, 1]
 
 
+def people(subgroups, names=None):
+    split = data.Split.from_arrays(np.zeros((4, 2)), [0, 1, 1, 0], subgroups)
+    return data.Dataset("made", split, split, 2, attribute="who/sex", attribute_names=names)
+
+
+def test_features_are_attributes_whole_or_one_value_against_the_others():
+    sex = find("who/sex", people([2, 2, 0, 0], ("a", "b", "c")))
+    assert (sex.meaning, sex.names, sex.values.tolist()) == ("sex", ("a", "c"), [1, 1, 0, 0])
+    assert sex.question == "the sex"
+    assert sex.shares == "a 50 %, c 50 %"
+    assert sex.named(sex.values[1:3]).tolist() == ["c", "a"]
+    one = find("who/sex:c", people([2, 0, 0, 1], ("a", "b", "c")))
+    assert (one.meaning, one.values.tolist()) == ("sex is c", [1, 0, 0, 0])
+    assert one.shares == "true of 25 % of the training examples"
+    assert find("who/sex", people([0, 1, 0, 0])).names == ("no", "yes")
+    with pytest.raises(UserError, match=r"who/sex:b is no value .* choose from a, c"):
+        find("who/sex:b", people([2, 0, 0, 2], ("a", "b", "c")))
+    with pytest.raises(UserError, match="who/sex is the label of made itself"):
+        find("who/sex", people([5, 3, 3, 5]))
+    with pytest.raises(UserError, match="who/sex is constant on the 4"):
+        find("who/sex", people([1, 1, 1, 1]))
+
+
+def test_a_shuffled_attribute_stays_within_its_fold():
+    pool = draw_pool(np.random.default_rng(0).integers(0, 3, 300), 200, num_folds=4, seed=1)
+    order = shuffled(pool, seed=0)
+    for fold in range(4):
+        here = pool.folds == fold
+        np.testing.assert_array_equal(np.sort(order[here]), np.sort(pool.attribute[here]))
+    assert np.mean(order == pool.attribute) < 0.5  # a third agrees by chance
+
+
 def large(split):
     return split.x[:, 1] > 5.5
 
 
 def test_batches_stay_in_their_fold_and_share_the_attribute():
-    attribute = np.random.default_rng(0).random(300) < 0.4
+    attribute = np.random.default_rng(0).integers(0, 3, 300)
     pool = draw_pool(attribute, 200, num_folds=4, seed=1)
     assert len(np.unique(pool.indices)) == 200
     np.testing.assert_array_equal(pool.attribute, attribute[pool.indices])
@@ -277,6 +321,14 @@ def test_what_is_shared_is_what_averaging_and_noise_give():
     added = noisy.features - seen.features
     assert added.std() == pytest.approx(deviation, rel=0.1)
     np.testing.assert_allclose(noisy.norms**2, seen.norms**2 + 50 * deviation**2, rtol=1e-6)
+
+
+def test_the_grid_has_six_data_sets_and_every_setting_is_one_the_job_takes():
+    path = Path(inspect.getfile(Options)).with_name("grid.json")
+    settings = [Options(**setting) for setting in json.loads(path.read_text())]
+    assert len({setting.dataset for setting in settings}) == 6
+    assert {setting.model for setting in settings} == {"lenet", "convnet", "vgg", "resnet", "mlp"}
+    assert len({(setting.dataset, setting.model) for setting in settings}) == len(settings)
 
 
 def test_sweeps_vary_one_thing_at_a_time():

@@ -6,24 +6,18 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from experiments.inversion.attacks import Method
-from experiments.inversion.search import Outcome, SearchBudget, leaf_paths
-from experiments.inversion.sharing import Received, SharedUpdate
+from experiments.inversion.attacks._first_layer import BIAS, KERNEL, applies
+from experiments.inversion.search import Outcome, SearchBudget
+from experiments.inversion.sharing import Received
 from gujax.attacks import inversion
 from gujax.trees import named_leaves
-
-_KERNEL, _BIAS = "layers/0/kernel", "layers/0/bias"
-
-
-def applies(shared: SharedUpdate) -> bool:
-    """Whether a fully connected layer with bias sees the input itself."""
-    return {_KERNEL, _BIAS} <= set(leaf_paths(shared))
 
 
 def run(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
     """One input per update; for each of its examples it is all that there is."""
     del budget, key
     leaves = dict(named_leaves(received.updates))
-    found = jax.vmap(inversion.first_layer_input)(leaves[_KERNEL], leaves[_BIAS])
+    found = jax.vmap(inversion.first_layer_input)(leaves[KERNEL], leaves[BIAS])
     x, y = received.examples
     inputs = jnp.broadcast_to(found.reshape(len(y), 1, *x.shape[2:]), x.shape)
     return Outcome(np.asarray(inputs).reshape(-1, *x.shape[2:]))

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
+
 from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.inversion import attacks, defenses, showing
 from experiments.inversion.analysis import strongest, with_attack
-from experiments.inversion.claims import RULE, SAFE
+from experiments.inversion.claims import BROKEN, RULE, SAFE
 from experiments.inversion.measuring import ERROR_THRESHOLD
 from experiments.inversion.runs import Attacked, Plan
 from experiments.report import figures
@@ -37,6 +39,7 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
                     for shared, family in zip(plan.shared_updates, families)
                 ],
             ),
+            **_refusals(attacked),
             "attacks": Table(
                 "Attacks",
                 ("attack", "option", "what it does"),
@@ -60,14 +63,38 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
     )
 
 
+def _refusals(attacked: Attacked) -> dict[str, Table]:
+    """Where exact attacks could not be made, and why; the reason given first, of each pair."""
+    frame = attacked.frame.with_columns(refused=pl.col("refusal").is_not_null())
+    pairs = frame.group_by("defense", "attack", maintain_order=True).agg(
+        pl.col("refused").mean(), pl.col("refusal").drop_nulls().first()
+    )
+    rows = [
+        [defense, attacks.label(attack), f"{100 * share:.0f}", reason]
+        for defense, attack, share, reason in pairs.filter(pl.col("refused") > 0).iter_rows()
+    ]
+    if not rows:
+        return {}
+    return {
+        "refusals": Table(
+            "Where the conditions of an exact attack do not hold",
+            ("defense", "attack", "examples (%)", "which condition (of the first such update)"),
+            rows,
+            "The mean input stands for what is not found, and counts as a failure.",
+        )
+    }
+
+
 def _reading(plan: Plan, results: Results) -> dict[str, list[str]]:
     """Which defenses were broken, which held, and which leave the input to be read off."""
     reading: dict[str, list[str]] = {"broken": [], "held": [], "exact": []}
     for label, family in plan.families.items():
         under = results.where(defense=label)
-        exact = under.find("success", attack="analytic")
-        if exact is not None and exact.mean > 0.5:
-            reading["exact"].append(label)
+        closed = (n for n, m in attacks.methods().items() if m.kind == "closed form")
+        if (name := strongest(under, list(closed))) is not None:
+            success = under.get("success", attack=name)
+            if success.mean > BROKEN:
+                reading["exact"].append(f"{label} ({attacks.label(name)})")
         if family != "none" and (best := strongest(under)) is not None:
             success = under.get("success", attack=best)
             reading["held" if success.mean <= SAFE else "broken"].append(

@@ -52,10 +52,10 @@ _CONDITION = [field.name for field in fields(Condition)]
 def analyze(plan: Plan, measured: Leakage) -> Iterator[Entry]:
     """Everything that the report shows.
 
-    Keys: sweep, level and layer for what layers leak; contrast for differences of these that claims
-    are about; predicted for V-information with that target and family and the target shuffled;
-    layer and k for subspaces in the reference; pair, and over what, for rank correlations; dropout
-    and epoch for networks.
+    Keys: sweep, level and layer for what layers leak; contrast (and epoch) for differences of these
+    that claims are about; predicted for V-information with that target and family and the target
+    shuffled; layer and k for subspaces in the reference; pair, and over what, for rank
+    correlations; dropout and epoch for networks.
     """
     tables = measured.tables
     layers, examples = _joined(tables), tables["examples"].filter(pl.col("layer") == WHOLE)
@@ -63,6 +63,7 @@ def analyze(plan: Plan, measured: Leakage) -> Iterator[Entry]:
     yield from leaked.entries
     yield from _leads(plan, leaked)
     yield from _falls(plan, leaked)
+    yield from _inferred(plan, leaked)
     yield from _controls(layers)
     yield from _subspaces(plan, tables["subspaces"])
     points = layers.filter(pl.col("layer") != WHOLE)
@@ -141,6 +142,18 @@ def _falls(plan: Plan, leaked: Results) -> Iterator[Entry]:
                 for end in (0, -1)
             )
             yield _contrast(measure, first - last, sweep.name)
+
+
+def _inferred(plan: Plan, leaked: Results) -> Iterator[Entry]:
+    """By how much attribute inference beats its control in the first half of the network."""
+    half = plan.layers[: -(-len(plan.layers) // 2)]
+    for epoch in plan.sweeps[0].levels:
+        of_attack, of_control = (
+            [leaked.get(name, sweep="epoch", level=epoch, layer=layer).values for layer in half]
+            for name in ("auc", "auc_control")
+        )
+        gain = np.mean(of_attack, axis=0) - np.mean(of_control, axis=0)
+        yield entry("auc", gain, contrast="attribute", epoch=epoch)
 
 
 def _contrast(measure: Measure, values: Float[np.ndarray, " seeds"], name: str) -> Entry:

@@ -42,6 +42,7 @@ def claims(plan: Plan, results: Results) -> Iterator[Claim]:
         LATENT,
         results.where(contrast="fully connected"),
     )
+    yield _inference(results.where(contrast="attribute"))
     for sweep in plan.sweeps[1:]:
         key, what = _LOWERING[sweep.name]
         statement = (
@@ -49,6 +50,23 @@ def claims(plan: Plan, results: Results) -> Iterator[Claim]:
             f"at {sweep.labels[-1]} than at {sweep.labels[0]}, in every measure."
         )
         yield _claim(key, statement, SWEPT, results.where(contrast=sweep.name))
+
+
+def _inference(contrasts: Results) -> Claim:
+    effects = {epoch: found.get("auc") for (epoch,), found in contrasts.groups("epoch")}
+    measured = "; ".join(
+        f"epoch {epoch}: AUC {mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+        for epoch, (mean, low, high) in ((e, x.interval) for e, x in effects.items())
+    )
+    return test(
+        "leakage-attribute",
+        "The gradient of one example tells the private attribute: in the mean over the first half "
+        "of the layers, attribute inference beats the same attack on a shuffled attribute, at "
+        "every epoch.",
+        _SOURCE,
+        measured,
+        list(effects.values()),
+    )
 
 
 def _claim(key: str, statement: str, measures: Sequence[Measure], contrasts: Results) -> Claim:

@@ -26,6 +26,7 @@ from experiments.jobs.leakage.observing import (
     draw_pool,
     layer_gradients,
     observe,
+    shuffled,
 )
 from experiments.jobs.leakage.plan import Plan
 from experiments.jobs.leakage.recovering import Recovered, recover
@@ -107,10 +108,13 @@ def _measure_seed(plan: Plan, seed: int, steps: Steps) -> Leakage:
     with steps.step(f"seed {seed}: V-information"):
         information = _information(observed, x, pool, plan, seed)
     with steps.step(f"seed {seed}: attribute inference and subspaces"):
-        attacks = {
-            key: infer_attribute(seen.features, pool.attribute, folds=pool.folds, seed=seed)
-            for key, seen in observed.items()
-        }
+        attacks, controls = (
+            {
+                key: infer_attribute(seen.features, attribute, folds=pool.folds, seed=seed)
+                for key, seen in observed.items()
+            }
+            for attribute in (pool.attribute, shuffled(pool, seed))
+        )
         subspaces = [
             {**asdict(condition), "layer": layer, **distance}
             for (condition, layer), seen in observed.items()
@@ -123,7 +127,7 @@ def _measure_seed(plan: Plan, seed: int, steps: Steps) -> Leakage:
         for (rate, epoch), network in networks.items()
     ]
     tables = {
-        "layers": _layers_table(of_networks, observed, information, attacks),
+        "layers": _layers_table(of_networks, observed, information, attacks, controls),
         "subspaces": pl.DataFrame(subspaces),
         "examples": _examples_table(plan, pool, of_networks, information, attacks, recovered),
         "networks": pl.DataFrame(accuracies),
@@ -172,17 +176,24 @@ def _information(
 
 
 def _subspaces(seen: Observed, pool: Pool, plan: Plan, seed: int) -> Iterator[dict[str, Any]]:
-    """Distances, from 0 to 1, for every k up to the rank of the gradients of either kind."""
-    kinds = pool.attribute, ~pool.attribute
-    rank = min(int(np.linalg.matrix_rank(seen.rows[kind], rtol=1e-5)) for kind in kinds)
+    """Distances, from 0 to 1, for every k up to the least rank of gradients that are compared.
+
+    Of an attribute with more than two values, each is compared with all others: means over them.
+    """
+    values = np.unique(pool.attribute)
+    having = [pool.attribute == value for value in (values if len(values) > 2 else values[1:])]
+    kinds = [seen.rows[part] for has in having for part in (has, ~has)]
+    rank = min(int(np.linalg.matrix_rank(rows, rtol=1e-5)) for rows in kinds)
     if not (ks := [k for k in plan.options.subspace_dimensions if k <= rank]):
         return
-    for found in leakage.subspace_distance(
-        seen.rows, pool.attribute, ks, num_shuffles=_SHUFFLES, seed=seed
-    ):
-        control = Interval(*(end / np.sqrt(found.k) for end in found.control))
-        distance = found.projection / np.sqrt(found.k)
-        yield {"k": found.k, "distance": distance, **_with_ends("control", control)}
+    of_values = [
+        leakage.subspace_distance(seen.rows, has, ks, num_shuffles=_SHUFFLES, seed=seed)
+        for has in having
+    ]
+    for k, *found in zip(ks, *of_values):
+        distance = np.mean([one.projection for one in found]) / np.sqrt(k)
+        control = Interval(*np.mean([one.control for one in found], axis=0) / np.sqrt(k))
+        yield {"k": k, "distance": distance, **_with_ends("control", control)}
 
 
 def _invert(
@@ -210,11 +221,13 @@ def _layers_table(
     observed: Mapping[Key, Observed],
     information: Information,
     attacks: Mapping[Key, AttributeInference],
+    controls: Mapping[Key, AttributeInference],
 ) -> pl.DataFrame:
-    """One row for every condition and layer."""
+    """One row for every condition and layer; controls are attacks on a shuffled attribute."""
     table = []
     for (condition, layer), seen in observed.items():
         network, attack = of_networks[condition.network], attacks[condition, layer]
+        control = controls[condition, layer]
         # Of the mean gradient to the input of one example of the batch.
         sensitivity = network.sensitivity[layer] / condition.batch_size
         row = {
@@ -227,6 +240,8 @@ def _layers_table(
             **_with_ends("attack_accuracy", attack.accuracy),
             "majority": attack.majority,
             "auc": attack.auc,
+            **_with_ends("attack_accuracy_control", control.accuracy),
+            "auc_control": control.auc,
         }
         for (target, family), of_all in information.items():
             found = of_all[condition, layer]
@@ -249,7 +264,8 @@ def _examples_table(
     What was measured on some of the examples only is null for the others. `recovered` is the
     structural similarity of images, and 1 − the relative error of what are no images.
     """
-    train, own_class = plan.task.dataset.train, pool.attribute[:, None].astype(int)
+    train = plan.task.dataset.train
+    own_class = np.unique(pool.attribute, return_inverse=True)[1][:, None]
 
     def padded(values: np.ndarray) -> np.ndarray:
         return np.pad(values, (0, len(own_class) - len(values)), constant_values=np.nan)
@@ -262,7 +278,7 @@ def _examples_table(
         columns = {
             "id": train.ids[pool.indices],
             "label": train.y[pool.indices],
-            "attribute": pool.attribute,
+            "attribute": plan.attribute.named(pool.attribute),
             "gnq": network.gnq[layer],
             "gradient_norm": norms,
             "sensitivity": padded(network.sensitivity[layer]) / norms,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, PyTree
+from jaxtyping import Float, Int, PyTree
 
 import gujax
 from experiments.framework.errors import check_option
@@ -23,12 +23,12 @@ class Pool(NamedTuple):
 
     Attributes:
         indices: Their places in the training split, [examples].
-        attribute: Whether each has the private attribute, [examples].
+        attribute: The value of the private attribute of each, [examples].
         folds: The fold of each: predictors of one fold are trained on the others, [examples].
     """
 
     indices: Int[np.ndarray, " examples"]
-    attribute: Bool[np.ndarray, " examples"]
+    attribute: Int[np.ndarray, " examples"]
     folds: Int[np.ndarray, " examples"]
 
 
@@ -65,7 +65,7 @@ class Observed(NamedTuple):
     norms: Float[np.ndarray, " examples"]
 
 
-def draw_pool(attribute: Bool[np.ndarray, " train"], size: int, num_folds: int, seed: int) -> Pool:
+def draw_pool(attribute: Int[np.ndarray, " train"], size: int, num_folds: int, seed: int) -> Pool:
     """A pool at random, in random order; its attribute is spread evenly over the folds."""
     indices = np.random.default_rng(seed).permutation(len(attribute))[:size]
     chosen = attribute[indices]
@@ -85,14 +85,24 @@ def check_pool(pool: Pool, width: int, largest_batch: int) -> None:
     smallest = min(
         int(np.sum((pool.folds == fold) & (pool.attribute == value)))
         for fold in range(num_folds)
-        for value in (False, True)
+        for value in np.unique(pool.attribute)
     )
     check_option(
         smallest >= max(largest_batch, 2),
         f"--examples {size}: a fold has only {smallest} of them with one value of the attribute, "
         f"too few for batches of {largest_batch} that share it; take more examples, smaller "
-        "--batch-sizes or a less lopsided --attribute",
+        "--batch-sizes or a less lopsided --attribute (of a feature, one value against the others: "
+        "--attribute FEATURE:VALUE)",
     )
+
+
+def shuffled(pool: Pool, seed: int) -> Int[np.ndarray, " examples"]:
+    """The attribute in random order within every fold, so that nothing can be inferred."""
+    rng, values = np.random.default_rng(seed), pool.attribute.copy()
+    for fold in np.unique(pool.folds):
+        here = pool.folds == fold
+        values[here] = rng.permutation(values[here])
+    return values
 
 
 def companions(pool: Pool, condition: Condition, seed: int) -> Int[np.ndarray, "examples batch"]:

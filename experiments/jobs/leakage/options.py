@@ -31,9 +31,11 @@ class Options(TaskOptions):
     the attribute; against training progress, batch size, dropout and noise.
 
     Attributes:
-        attribute: The private attribute: "brightness" or "thickness" (of strokes) of an image,
-            "parity" of a digit, "animal" (or vehicle, cifar10), "column:17" of a tabular set,
-            "class:3", or "function:package.module.name", a function of a `gujax.data.Split`.
+        attribute: The private attribute: a feature of the data set, such as speaker or
+            attributes/Male, or one value of it against the others, as in race:White; or, computed
+            from the data, "brightness" or "thickness" (of strokes) of an image, "parity" of a
+            digit, "animal" (or vehicle, cifar10), "column:17" of a tabular set, "class:3", or
+            "function:package.module.name", a function of a `gujax.data.Split`.
         layers: Prefixes of the parameter tree; default: every layer or block.
         seeds: Independent repeats; intervals are over them.
         examples: Training examples whose gradients are looked at, drawn anew by every seed.

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from experiments.framework.errors import as_user_error, check_option
+from experiments.framework.errors import UserError, as_user_error, check_option
 from experiments.inversion.defenses import build_shared_updates
 from experiments.inversion.search import SearchBudget
 from experiments.inversion.sharing import SharedUpdate
 from experiments.inversion.space import Space, standardized
 from experiments.jobs.leakage import structure
-from experiments.jobs.leakage.attributes import Attribute, find
+from experiments.jobs.leakage.attributes import Attribute, feature_of, find, without_feature
 from experiments.jobs.leakage.conditions import Condition, Sweep, make_sweeps
 from experiments.jobs.leakage.observing import check_pool, draw_pool
 from experiments.jobs.leakage.options import Options
-from experiments.tasks.task import Task
+from experiments.tasks.task import Task, load_task
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Plan:
 
 def prepare(options: Options) -> Plan:
     """Loads data and network, and checks what they must have."""
-    raw = options.load_task()
+    raw = _load(options)
     attribute = find(options.attribute, raw.dataset)
     task, space = standardized(raw)
     with as_user_error(ValueError):
@@ -78,6 +78,25 @@ def prepare(options: Options) -> Plan:
         structure.fully_connected_layers(task.model, layers),
         structure.layers_to_drop_from(task.model),
     )
+
+
+def _load(options: Options) -> Task:
+    """The task in the data set's own values; a feature that is the attribute gives the subgroups.
+
+    Raises:
+        UserError: It cannot be loaded, or has no such feature.
+    """
+    try:
+        return load_task(
+            options.dataset,
+            options.model,
+            options.hidden,
+            options.train_size,
+            target=options.target,
+            attribute=feature_of(options.attribute),
+        )
+    except UserError as error:
+        raise without_feature(error) if str(error).startswith("attribute=") else error from None
 
 
 def _check_size(options: Options, attribute: Attribute) -> None:

@@ -71,6 +71,20 @@ def _tables(plan: Plan, results: Results) -> dict[str, Table]:
             "examples. AUC: 0.5 is guessing. Subspace distance: over √k, minus that of shuffled "
             "sets, mean over k.",
         ),
+        "inference": _inference(
+            plan,
+            results,
+            plan.sweeps[:1],
+            "Attribute inference, and the same "
+            "with the attribute shuffled: the gradient of one example",
+        ),
+        "inference_varied": _inference(
+            plan,
+            results,
+            plan.sweeps[1:],
+            "Attribute inference, and "
+            "the same with the attribute shuffled: batches, dropout, noise",
+        ),
         "families": tabulate(
             f"V-information in nats by family of predictors, at epoch {epoch}",
             reference,
@@ -112,6 +126,33 @@ def _tables(plan: Plan, results: Results) -> dict[str, Table]:
             ],
         ),
     }
+
+
+def _inference(plan: Plan, results: Results, sweeps: Sequence[Sweep], title: str) -> Table:
+    """Success of attribute inference beside its control, at every level of some sweeps."""
+    rows = []
+    columns = [
+        Column("AUC", "auc", number(2)),
+        Column("AUC, shuffled", "auc_control", number(2)),
+        Column("right guesses (%)", "attack_accuracy", percent()),
+        Column("shuffled (%)", "attack_accuracy_control", percent()),
+        Column("most frequent value (%)", "majority", percent()),
+    ]
+    for sweep in sweeps:
+        title_of = "" if sweep.name == "epoch" else f"{sweep.title}: "
+        for level, label in zip(sweep.levels, sweep.labels):
+            here = results.where(sweep=sweep.name, level=level)
+            for layer in (*plan.layers, WHOLE):
+                of_layer = here.where(layer=layer)
+                cells = [column.cell(of_layer) for column in columns]
+                rows.append([f"{title_of}{label}", layer, *cells])
+    headings = ["gradient", "layer", *(column.heading for column in columns)]
+    note = (
+        f"The attacker wants to know {plan.attribute.question}. Guessing has AUC 0.5; of more than "
+        "two values, the AUC is the mean over each against the others. Mean over seeds ± 95 % "
+        "t-interval."
+    )
+    return Table(title, headings, rows, note)
 
 
 def _profiles(plan: Plan, results: Results, sweep: Sweep) -> Picture:
@@ -229,7 +270,9 @@ def _short(layer: str) -> str:
 _RULE = (
     "Rules, fixed before the run. First two claims: largest value over the layers of one part of "
     "the network minus largest over the other, mean over epochs. Others: mean over layers at the "
-    "first level minus that at the last. Differences of decimal logarithms for the sensitivity. "
+    "first level minus that at the last; attribute inference: mean AUC over the first half of the "
+    "layers minus that with the attribute shuffled. Differences of decimal logarithms for the "
+    "sensitivity. "
     "The sensitivity under noise is that of the noiseless gradient over the norm with noise: it "
     f"falls by construction. {VERDICTS}"
 )

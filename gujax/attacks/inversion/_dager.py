@@ -35,7 +35,7 @@ class Texts(NamedTuple):
 
 
 def dager(
-    query_key_gradients: Sequence[Float[Array, "width outputs"]],
+    query_key_gradients: Sequence[Float[np.ndarray | Array, "width outputs"]],
     attention_inputs: AttentionInputs,
     *,
     vocabulary: int,

@@ -31,10 +31,10 @@ class ExactBatch(NamedTuple):
 
 
 def spear(
-    kernel_gradient: Float[Array, "inputs outputs"],
-    bias_gradient: Float[Array, "outputs"],
-    kernel: Float[Array, "inputs outputs"],
-    bias: Float[Array, "outputs"],
+    kernel_gradient: Float[np.ndarray | Array, "inputs outputs"],
+    bias_gradient: Float[np.ndarray | Array, "outputs"],
+    kernel: Float[np.ndarray | Array, "inputs outputs"],
+    bias: Float[np.ndarray | Array, "outputs"],
     key: PRNGKeyArray,
     *,
     max_samples: int = 500_000,
@@ -87,7 +87,7 @@ def spear(
             )
     with jax.enable_x64(gradients[0].dtype == np.float64):
         left, right = _factors(gradients[0])
-        _check_rank(left.shape[1], left.shape[0], max_samples)
+        _check_rank(left.shape[1], min(layer[0].shape), max_samples)
         best, found = None, np.zeros((0, left.shape[1]))
         counts = np.zeros(0, int)
         for step in range(-(-max_samples // _CHUNK)):
@@ -125,8 +125,8 @@ def _factors(
     return left[:, :rank], scales[:rank, None] * right[:rank]
 
 
-def _check_rank(rank: int, units: int, max_samples: int) -> None:
-    if rank >= units:
+def _check_rank(rank: int, full: int, max_samples: int) -> None:
+    if rank >= full:
         raise NotInvertible(
             f"the kernel's gradient has full rank, {rank}: it is noisy or pruned, or its batch is "
             f"not smaller than the layer"
