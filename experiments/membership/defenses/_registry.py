@@ -108,7 +108,7 @@ def _parse(name: str, delta: float | None) -> list[Defense]:
                 "and early_stop none, of which they are the strength"
             )
         return [
-            replace(one, label=f"{one.label}, {epochs} epochs", epochs=int(epochs)) for one in found
+            replace(one, label=_at(one.label, int(epochs)), epochs=int(epochs)) for one in found
         ]
     family, _, given = name.partition(":")
     if family not in methods():
@@ -134,3 +134,7 @@ def _parse(name: str, delta: float | None) -> list[Defense]:
         )
     own = None if method.account is None else delta
     return [Defense(method.label(s), family, s, own) for s in strengths]
+
+
+def _at(label: str, epochs: int) -> str:
+    return f"{label}, {epochs} epoch{'' if epochs == 1 else 's'}"
