@@ -142,7 +142,7 @@ def test_canaries_are_reported_apart(with_canaries):
         ("--canaries mislabelled --num-canaries 300", "--num-canaries 300 are more than the 200"),
         ("--fronts gate:2", "the strength of the defense 'gate:2' must be above 0"),
         ("--fronts gate:0.5@0", "'gate:0.5@0' must have a whole number of epochs"),
-        ("--fronts early_stop:2@3", "and early_stop none, of which they are the strength"),
+        ("--fronts early_stop:2@3", "and none where they are the strength"),
         ("--fronts early_stop:2.5", "'early_stop:2.5' must be a whole number from 1 on"),
         ("--fronts nothing:1", "unknown defense 'nothing'"),
         ("--fronts out_of_fold:0.1 --train-size 120", "so few members that a teacher would see"),
