@@ -34,7 +34,11 @@ class Outputs(NamedTuple):
 
 
 def query(task: Task, params: PyTree, members: Bool[np.ndarray, "models examples"]) -> Outputs:
-    """Attacks every model, with the others as shadow models and the test split as population."""
+    """Attacks every model, with the others as shadow models and the test split as population.
+
+    Of random halves with their complements, 6 or more, the target's complement is no shadow: there
+    are then as many shadows with an example as without, and what leaks nothing is not found.
+    """
     train, test = task.dataset.train, task.dataset.test
     logits = logits_of_many(task, params, train)
     test_logits = logits_of_many(task, params, test)
@@ -42,13 +46,18 @@ def query(task: Task, params: PyTree, members: Bool[np.ndarray, "models examples
         np.exp(membership.log_confidence(*pair))
         for pair in ((logits, train.y), (test_logits, test.y))
     )
+    # Of fewer models the complement cannot be spared.
+    half = len(members) // 2
+    complements = half >= 3 and np.array_equal(members, ~np.roll(members, half, axis=0))
     margin = membership.scaled_confidence(logits, train.y)
     scores = {
         # One variance for all examples is fooled by a defense that changes who varies, as gates do.
-        "lira": membership.lira(margin, members, variance="shrunk", shared=True),
-        "vector_lira": membership.vector_lira(logits, train.y, members),
+        "lira": membership.lira(
+            margin, members, variance="shrunk", shared=True, complements=complements
+        ),
+        "vector_lira": membership.vector_lira(logits, train.y, members, complements=complements),
         "lira_pooled": membership.lira(margin, members),
-        "rmia": membership.rmia(confidence, members, population),
+        "rmia": membership.rmia(confidence, members, population, complements=complements),
         "loss": membership.loss_threshold(logits, train.y),
     }
     return Outputs(scores, margin, test_logits.argmax(-1) == test.y)

@@ -44,8 +44,8 @@ def format_interval(interval: Interval, percent: bool = False, digits: int = 1) 
 
 
 def format_range(interval: Interval, digits: int = 1) -> str:
-    """A share in percent with the ends of its interval, `"9.1 (8.0 to 10.4)"`."""
-    mean, low, high = (f"{100 * value:.{digits}f}" for value in interval)
+    """A share in percent with its interval, as far as a share can be: `"9.1 (8.0 to 10.4)"`."""
+    mean, low, high = (f"{100 * np.clip(value, 0, 1):.{digits}f}" for value in interval)
     return mean if np.isnan(interval.low) else f"{mean} ({low} to {high})"
 
 

@@ -202,6 +202,7 @@ def test_the_monitor_names_the_most_exposed_by_id():
         ({"audit_every": 0}, "--audit-every 0 must be at least 1"),
         ({"audit_every": 2, "defense": "gate:0.9"}, "gate defense measures every step anyway"),
         ({"defense": "censor:0.1"}, "--defense censor removes examples by the ledgers of other"),
+        ({"defense": "out_of_fold:0.1"}, "--defense out_of_fold trains on labels of other models"),
         ({"defense": "fence"}, "unknown defense 'fence'"),
         ({"epochs": 0}, "--epochs 0 must be at least 1"),
         ({"defense": "gate:1.5"}, "'gate:1.5' must be above 0 and at most 1"),

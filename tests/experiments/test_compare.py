@@ -9,6 +9,7 @@ import pytest
 
 from experiments.framework.command_line import main
 from experiments.framework.results import Results
+from experiments.jobs.compare import Options
 from experiments.membership.analysis import between
 from experiments.membership.attacks import ATTACKS, measures
 from gujax.attacks.membership import auc_of_examples, best_of_attacks
@@ -90,7 +91,7 @@ def test_the_maximum_over_attacks_is_that_of_the_library(run, results):
 def test_fronts_hold_every_setting_against_the_other_families(run, results):
     assert results.values("setting") == [
         *("SGD", "clip 0.01", "censor 10 %", "DP-SGD ε=8"),
-        *("early stop 1", "gate by norm q=0.7, 1 epochs"),
+        *("early stop 1", "gate by norm q=0.7, 1 epoch"),
     ]
     families = ["early stopping", "clip", "censor", "DP-SGD", "gate by norm"]
     assert results.values("front") == families
@@ -99,7 +100,7 @@ def test_fronts_hold_every_setting_against_the_other_families(run, results):
         assert f"<li>{name}:" in page
     steps = pl.read_parquet(run[0] / "steps.parquet")
     epochs = dict(steps.group_by("defense").agg(pl.col("epoch").max() + 1).iter_rows())
-    assert (epochs["SGD"], epochs["early stop 1"], epochs["gate by norm q=0.7, 1 epochs"]) == (
+    assert (epochs["SGD"], epochs["early stop 1"], epochs["gate by norm q=0.7, 1 epoch"]) == (
         2,
         1,
         1,
@@ -141,7 +142,7 @@ def test_canaries_are_reported_apart(with_canaries):
         ("--canaries mislabelled --num-canaries 300", "--num-canaries 300 are more than the 200"),
         ("--fronts gate:2", "the strength of the defense 'gate:2' must be above 0"),
         ("--fronts gate:0.5@0", "'gate:0.5@0' must have a whole number of epochs"),
-        ("--fronts early_stop:2@3", "and early_stop none, of which they are the strength"),
+        ("--fronts early_stop:2@3", "and none where they are the strength"),
         ("--fronts early_stop:2.5", "'early_stop:2.5' must be a whole number from 1 on"),
         ("--fronts nothing:1", "unknown defense 'nothing'"),
         ("--fronts out_of_fold:0.1 --train-size 120", "so few members that a teacher would see"),
@@ -275,3 +276,28 @@ def test_the_terminal_shows_the_table_and_where_the_report_is(run, results):
     for label in results.values("defense"):
         (row,) = [line for line in text.splitlines() if line.strip().startswith(label)][:1]
         assert shown_accuracy(results, label) in row
+
+
+def test_several_data_sets_are_runs_of_their_own():
+    assert [one.dataset for one in Options(dataset="digits,adult").of_each_dataset] == [
+        "digits",
+        "adult",
+    ]
+    *_, photographs = Options(dataset="all").of_each_dataset
+    assert (photographs.dataset, photographs.model) == ("cifar10_jpeg", "convnet")
+    assert photographs.train_size == 4000
+    one = Options(train_size=100)
+    assert one.of_each_dataset == [one]
+
+
+def test_points_of_fronts_are_settings_at_each_number_of_epochs():
+    given = Options(fronts=("early_stop:3", "gate:0.7", "clip:1@4"), front_epochs=(2, 5))
+    points = [(one.family, one.strength, one.passes) for one in given.on_fronts]
+    assert points == [
+        ("early_stop", 3.0, 3),
+        ("gate", 0.7, 2),
+        ("gate", 0.7, 5),
+        ("clip", 1.0, 4),
+    ]
+    assert len({one.label for one in given.on_fronts}) == 4
+    assert not Options(fronts=("sgd@5",), defenses=("sgd@5",)).on_fronts

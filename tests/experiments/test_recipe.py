@@ -90,3 +90,22 @@ def test_the_learning_rate_is_constant_or_falls_to_zero(final_factor, last):
         rates.append(-float(update))
     assert rates[0] == pytest.approx(0.5)
     assert rates[10] == pytest.approx(last, abs=1e-6)
+
+
+def test_recipes_for_few_epochs_are_found_by_their_number(tmp_path):
+    names = ("sgd", "sgd epochs=2", "sgd epochs=30", "dp_sgd eps=2", "dp_sgd eps=8 epochs=5")
+    names += ("dp_sgd eps=8",)
+    made = {name: asdict(Recipe("adam", 0.1 + i, True, 64, 3)) for i, name in enumerate(names)}
+    path = tmp_path / "recipes.json"
+    path.write_text(json.dumps({"dataset": "digits", "recipes": made}))
+    book = load_recipes("digits", path)
+    for arguments, expected in {
+        ("sgd",): "sgd",
+        ("early_stop", 3.0, 3): "sgd epochs=2",
+        ("gate", 0.9, 20): "sgd epochs=30",
+        ("gate", 0.9): "sgd",
+        ("dp_sgd", 7.0): "dp_sgd eps=8",
+        ("dp_sgd", 7.0, 3): "dp_sgd eps=8 epochs=5",
+        ("dp_sgd", 1.0, 3): "dp_sgd eps=2",
+    }.items():
+        assert book.find(*arguments) == book.recipes[expected], arguments

@@ -22,10 +22,12 @@ def _rows(plan: Plan, compared: Compared, results: Results) -> Iterator[tuple[st
     options, search = plan.options, plan.book.search
     plain = compared.defenses[0].defense.label
     runs = [*compared.defenses, *compared.fronts]
+    # Of 6 models or more the target's complement is none of its shadows.
+    shadows = options.shadow_models - (2 if options.shadow_models >= 6 else 1)
     yield (
         "threat model",
-        f"the attacker sees the final model's logits, knows the defense, and trains "
-        f"{options.shadow_models - 1} shadow models with it; prior of membership 1/2",
+        "the attacker sees the final model's logits, knows the defense, and trains "
+        f"{shadows} shadow models with it; prior of membership 1/2",
     )
     best = {
         label: list(ATTACKS.values())[int(row.get("best_attack").mean)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Positive, Several, options
-from experiments.membership.defenses import Defense, parse_defenses
+from experiments.membership.defenses import Defense, parse_defense, parse_defenses
 from experiments.membership.options import DefenseOptions, MembershipOptions
 from experiments.tasks.canaries import CanaryKind
 
@@ -73,7 +73,7 @@ class Options(DefenseOptions, MembershipOptions):
         """The settings on fronts that are not among the defenses."""
         names = []
         for name in self.fronts:
-            alone = "@" in name or name.partition(":")[0] == "early_stop"
-            names += [name] if alone else [f"{name}@{epochs}" for epochs in self.front_epochs]
+            counted = "@" in name or parse_defense(name).passes is not None
+            names += [name] if counted else [f"{name}@{epochs}" for epochs in self.front_epochs]
         chosen = self.chosen
         return [one for one in parse_defenses(names, self.delta) if one not in chosen]

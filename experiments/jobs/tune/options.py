@@ -73,7 +73,7 @@ class Options(DefenseOptions, TaskOptions):
         removing = [
             defense.family
             for defense in self.chosen
-            if defense.removes or defense.method.labels or defense.family == "early_stop"
+            if defense.removes or defense.method.labels or defense.method.passes
         ]
         check_option(
             not removing,

@@ -94,6 +94,7 @@ class Method:
         removes: The examples that it takes away before training, [M, N], from the nats [M, N] of a
             plain run, that run's members [M, N] and the strength; None where it removes nothing
             and needs no plain run.
+        passes: Passes over the data, where the strength says how many; None where the recipe does.
         adapts: The recipe of its run, from the strength and the recipe found; None for the latter.
         labels: What its models learn in place of the labels, from the task, the recipe of plain
             SGD, the members and a key; None for the labels.
@@ -114,6 +115,7 @@ class Method:
     needs_ledger: bool = False
     drops: bool = False
     removes: Callable[[Float[np.ndarray, "models examples"], Pairs, float], Pairs] | None = None
+    passes: Callable[[float], int] | None = None
     adapts: Callable[[float, Recipe], Recipe] | None = None
     labels: Callable[[Task, Recipe, Pairs, PRNGKeyArray], Labels] | None = None
     checks: Callable[[Task, Pairs, PRNGKeyArray], None] | None = None

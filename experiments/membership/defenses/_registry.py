@@ -52,12 +52,15 @@ class Defense:
     @property
     def passes(self) -> int | None:
         """Passes over the data that it was given a number of; None for those of its recipe."""
-        return int(self.strength or 0) if self.family == "early_stop" else self.epochs
+        if (passes := self.method.passes) is None:
+            return self.epochs
+        assert self.strength is not None
+        return passes(self.strength)
 
     def fitted(self, recipe: Recipe) -> Recipe:
         """The recipe found for its family, as it uses it."""
-        if self.epochs is not None:
-            recipe = replace(recipe, epochs=self.epochs)
+        if self.passes is not None:  # a cosine falls to 0 within them
+            recipe = replace(recipe, epochs=self.passes)
         if (adapts := self.method.adapts) is None:
             return recipe
         assert self.strength is not None
@@ -102,13 +105,13 @@ def _parse(name: str, delta: float | None) -> list[Defense]:
     before, at, epochs = name.partition("@")
     if at:
         found = _parse(before, delta)
-        if not epochs.isdecimal() or int(epochs) < 1 or found[0].family == "early_stop":
+        if not epochs.isdecimal() or int(epochs) < 1 or found[0].method.passes:
             raise UserError(
                 f"the defense '{name}' must have a whole number of epochs from 1 on behind the @, "
-                "and early_stop none, of which they are the strength"
+                "and none where they are the strength, as of early_stop"
             )
         return [
-            replace(one, label=f"{one.label}, {epochs} epochs", epochs=int(epochs)) for one in found
+            replace(one, label=_at(one.label, int(epochs)), epochs=int(epochs)) for one in found
         ]
     family, _, given = name.partition(":")
     if family not in methods():
@@ -134,3 +137,7 @@ def _parse(name: str, delta: float | None) -> list[Defense]:
         )
     own = None if method.account is None else delta
     return [Defense(method.label(s), family, s, own) for s in strengths]
+
+
+def _at(label: str, epochs: int) -> str:
+    return f"{label}, {epochs} epoch{'' if epochs == 1 else 's'}"

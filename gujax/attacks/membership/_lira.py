@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import norm
 
 from gujax.attacks.membership._checks import check_members
-from gujax.attacks.membership._shadows import ShadowStatistics, leave_one_out
+from gujax.attacks.membership._shadows import ShadowStatistics, check_complements, leave_one_out
 from gujax.attacks.membership._shrinkage import shrink_variances
 
 # Keeps a likelihood finite where all shadow models agree to the last digit.
@@ -23,6 +23,7 @@ def lira(
     mode: Literal["online", "offline"] = "online",
     variance: Variance = "global",
     shared: bool = False,
+    complements: bool = False,
 ) -> Float[np.ndarray, "models examples"]:
     """Likelihood-ratio attack (LiRA; Carlini et al. 2022, arXiv 2112.03570, algorithm 1).
 
@@ -62,6 +63,12 @@ def lira(
             which the differences between examples are counted as noise.)
         shared: whether models trained with and without an example have the same variance, which
             then rests on twice as many models; online only.
+        complements: whether models are halves and their complements, as
+            `gujax.training.random_halves` gives them, so that no target's complement is its shadow.
+            Shadows are then as many with each example as without, whether the target holds it or
+            not: an attack on what leaks nothing finds nothing, whatever the signal's distribution.
+            Without, a member has one shadow fewer on its own side, and where models differ as
+            wholes that betrays it: the less, the more models there are.
 
     Returns:
         Scores, [M, N], higher meaning "member". NaN where an example has too few shadows: none on
@@ -79,11 +86,13 @@ def lira(
     if shared and mode == "offline":
         raise ValueError("shared=True needs mode='online': offline there is one variance only")
 
-    outside = _Side.of(leave_one_out(phi, ~members))
+    if complements:
+        check_complements(members)
+    outside = _Side.of(leave_one_out(phi, ~members, complements))
     if mode == "offline":
         scores = outside.fitted(variance).standardized(phi)
     else:
-        inside = _Side.of(leave_one_out(phi, members))
+        inside = _Side.of(leave_one_out(phi, members, complements))
         if shared:
             outside, inside = outside.pooled_with(inside), inside.pooled_with(outside)
         scores = inside.fitted(variance).log_density(phi) - outside.fitted(variance).log_density(

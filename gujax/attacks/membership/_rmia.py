@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from gujax.attacks.membership._checks import check_members, check_probabilities
-from gujax.attacks.membership._shadows import leave_one_out
+from gujax.attacks.membership._shadows import check_complements, leave_one_out
 
 _CANDIDATES = np.linspace(0, 1, 11)
 
@@ -20,6 +20,7 @@ def rmia(
     mode: Literal["online", "offline"] = "online",
     gamma: float = 1.0,
     offline_a: float | None = 0.3,
+    complements: bool = False,
 ) -> Float[np.ndarray, "models examples"]:
     """Relative membership inference (RMIA; Zarifzadeh et al. 2024, arXiv 2312.03262).
 
@@ -44,6 +45,12 @@ def rmia(
         offline_a: a in [0, 1] of the offline correction. None tunes it as the paper does, by
             attacking reference models with the others: the a of 0, 0.1, … 1 with the highest AUC,
             for each target over all models but the target itself.
+        complements: whether models are halves and their complements, as
+            `gujax.training.random_halves` gives them, so that no target's complement is its shadow.
+            Shadows are then as many with each example as without, whether the target holds it or
+            not: an attack on what leaks nothing finds nothing, whatever the signal's distribution.
+            Without, a member has one shadow fewer on its own side, and where models differ as
+            wholes that betrays it: the less, the more models there are.
 
     Returns:
         Scores in [0, 1], multiples of 1/Z, [M, N]. NaN where an example has no shadows on a side
@@ -68,10 +75,12 @@ def rmia(
     if offline_a is not None and not 0 <= offline_a <= 1:
         raise ValueError(f"offline_a={offline_a} must lie between 0 and 1")
 
-    out_x = leave_one_out(confidence, ~members).mean
-    prior_z = leave_one_out(population, np.ones(population.shape, bool)).mean
+    if complements:
+        check_complements(members)
+    out_x = leave_one_out(confidence, ~members, complements).mean
+    prior_z = leave_one_out(population, np.ones(population.shape, bool), complements).mean
     if mode == "online":
-        in_x = leave_one_out(confidence, members).mean
+        in_x = leave_one_out(confidence, members, complements).mean
         return _scores(confidence, 0.5 * (out_x + in_x), population, prior_z, gamma)
 
     def offline(a: float) -> np.ndarray:

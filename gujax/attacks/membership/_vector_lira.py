@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gujax.attacks.membership._checks import check_members
+from gujax.attacks.membership._shadows import check_complements, complement_of
 from gujax.attacks.membership._shrinkage import shrink_variances
 from gujax.attacks.membership._signals import scaled_confidence
 
@@ -15,6 +16,8 @@ def vector_lira(
     logits: Float[np.ndarray, "models examples classes"],
     y: Int[np.ndarray, "examples"],
     members: Bool[np.ndarray, "models examples"],
+    *,
+    complements: bool = False,
 ) -> Float[np.ndarray, "models examples"]:
     """Likelihood-ratio attack on the logits and the margin together, rather than on the margin.
 
@@ -35,6 +38,12 @@ def vector_lira(
         logits: of each model on each example, [M, N, classes].
         y: labels, whole numbers from 0 on, [N].
         members: whether the model was trained on the example, [M, N].
+        complements: whether models are halves and their complements, as
+            `gujax.training.random_halves` gives them, so that no target's complement is its shadow.
+            Shadows are then as many with each example as without, whether the target holds it or
+            not: an attack on what leaks nothing finds nothing, whatever the signal's distribution.
+            Without, a member has one shadow fewer on its own side, and where models differ as
+            wholes that betrays it: the less, the more models there are.
 
     Returns:
         Scores, [M, N], higher meaning "member"; NaN where an example has no shadow on a side.
@@ -54,27 +63,30 @@ def vector_lira(
     features = features - features.mean(axis=0)
     totals = [np.where(side[..., None], features, 0).sum(axis=0) for side in (members, ~members)]
     products = np.einsum("mnp,mnq->npq", features, features)
-    return np.stack(
-        [_of_target(target, features, members, totals, products) for target in range(len(members))]
-    )
+    left_out = np.arange(len(members))[:, None]
+    if complements:
+        check_complements(members)
+        left_out = np.column_stack([left_out, complement_of(len(members))])
+    return np.stack([_of_target(rows, features, members, totals, products) for rows in left_out])
 
 
 def _of_target(
-    target: int,
+    left_out: Int[np.ndarray, "models"],
     features: np.ndarray,
     members: np.ndarray,
     totals: list[np.ndarray],
     products: Float[np.ndarray, "examples features features"],
 ) -> Float[np.ndarray, "examples"]:
-    """Scores of one target, all other models being its shadows."""
-    f, p = features[target], features.shape[-1]
-    scatter = products - f[:, :, None] * f[:, None, :]
+    """Scores of one target, the first of those left out, all other models being its shadows."""
+    f, p = features[left_out[0]], features.shape[-1]
+    scatter = products - np.einsum("mnp,mnq->npq", features[left_out], features[left_out])
     degrees = np.zeros(len(f))
     sides = []
     for side, total in zip((members, ~members), totals):
-        own = side[target]
-        count = side.sum(axis=0) - own
-        mean = (total - f * own[:, None]) / np.maximum(count, 1)[:, None]
+        own = side[left_out]
+        count = side.sum(axis=0) - own.sum(axis=0)
+        taken = np.where(own[..., None], features[left_out], 0).sum(axis=0)
+        mean = (total - taken) / np.maximum(count, 1)[:, None]
         scatter -= count[:, None, None] * mean[:, :, None] * mean[:, None, :]
         degrees += np.maximum(count - 1, 0)
         sides.append((mean, count))
