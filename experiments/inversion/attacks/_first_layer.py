@@ -24,6 +24,11 @@ def applies(shared: SharedUpdate) -> bool:
     return {KERNEL, BIAS} <= set(leaf_paths(shared))
 
 
+def applies_to_batches(shared: SharedUpdate) -> bool:
+    """Whether the update is also about several examples: one alone is read by `analytic`."""
+    return shared.num_examples > 1 and applies(shared)
+
+
 def of_every_update(received: Received, budget: SearchBudget, recover: Recover) -> Outcome:
     """What an exact attack recovers; the mean input stands for what it does not find.
 

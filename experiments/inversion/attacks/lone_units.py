@@ -7,7 +7,12 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from experiments.inversion.attacks import Method
-from experiments.inversion.attacks._first_layer import BIAS, KERNEL, applies, of_every_update
+from experiments.inversion.attacks._first_layer import (
+    BIAS,
+    KERNEL,
+    applies_to_batches,
+    of_every_update,
+)
 from experiments.inversion.search import Outcome, SearchBudget
 from experiments.inversion.sharing import Received
 from gujax.attacks import inversion
@@ -32,7 +37,7 @@ METHOD = Method(
     label="lone units",
     what="the inputs of a batch on which two units of a first fully connected layer agree",
     run=run,
-    applies=applies,
+    applies=applies_to_batches,
     kind="closed form",
     color="#CC79A7",
 )

@@ -6,7 +6,12 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from experiments.inversion.attacks import Method
-from experiments.inversion.attacks._first_layer import BIAS, KERNEL, applies, of_every_update
+from experiments.inversion.attacks._first_layer import (
+    BIAS,
+    KERNEL,
+    applies_to_batches,
+    of_every_update,
+)
 from experiments.inversion.search import Outcome, SearchBudget
 from experiments.inversion.sharing import Received
 from gujax.attacks import inversion
@@ -33,7 +38,7 @@ METHOD = Method(
     label="SPEAR",
     what="a batch from the low rank and the sparsity of a first fully connected layer's gradient",
     run=run,
-    applies=applies,
+    applies=applies_to_batches,
     kind="closed form",
     color="#56B4E9",
 )
