@@ -125,6 +125,29 @@ def count(selected: Bool[Array, "batch"]) -> Int[Array, ""]:
     return jnp.maximum(jnp.sum(selected), 1)
 
 
+def up_to_quantile(
+    values: Float[Array, "batch"], quantile: Scalar, mask: Bool[Array, "batch"]
+) -> Bool[Array, "batch"]:
+    """The unmasked examples whose value is at most the quantile: never none, but for NaN."""
+    # "lower" is a value of the batch: interpolating between infinities would give NaN.
+    limit = jnp.nanquantile(jnp.where(mask, values, jnp.nan), quantile, method="lower")
+    return mask & (values <= limit)
+
+
+def audited_release(
+    batch: Batch,
+    weights: Float[Array, "batch"],
+    divisor: Scalar,
+    measure: Callable[[Batch], Measurement] | None,
+) -> Release:
+    """A release whose weights do not depend on the uniqueness, measured if `measure` is given."""
+    if measure is None:
+        return Release(weights, divisor)
+    measured = measure(batch)
+    released = released_uniqueness(measured, weights)
+    return Release(weights, divisor, measured.uniqueness, released)
+
+
 def aggregate(
     rule: Callable[[Batch], Release],
     *,

@@ -1,11 +1,9 @@
 """Drop examples of each batch by chance: the control of every gate."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from gujax.transforms._aggregation import (
     Batch,
@@ -13,40 +11,13 @@ from gujax.transforms._aggregation import (
     Scalar,
     Size,
     aggregate,
+    audited_release,
     count,
     measurement,
-    released_uniqueness,
+    up_to_quantile,
 )
-from gujax.transforms._state import AggregationState
-from gujax.uniqueness import Ledger
+from gujax.transforms._state import KeyedState
 from gujax.validation import check_probability
-
-
-class ChanceGateState(NamedTuple):
-    """State of `chance_gate`: that of every aggregation (`AggregationState`) and the draws' key."""
-
-    aggregation: AggregationState
-    key: PRNGKeyArray
-
-    @property
-    def uniqueness(self) -> Float[Array, "batch"] | None:
-        """See `AggregationState`."""
-        return self.aggregation.uniqueness
-
-    @property
-    def weights(self) -> Float[Array, "batch"]:
-        """See `AggregationState`."""
-        return self.aggregation.weights
-
-    @property
-    def ledger(self) -> Ledger | None:
-        """See `AggregationState`."""
-        return self.aggregation.ledger
-
-    @property
-    def batch_size(self) -> int | None:
-        """See `AggregationState`."""
-        return self.aggregation.batch_size
 
 
 def chance_gate(
@@ -81,21 +52,14 @@ def chance_gate(
         ValueError: if an argument is out of its range.
     """
     check_probability("quantile", quantile, open=False)
-    measure = measurement(ridge, relative_ridge)
+    measuring = measurement(ridge, relative_ridge)
+    measure = None if num_examples is None else measuring
 
     def averaging(draw_key: PRNGKeyArray) -> optax.GradientTransformationExtraArgs:
         def rule(batch: Batch) -> Release:
             draws = jax.random.uniform(draw_key, batch.mask.shape)
-            limit = jnp.nanquantile(
-                jnp.where(batch.mask, draws, jnp.nan), jnp.asarray(quantile), method="lower"
-            )
-            kept = batch.mask & (draws <= limit)
-            weights = kept.astype(draws.dtype)
-            if num_examples is None:
-                return Release(weights, count(kept))
-            measured = measure(batch)
-            released = released_uniqueness(measured, weights)
-            return Release(weights, count(kept), measured.uniqueness, released)
+            kept = up_to_quantile(draws, quantile, batch.mask)
+            return audited_release(batch, kept.astype(draws.dtype), count(kept), measure)
 
         return aggregate(
             rule,
@@ -105,15 +69,15 @@ def chance_gate(
             num_examples=num_examples,
         )
 
-    def init(params: PyTree) -> ChanceGateState:
+    def init(params: PyTree) -> KeyedState:
         # A copy, so that donating the state does not delete the caller's key.
-        return ChanceGateState(averaging(key).init(params), jnp.copy(key))
+        return KeyedState(averaging(key).init(params), jnp.copy(key))
 
     def update(
-        updates: PyTree, state: ChanceGateState, params: PyTree | None = None, **extra: object
-    ) -> tuple[PyTree, ChanceGateState]:
+        updates: PyTree, state: KeyedState, params: PyTree | None = None, **extra: object
+    ) -> tuple[PyTree, KeyedState]:
         next_key, draw_key = jax.random.split(state.key)
         released, inner = averaging(draw_key).update(updates, state.aggregation, params, **extra)
-        return released, ChanceGateState(inner, next_key)
+        return released, KeyedState(inner, next_key)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -1,45 +1,18 @@
 """Differentially private SGD: clip, sum, add noise, divide by the expected batch size."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from gujax.gradients import squared_norms
 from gujax.transforms._aggregation import Batch, Release, Scalar, Size, aggregate, measurement
 from gujax.transforms._noise import add_noise
-from gujax.transforms._state import AggregationState
-from gujax.uniqueness import Ledger, noise_ridge
+from gujax.transforms._state import KeyedState
+from gujax.uniqueness import noise_ridge
 from gujax.validation import check_finite, check_nonnegative, check_positive
 
-
-class DPSGDState(NamedTuple):
-    """State of `dp_sgd`: that of every aggregation (`AggregationState`) and the noise's key."""
-
-    aggregation: AggregationState
-    key: PRNGKeyArray
-
-    @property
-    def uniqueness(self) -> Float[Array, "batch"] | None:
-        """See `AggregationState`."""
-        return self.aggregation.uniqueness
-
-    @property
-    def weights(self) -> Float[Array, "batch"]:
-        """See `AggregationState`."""
-        return self.aggregation.weights
-
-    @property
-    def ledger(self) -> Ledger | None:
-        """See `AggregationState`."""
-        return self.aggregation.ledger
-
-    @property
-    def batch_size(self) -> int | None:
-        """See `AggregationState`."""
-        return self.aggregation.batch_size
+DPSGDState = KeyedState
 
 
 def dp_sgd(
@@ -110,16 +83,16 @@ def dp_sgd(
         num_examples=num_examples,
     )
 
-    def init(params: PyTree) -> DPSGDState:
+    def init(params: PyTree) -> KeyedState:
         # A copy, so that donating the state does not delete the caller's key.
-        return DPSGDState(clipped_sum.init(params), jnp.copy(key))
+        return KeyedState(clipped_sum.init(params), jnp.copy(key))
 
     def update(
-        updates: PyTree, state: DPSGDState, params: PyTree | None = None, **extra: object
-    ) -> tuple[PyTree, DPSGDState]:
+        updates: PyTree, state: KeyedState, params: PyTree | None = None, **extra: object
+    ) -> tuple[PyTree, KeyedState]:
         released, inner = clipped_sum.update(updates, state.aggregation, params, **extra)
         next_key, noise_key = jax.random.split(state.key)
         noisy = add_noise(released, noise_std / expected_batch_size, noise_key)
-        return noisy, DPSGDState(inner, next_key)
+        return noisy, KeyedState(inner, next_key)
 
     return optax.GradientTransformationExtraArgs(init, update)

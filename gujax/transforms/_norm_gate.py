@@ -10,9 +10,10 @@ from gujax.transforms._aggregation import (
     Scalar,
     Size,
     aggregate,
+    audited_release,
     count,
     measurement,
-    released_uniqueness,
+    up_to_quantile,
 )
 from gujax.validation import check_probability
 
@@ -48,20 +49,14 @@ def norm_gate(
         ValueError: if an argument is out of its range.
     """
     check_probability("quantile", quantile, open=False)
-    measure = measurement(ridge, relative_ridge)
+    measuring = measurement(ridge, relative_ridge)
+    measure = None if num_examples is None else measuring
 
     def rule(batch: Batch) -> Release:
         squared = squared_norms(batch.grads)
-        limit = jnp.nanquantile(
-            jnp.where(batch.mask, squared, jnp.nan), jnp.asarray(quantile), method="lower"
-        )
-        kept = batch.mask & (squared <= limit)
+        kept = up_to_quantile(squared, quantile, batch.mask)
         weights = jnp.where(jnp.isfinite(squared), kept.astype(squared.dtype), jnp.nan)
-        if num_examples is None:
-            return Release(weights, count(kept))
-        measured = measure(batch)
-        released = released_uniqueness(measured, weights)
-        return Release(weights, count(kept), measured.uniqueness, released)
+        return audited_release(batch, weights, count(kept), measure)
 
     return aggregate(
         rule,

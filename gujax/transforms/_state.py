@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gujax.uniqueness import Ledger
 
@@ -53,6 +53,33 @@ class AggregationState(NamedTuple):
     def batch_size(self) -> int | None:
         """The size that every batch must have; None if it was not given."""
         return self.slots.shape[-1] if self.filled is None else None
+
+
+class KeyedState(NamedTuple):
+    """State of a transformation that draws: that of every aggregation, and the draws' key."""
+
+    aggregation: AggregationState
+    key: PRNGKeyArray
+
+    @property
+    def uniqueness(self) -> Float[Array, "batch"] | None:
+        """See `AggregationState`."""
+        return self.aggregation.uniqueness
+
+    @property
+    def weights(self) -> Float[Array, "batch"]:
+        """See `AggregationState`."""
+        return self.aggregation.weights
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """See `AggregationState`."""
+        return self.aggregation.ledger
+
+    @property
+    def batch_size(self) -> int | None:
+        """See `AggregationState`."""
+        return self.aggregation.batch_size
 
 
 def of_batch(slots: Array | None, filled: Array | np.ndarray | None) -> Array | None:

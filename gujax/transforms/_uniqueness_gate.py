@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
 
 from gujax.transforms._aggregation import (
     Batch,
@@ -13,6 +12,7 @@ from gujax.transforms._aggregation import (
     count,
     measurement,
     released_uniqueness,
+    up_to_quantile,
 )
 from gujax.validation import check_nonnegative, check_probability
 
@@ -68,8 +68,10 @@ def uniqueness_gate(
     def rule(batch: Batch) -> Release:
         measured = measure(batch)
         gnq = measured.uniqueness
-        limit = threshold if quantile is None else _masked_quantile(gnq, quantile, batch.mask)
-        kept = batch.mask & (gnq <= jnp.asarray(limit))
+        if quantile is None:
+            kept = batch.mask & (gnq <= jnp.asarray(threshold))
+        else:
+            kept = up_to_quantile(gnq, quantile, batch.mask)
         weights = kept.astype(gnq.dtype)
         return Release(weights, count(kept), gnq, released_uniqueness(measured, weights))
 
@@ -80,10 +82,3 @@ def uniqueness_gate(
         batch_size=batch_size,
         num_examples=num_examples,
     )
-
-
-def _masked_quantile(
-    values: Float[Array, "batch"], quantile: Scalar, mask: Bool[Array, "batch"]
-) -> Float[Array, ""]:
-    # "lower" is a value of the batch: interpolating between infinities would give NaN.
-    return jnp.nanquantile(jnp.where(mask, values, jnp.nan), quantile, method="lower")
