@@ -95,6 +95,11 @@ def predict(
 
 
 def unseen(x: np.ndarray, members: Bool[np.ndarray, " pool"]) -> Bool[np.ndarray, " pool"]:
-    """Those that are no members and equal none, [N]: a copy of a member was trained on."""
-    known = {row.tobytes() for row in x[members]}
-    return ~members & np.array([row.tobytes() not in known for row in x])
+    """Those that are no members and equal none, [N]."""
+    return ~members & equal_none(x, x[members])
+
+
+def equal_none(x: np.ndarray, members: np.ndarray) -> Bool[np.ndarray, " examples"]:
+    """Which inputs equal no member's, [N]: a copy of a member was trained on."""
+    known = {row.tobytes() for row in members}
+    return np.array([row.tobytes() not in known for row in x])

@@ -11,6 +11,7 @@ import gujax
 from experiments.jobs.audit.options import Options
 from experiments.membership.defenses import prepare
 from experiments.membership.policy import PUBLISHED
+from experiments.membership.prediction import equal_none
 from experiments.tasks.recipe import Recipe
 from experiments.tasks.task import Task
 from gujax import training
@@ -62,8 +63,7 @@ class Published:
 def held_out(task: Task) -> Split:
     """The test examples, without those that a training example equals."""
     train, test = task.dataset.train, task.dataset.test
-    known = {row.tobytes() for row in train.x}
-    kept = np.array([row.tobytes() not in known for row in test.x])
+    kept = equal_none(test.x, train.x)
     return Split.from_arrays(test.x[kept], test.y[kept])
 
 
