@@ -19,7 +19,7 @@ from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
 from experiments.framework.results import Results
 from experiments.framework.run_directory import RunDirectory
-from experiments.jobs.audit.analysis import VIOLATED, limited
+from experiments.jobs.audit.analysis import limited
 from experiments.jobs.audit.measure import extremes, totals
 from experiments.jobs.audit.monitor import Monitor, sparkline
 from experiments.jobs.audit.options import Options
@@ -27,6 +27,7 @@ from experiments.jobs.audit.published import Published, held_out, predict, train
 from experiments.membership.every import audit_every
 from experiments.membership.history import History
 from experiments.membership.policy import PUBLISHED, Rule, check_policy, parse_policy
+from experiments.membership.release import VIOLATED
 from experiments.tasks.recipe import load_recipes
 from experiments.tasks.task import load_task
 from gujax.uniqueness import Ledger

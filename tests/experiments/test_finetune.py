@@ -11,10 +11,10 @@ import pytest
 from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
 from experiments.framework.results import Results
-from experiments.jobs.finetune.analysis import VIOLATED
 from experiments.jobs.finetune.measure import prepare, tuning_of
 from experiments.jobs.finetune.options import Options
 from experiments.membership.defenses import prepare as prepare_training
+from experiments.membership.release import VIOLATED
 from experiments.tasks.language import load_language_model
 from gujax import models, training
 from gujax.data import Tokens

@@ -8,15 +8,12 @@ import numpy as np
 from experiments.framework.results import Entry, Results, entry, summarized
 from experiments.jobs.audit.measure import Audited, Plan
 from experiments.jobs.audit.published import ATTACK
-from experiments.membership.policy import MEASURES, Finding, check_policy, limited
+from experiments.membership import release
+from experiments.membership.policy import MEASURES, Finding, limited
 from gujax.prediction import predict_attack
 from gujax.uniqueness import predicted_auc, predicted_tpr
 
-VIOLATED = 3
-
 EVERY_UPDATE_SEEN, MODEL_SEEN = "sees every update", "sees the published model"
-
-_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 def analyze(plan: Plan, audited: Audited) -> Iterator[Entry]:
@@ -28,23 +25,17 @@ def analyze(plan: Plan, audited: Audited) -> Iterator[Entry]:
     """
     yield entry("test_accuracy", audited.epochs["test_accuracy"][-1])
     measured = limited(audited.totals) | audited.published.limited
-    for name, value in measured.items():
-        yield entry(name, value, "nats" if name.endswith("nats") else "")
-    for finding in dict.fromkeys(check_policy(plan.options.rules, measured)):
-        yield entry("limit", finding.rule.limit, rule=str(finding.rule))
-        yield entry("holds", finding.holds, rule=str(finding.rule))
+    yield from release.policy_entries(measured, plan.options.rules)
     yield from _attacks(audited)
     nats, mu = (audited.totals[name].to_numpy() for name in ("nats", "mu"))
     by_attacker = {
         EVERY_UPDATE_SEEN: np.asarray(predicted_auc(mu)),
         MODEL_SEEN: audited.totals["predicted_auc"].to_numpy(),
     }
-    for quantile in _QUANTILES:
-        at = float(np.quantile(mu, quantile))
-        yield entry("nats", np.quantile(nats, quantile), "nats", quantile=quantile)
-        yield entry("mu", at, quantile=quantile)
-        yield entry("predicted_auc", predicted_auc(at), quantile=quantile)
-        yield entry("predicted_tpr_1pct", predicted_tpr(at, 0.01), quantile=quantile)
+    yield from release.quantile_entries(audited.totals)
+    for quantile in release.QUANTILES:
+        tpr = predicted_tpr(float(np.quantile(mu, quantile)), 0.01)
+        yield entry("predicted_tpr_1pct", tpr, quantile=quantile)
     for label, name in enumerate(plan.task.class_names):
         of_class = audited.totals["label"].to_numpy() == label
         if of_class.any():
@@ -55,10 +46,7 @@ def analyze(plan: Plan, audited: Audited) -> Iterator[Entry]:
             for attacker, auc in by_attacker.items():
                 yield entry("mean_auc", auc[of_class].mean(), label=name, attacker=attacker)
                 yield entry("max_auc", auc[of_class].max(), label=name, attacker=attacker)
-    for row in audited.epochs.iter_rows(named=True):
-        for name, value in row.items():
-            if name != "epoch":
-                yield entry(name, value, epoch=row["epoch"])
+    yield from release.epoch_entries(audited.epochs)
     for step, cost in audited.cost.items():
         yield entry("milliseconds", cost.milliseconds, "ms", step=step)
         yield entry("relative", cost.relative, step=step)
@@ -82,7 +70,7 @@ def _attacks(audited: Audited) -> Iterator[Entry]:
 
 def findings(plan: Plan, results: Results) -> list[Finding]:
     """Every rule of the policy with what was measured."""
-    return check_policy(plan.options.rules, {name: results.get(name).mean for name in MEASURES})
+    return release.findings(plan.options.rules, results, MEASURES)
 
 
 def headline(results: Results) -> dict[str, Any]:
@@ -92,4 +80,4 @@ def headline(results: Results) -> dict[str, Any]:
 
 def exit_code(plan: Plan, results: Results) -> int:
     """0, or 3 if the policy is violated."""
-    return 0 if all(finding.holds for finding in findings(plan, results)) else VIOLATED
+    return release.exit_code_of(findings(plan, results))

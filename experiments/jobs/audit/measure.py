@@ -23,6 +23,7 @@ from experiments.membership.defenses import Privacy, Training, aggregation, pars
 from experiments.membership.defenses import prepare as prepare_training
 from experiments.membership.frames import subgroups
 from experiments.membership.history import History
+from experiments.membership.release import ledger_of, ledger_totals, nats_spread
 from experiments.tasks.adaptation import adapted
 from experiments.tasks.recipe import Recipe, load_recipes
 from experiments.tasks.task import Task
@@ -95,7 +96,7 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Audited:
     published = _published(plan, trained, steps)
     with steps.step("cost of a step"):
         cost = _cost(plan)
-    examples = totals(task, _ledger(trained), options.audit_every)
+    examples = totals(task, ledger_of(trained), options.audit_every)
     pictures = extremes(directory, task, examples)
     examples = examples.with_columns(
         pl.Series(name, values) for name, values in published.of_members(len(examples)).items()
@@ -127,16 +128,14 @@ def _train(plan: Plan, ready: Training, history: History, steps: Steps) -> train
     with steps.set_aside() as console, monitor(console, recipe.epochs, train.ids) as view:
 
         def watch(epoch: int, result: training.TrainResult) -> None:
-            nats = options.audit_every * np.asarray(_ledger(result).nats)
+            nats = options.audit_every * np.asarray(ledger_of(result).nats)
             shown = {
                 "loss": float(np.mean(result.steps.loss)),
                 "train_accuracy": _last(result.epochs.train_accuracy),
                 "test_accuracy": _last(result.epochs.test_accuracy),
             }
             view.show(epoch, **shown, nats=nats)
-            median, high, largest = np.quantile(nats, (0.5, 0.99, 1.0)).tolist()
-            spread = {"median_nats": median, "p99_nats": high, "max_nats": largest}
-            history.add(epoch, {**shown, **spread})
+            history.add(epoch, {**shown, **nats_spread(nats)})
 
         return training.train(
             task.loss_fn,
@@ -157,12 +156,6 @@ def _train(plan: Plan, ready: Training, history: History, steps: Steps) -> train
 def _last(per_epoch: ArrayLike | None) -> float:
     assert per_epoch is not None
     return float(np.ravel(per_epoch)[-1])
-
-
-def _ledger(result: training.TrainResult) -> Ledger:
-    ledger = training.aggregation_state(result.opt_state).ledger
-    assert ledger is not None
-    return ledger
 
 
 def _cost(plan: Plan) -> dict[str, StepCost]:
@@ -189,8 +182,7 @@ def totals(task: Task, ledger: Ledger, every: int) -> pl.DataFrame:
             "position": np.arange(len(train)),
             "label": train.y,
             "subgroup": subgroups(train),
-            "nats": every * np.asarray(ledger.nats, float),
-            "mu": np.sqrt(every * np.asarray(ledger.mu_squared, float)),
+            **ledger_totals(ledger, every),
             "audited_steps": np.asarray(ledger.steps),
         }
     )

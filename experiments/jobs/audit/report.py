@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from experiments.framework.claims import Claim
@@ -10,6 +11,7 @@ from experiments.jobs.audit.analysis import findings
 from experiments.jobs.audit.assumptions import assumptions
 from experiments.jobs.audit.attackers import attack_tables, attackers, judgement, summary
 from experiments.jobs.audit.measure import Audited, Plan
+from experiments.membership import release
 from experiments.membership.policy import MEASURES, Finding, decide
 from experiments.report import figures
 from experiments.report.card import Card
@@ -52,10 +54,7 @@ def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Clai
         },
         content={
             "verdict": decision,
-            "policy": [
-                {**asdict(finding.rule), "measured": finding.value, "holds": finding.holds}
-                for finding in found
-            ],
+            "policy": release.policy_content(found),
             "measures": {name: results.get(name).mean for name in MEASURES},
             "test_accuracy": results.get("test_accuracy").mean,
             "published_model": summary(audited.published),
@@ -71,15 +70,11 @@ def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Clai
 
 
 def _spread_table(results: Results) -> Table:
-    ends = {0.0: "smallest", 1.0: "largest"}
     return tabulate(
         "Totals over the run, quantiles over training examples",
         results,
         [
-            KeyColumn("quantile", "quantile", lambda q: ends.get(q, f"{100 * q:g} %")),
-            Column("nats", "nats", plain(".4g")),
-            Column("μ", "mu", plain(".4g")),
-            Column("predicted attack AUC", "predicted_auc", plain(".4f")),
+            *release.SPREAD,
             Column("predicted TPR at 1 % FPR (%)", "predicted_tpr_1pct", plain(".2f", 100)),
         ],
         "Nats are the sum of ½ log(1 + GNQ) over steps; the membership bit holds at most "
@@ -122,26 +117,18 @@ def _cost_table(results: Results, audit_every: int) -> Table:
 
 
 def _figures(audited: Audited, results: Results, found: Sequence[Finding]) -> dict[str, Picture]:
-    epochs = results.values("epoch")
-
-    def curve(measure: str, scale: float = 1.0) -> list[float]:
-        return [scale * results.get(measure, epoch=epoch).mean for epoch in epochs]
-
+    curve = partial(release.epoch_curve, results)
     curves = figures.training_curves(
-        epochs,
+        results.values("epoch"),
         [
             ("loss (nats)", [("loss", curve("loss"))]),
             ("accuracy (%)", [(n, curve(f"{n}_accuracy", 100)) for n in ("train", "test")]),
-            (
-                "nats disclosed so far",
-                [(f"{name} nats", curve(f"{name}_nats")) for name in ("max", "p99", "median")],
-            ),
+            release.nats_panel(results),
         ],
     )
-    limit = next((f.rule.limit for f in found if f.rule.name == "max_nats"), None)
-    nats = audited.totals["nats"].to_numpy()
-    spread = figures.histogram(nats, "nats disclosed over the run, bound per example", limit)
     return {
-        "distribution": Picture(spread, "Nats over the training examples"),
+        "distribution": release.nats_histogram(
+            audited.totals, found, "example", "Nats over the training examples"
+        ),
         "curves": Picture(curves, "Loss, accuracy and nats by epoch"),
     }

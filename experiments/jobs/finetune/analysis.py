@@ -3,24 +3,20 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from experiments.framework.results import Entry, Results, entry, summarized
 from experiments.jobs.finetune.measure import FineTuned, Plan
 from experiments.jobs.finetune.options import MEASURES
-from experiments.membership.policy import Finding, check_policy, limited
+from experiments.membership import release
+from experiments.membership.policy import Finding, limited
 from gujax.attacks.membership import AttackResult, evaluate_attack
 from gujax.attacks.texts import MEMBERSHIP_SCORES
 from gujax.statistics import bootstrap_mean
-from gujax.uniqueness import predicted_auc
-
-VIOLATED = 3
 
 MEMBERS, HELD_OUT = "trained on", "held out"
 BEFORE, AFTER = "before", "after"
 
-_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 _SHARES = ("extracted", "extracted_by_draws")
 
 
@@ -37,27 +33,15 @@ def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
     measured = limited(members) | {name: float(members[name].mean()) for name in _SHARES}  # type: ignore[arg-type]
     measured["membership_auc"] = max(result.auc.high for result in attacks.values())
     yield entry("trained", tuned.trained)
-    for name, value in measured.items():
-        yield entry(name, value, "nats" if name.endswith("nats") else "")
-    for finding in dict.fromkeys(check_policy(plan.options.rules, measured)):
-        yield entry("limit", finding.rule.limit, rule=str(finding.rule))
-        yield entry("holds", finding.holds, rule=str(finding.rule))
-    nats, mu = (members[name].to_numpy() for name in ("nats", "mu"))
-    for quantile in _QUANTILES:
-        at = float(np.quantile(mu, quantile))
-        yield entry("nats", np.quantile(nats, quantile), "nats", quantile=quantile)
-        yield entry("mu", at, quantile=quantile)
-        yield entry("predicted_auc", predicted_auc(at), quantile=quantile)
+    yield from release.policy_entries(measured, plan.options.rules)
+    yield from release.quantile_entries(members)
     for texts, rows in ((MEMBERS, members), (HELD_OUT, table.filter(~pl.col("member")))):
         yield from _texts(rows, texts, plan.options.seed)
     for attack, result in attacks.items():
         for measure, interval in (("auc", result.auc), ("tpr_1pct", result.tpr_at_fpr_1pct)):
             for end, value in interval._asdict().items():
                 yield entry(f"membership_{measure}", value, attack=attack, end=end)
-    for row in tuned.epochs.iter_rows(named=True):
-        for name, value in row.items():
-            if name != "epoch":
-                yield entry(name, value, epoch=row["epoch"])
+    yield from release.epoch_entries(tuned.epochs)
 
 
 def _texts(rows: pl.DataFrame, texts: str, seed: int) -> Iterator[Entry]:
@@ -83,7 +67,7 @@ def _attacks(table: pl.DataFrame, seed: int) -> dict[str, AttackResult]:
 
 def findings(plan: Plan, results: Results) -> list[Finding]:
     """Every rule of the policy with what was measured."""
-    return check_policy(plan.options.rules, {name: results.get(name).mean for name in MEASURES})
+    return release.findings(plan.options.rules, results, MEASURES)
 
 
 def headline(results: Results) -> dict[str, Any]:
@@ -93,4 +77,4 @@ def headline(results: Results) -> dict[str, Any]:
 
 def exit_code(plan: Plan, results: Results) -> int:
     """0, or 3 if the policy is violated."""
-    return 0 if all(finding.holds for finding in findings(plan, results)) else VIOLATED
+    return release.exit_code_of(findings(plan, results))

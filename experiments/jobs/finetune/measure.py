@@ -14,6 +14,7 @@ from experiments.jobs.finetune.options import Options
 from experiments.membership.defenses import Privacy, Training
 from experiments.membership.defenses import prepare as prepare_training
 from experiments.membership.history import History
+from experiments.membership.release import ledger_of, ledger_totals, nats_spread
 from experiments.tasks.language import load_language_model
 from experiments.tasks.recipe import Recipe
 from gujax import data, models, training
@@ -138,7 +139,7 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> FineTuned:
         params = training.released_params(result.params, result.opt_state)
         after = score_tokens(lm.model.apply, tuning.released(params), plan.tokens)
     trained = sum(leaf.size for leaf in jax.tree.leaves(tuning.params))
-    table = _table(plan, _ledger(result), before, after)
+    table = _table(plan, ledger_of(result), before, after)
     return FineTuned(table, history.table(), ready.privacy, trained)
 
 
@@ -167,10 +168,8 @@ def _train(
     with steps.set_aside() as console:
 
         def watch(epoch: int, result: training.TrainResult) -> None:
-            nats = options.audit_every * np.asarray(_ledger(result).nats)
-            median, high, largest = np.quantile(nats, (0.5, 0.99, 1.0)).tolist()
-            row = {"loss": float(np.mean(result.steps.loss))}
-            row |= {"median_nats": median, "p99_nats": high, "max_nats": largest}
+            nats = options.audit_every * np.asarray(ledger_of(result).nats)
+            row = {"loss": float(np.mean(result.steps.loss)), **nats_spread(nats)}
             history.add(epoch, row)
             shown = "  ".join(f"{name} {value:.3g}" for name, value in row.items())
             line = f"epoch {epoch + 1} of {options.epochs}: {shown}"
@@ -190,19 +189,13 @@ def _train(
         )
 
 
-def _ledger(result: training.TrainResult) -> Ledger:
-    ledger = training.aggregation_state(result.opt_state).ledger
-    assert ledger is not None
-    return ledger
-
-
 def _table(plan: Plan, ledger: Ledger, before: TokenScores, after: TokenScores) -> pl.DataFrame:
     """One row per text: what the updates disclose (members), and what the model gives away.
 
     Every `audit_every`-th step was audited: totals are scaled up by it.
     """
     options, members = plan.options, plan.members
-    every, known = options.audit_every, len(members) - options.num_texts
+    totals, known = ledger_totals(ledger, options.audit_every), len(members) - options.num_texts
     lm = plan.language_model
     cut = [
         lm.tokenizer.decode(row[:length].tolist())
@@ -220,8 +213,7 @@ def _table(plan: Plan, ledger: Ledger, before: TokenScores, after: TokenScores) 
             "text": cut,
             "member": members,
             "tokens": plan.tokens.lengths,
-            "nats": of_members(every * np.asarray(ledger.nats, float)),
-            "mu": of_members(np.sqrt(every * np.asarray(ledger.mu_squared, float))),
+            **{name: of_members(one) for name, one in totals.items()},
             "audited_steps": of_members(np.asarray(ledger.steps, float)),
             "loss_before": before.losses,
             "loss": after.losses,

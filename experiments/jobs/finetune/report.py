@@ -11,13 +11,13 @@ from experiments.framework.results import Results
 from experiments.jobs.finetune.analysis import AFTER, BEFORE, HELD_OUT, MEMBERS, findings
 from experiments.jobs.finetune.measure import FineTuned, Plan
 from experiments.jobs.finetune.options import MEASURES, Options
+from experiments.membership import release
 from experiments.membership.defenses import Privacy
 from experiments.membership.policy import Finding, decide
 from experiments.report import figures
 from experiments.report.card import Card
-from experiments.report.formats import plain
 from experiments.report.page import Picture
-from experiments.report.tables import Column, KeyColumn, Table, tabulate
+from experiments.report.tables import Table, tabulate
 from gujax.attacks.texts import MEMBERSHIP_SCORES
 
 _MOST = 8  # texts that the card shows
@@ -59,10 +59,7 @@ def report(plan: Plan, tuned: FineTuned, results: Results, claims: Sequence[Clai
         },
         content={
             "verdict": decision,
-            "policy": [
-                {**asdict(finding.rule), "measured": finding.value, "holds": finding.holds}
-                for finding in found
-            ],
+            "policy": release.policy_content(found),
             "measures": {name: results.get(name).mean for name in MEASURES},
             "privacy": None if tuned.privacy is None else asdict(tuned.privacy),
             "assumptions": assumed,
@@ -174,16 +171,10 @@ def _interval(results: Results, measure: str, scale: float, spec: str, **keys: s
 
 
 def _spread_table(results: Results) -> Table:
-    ends = {0.0: "smallest", 1.0: "largest"}
     return tabulate(
         "What the updates disclosed, quantiles over the texts trained on",
         results,
-        [
-            KeyColumn("quantile", "quantile", lambda q: ends.get(q, f"{100 * q:g} %")),
-            Column("nats", "nats", plain(".4g")),
-            Column("μ", "mu", plain(".4g")),
-            Column("predicted attack AUC", "predicted_auc", plain(".4f")),
-        ],
+        release.SPREAD,
         "Of who sees every update. Nats are the sum of ½ log(1 + GNQ) over steps; the membership "
         "bit holds at most log 2 = 0.693 nats, which a larger sum means may all be known. A step "
         "adds no more than that: texts that are all at the ceiling differ in μ.",
@@ -191,20 +182,14 @@ def _spread_table(results: Results) -> Table:
 
 
 def _figures(tuned: FineTuned, results: Results, found: Sequence[Finding]) -> dict[str, Picture]:
-    epochs = results.values("epoch")
-
-    def curve(measure: str) -> list[float]:
-        return [results.get(measure, epoch=epoch).mean for epoch in epochs]
-
-    nats = [(f"{name} nats", curve(f"{name}_nats")) for name in ("max", "p99", "median")]
+    loss = [("loss", release.epoch_curve(results, "loss"))]
     curves = figures.training_curves(
-        epochs,
-        [("loss (nats per token)", [("loss", curve("loss"))]), ("nats disclosed so far", nats)],
+        results.values("epoch"),
+        [("loss (nats per token)", loss), release.nats_panel(results)],
     )
-    limit = next((f.rule.limit for f in found if f.rule.name == "max_nats"), None)
-    totals = tuned.texts.filter("member")["nats"].to_numpy()
-    spread = figures.histogram(totals, "nats disclosed over the run, bound per text", limit)
     return {
-        "distribution": Picture(spread, "Nats over the texts trained on"),
+        "distribution": release.nats_histogram(
+            tuned.texts.filter("member"), found, "text", "Nats over the texts trained on"
+        ),
         "curves": Picture(curves, "Loss and nats by epoch"),
     }
