@@ -88,7 +88,7 @@ def train_all(
     results: list[DefenseRun] = []
     teaching = Teaching(task, book.find("sgd"), options)
     for defense in defenses:
-        recipe = book.find(defense.family, defense.strength, defense.passes)
+        recipe = defense.recipe_in(book)
         plain = results[0].seeds if results else None
         measure = measured is None or not {defense.family, defense.label}.isdisjoint(measured)
         results.append(

@@ -66,21 +66,31 @@ class RecipeBook:
     dataset: str
     search: Mapping
 
-    def find(self, family: str, strength: float | None = None, epochs: int | None = None) -> Recipe:
+    def find(
+        self,
+        family: str,
+        strength: float | None = None,
+        epochs: int | None = None,
+        like: str = "sgd",
+    ) -> Recipe:
         """The recipe of a defense.
 
         Args:
-            family: Its family. What has no search of its own trains as plain SGD does.
+            family: Its family.
             strength: Of several that were tuned for one family ("dp_sgd eps=2"), the recipe of the
                 nearest is taken.
             epochs: Passes over the data that are meant; of several recipes that were tuned for
                 different numbers ("sgd epochs=2"), that of the nearest. None for the best of all.
+            like: Family as which it trains where it has no search of its own; where that has none
+                either, it trains as plain SGD.
 
         Raises:
             UserError: No recipe for this family.
         """
-        own = [key for key in self.recipes if key.split(" ")[0] == family]
-        keys = own or [key for key in self.recipes if key.split(" ")[0] == "sgd"]
+        of_family: dict[str, list[str]] = {}
+        for key in self.recipes:
+            of_family.setdefault(key.split(" ")[0], []).append(key)
+        keys = of_family.get(family) or of_family.get(like) or of_family.get("sgd", [])
         for name, wanted in (("eps", strength), ("epochs", epochs)):
             tuned = {key: at for key in keys if (at := _number(key, name)) is not None}
             if tuned and wanted is not None:

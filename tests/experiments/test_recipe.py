@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from experiments.framework.errors import UserError
-from experiments.membership.defenses import account
+from experiments.membership.defenses import account, parse_defense
 from experiments.tasks.recipe import Recipe, descent, fit, load_recipes
 from gujax.training import plan_batches
 
@@ -109,3 +109,28 @@ def test_recipes_for_few_epochs_are_found_by_their_number(tmp_path):
         ("dp_sgd", 1.0, 3): "dp_sgd eps=2",
     }.items():
         assert book.find(*arguments) == book.recipes[expected], arguments
+
+
+def test_a_defense_without_a_search_trains_like_its_like(tmp_path):
+    made = {
+        name: asdict(Recipe("momentum", rate, True, 64, 3))
+        for name, rate in {
+            "sgd": 0.1,
+            "gate": 0.2,
+            "dp_noise": 0.3,
+            "dp_noise epochs=5": 0.4,
+        }.items()
+    }
+    path = tmp_path / "recipes.json"
+    path.write_text(json.dumps({"dataset": "digits", "recipes": made}))
+    book = load_recipes("digits", path)
+    for name, rate in {
+        "sgd": 0.1,
+        "censor:0.1": 0.1,
+        "gate_norm:0.7": 0.2,
+        "gate_chance:0.7@2": 0.2,
+        "out_of_fold:0.1": 0.3,
+        "out_of_fold:0.1@4": 0.4,
+    }.items():
+        assert parse_defense(name).recipe_in(book).learning_rate == rate, name
+    assert book.find("other", like="another") == book.recipes["sgd"]

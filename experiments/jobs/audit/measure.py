@@ -71,7 +71,7 @@ def prepare(options: Options) -> Plan:
     """Loads what is needed."""
     task = options.load_task()
     defense = options.trained_under
-    recipe = load_recipes(options.dataset, options.recipes).find(defense.family, defense.epsilon)
+    recipe = defense.recipe_in(load_recipes(options.dataset, options.recipes))
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
     recipe = options.trained_under.fitted(recipe)

@@ -95,6 +95,7 @@ class Method:
             plain run, that run's members [M, N] and the strength; None where it removes nothing
             and needs no plain run.
         passes: Passes over the data, where the strength says how many; None where the recipe does.
+        like: Family whose recipes it takes where none were searched for its own.
         adapts: The recipe of its run, from the strength and the recipe found; None for the latter.
         labels: What its models learn in place of the labels, from the task, the recipe of plain
             SGD, the members and a key; None for the labels.
@@ -116,6 +117,7 @@ class Method:
     drops: bool = False
     removes: Callable[[Float[np.ndarray, "models examples"], Pairs, float], Pairs] | None = None
     passes: Callable[[float], int] | None = None
+    like: str = "sgd"
     adapts: Callable[[float, Recipe], Recipe] | None = None
     labels: Callable[[Task, Recipe, Pairs, PRNGKeyArray], Labels] | None = None
     checks: Callable[[Task, Pairs, PRNGKeyArray], None] | None = None

@@ -8,7 +8,7 @@ from functools import cache
 from experiments.framework.errors import UserError
 from experiments.framework.registry import found_in
 from experiments.membership.defenses._method import Method
-from experiments.tasks.recipe import Recipe
+from experiments.tasks.recipe import Recipe, RecipeBook
 
 
 @cache
@@ -56,6 +56,14 @@ class Defense:
             return self.epochs
         assert self.strength is not None
         return passes(self.strength)
+
+    def recipe_in(self, book: RecipeBook) -> Recipe:
+        """What was found for it, or for the family that it trains like.
+
+        Raises:
+            UserError: The book holds no such recipe.
+        """
+        return book.find(self.family, self.strength, self.passes, self.method.like)
 
     def fitted(self, recipe: Recipe) -> Recipe:
         """The recipe found for its family, as it uses it."""

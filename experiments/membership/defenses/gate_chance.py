@@ -17,6 +17,7 @@ METHOD = Method(
     label="gate by chance q={:g}".format,
     color="#882255",
     start=start,
+    like="gate",
     strength=gate.METHOD.strength,
     drops=True,
     front="gate by chance",

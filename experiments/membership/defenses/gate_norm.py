@@ -8,6 +8,7 @@ METHOD = Method(
     label="gate by norm q={:g}".format,
     color="#332288",
     start=lambda quantile, place: transforms.norm_gate(quantile, **place.measuring),
+    like="gate",
     strength=gate.METHOD.strength,
     drops=True,
     front="gate by norm",

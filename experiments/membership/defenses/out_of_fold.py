@@ -83,6 +83,7 @@ METHOD = Method(
     label="out of fold, noise {:g}".format,
     color="#E69F00",
     start=dp_noise.METHOD.start,
+    like="dp_noise",
     strength=Strength(
         "standard deviation of the student's noise over its clipping norm",
         defaults=(0.1,),
