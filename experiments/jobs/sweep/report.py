@@ -25,6 +25,7 @@ _MOST_COLUMNS = 16
 _MOST_ROWS = 6  # of panels in a figure
 _FEW_VALUES = 6  # an option with more values is not facetted by, unless that is asked for
 _SEED = "seed"
+_HEADINGS = {"dataset": "data set", "datasets": "data sets", "model": "network"}
 _POOLED = (
     "An effect is judged over settings, each of which counts the same: mean of the settings' means "
     "and its 95 % t-interval. Settings that share the value of an option are no independent draws: "
@@ -193,7 +194,7 @@ def _cell(interval: Interval) -> str:
 
 def _option(name: str) -> str:
     """An option as a heading."""
-    return name.replace("_", " ")
+    return _HEADINGS.get(name, name.replace("_", " "))
 
 
 def _settings(groups: _Groups, contrasts: Sequence[Contrast]) -> Table:
@@ -210,7 +211,7 @@ def _settings(groups: _Groups, contrasts: Sequence[Contrast]) -> Table:
         statement.rstrip("."),
         [*map(_option, groups.names), *(contrast.name for contrast in contrasts)],
         rows,
-        "Mean and 95 % interval of each contrast, positive where the claim holds; + or − where the "
+        "Mean and 95 % interval of each contrast, positive where the claim holds; ▲ or ▼ where the "
         "interval lies clear of zero. Of measures on a logarithmic scale, decades.",
     )
 
@@ -222,7 +223,7 @@ def _effect(interval: Interval | None) -> str:
     mean, low, high = (f"{value:+.3f}" for value in interval)
     if interval.low != interval.low:
         return mean
-    sign = "+ " if interval.low > 0 else "− " if interval.high < 0 else ""
+    sign = "▲ " if interval.low > 0 else "▼ " if interval.high < 0 else ""
     return f"{sign}{mean} [{low}, {high}]"
 
 
