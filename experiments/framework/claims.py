@@ -28,6 +28,8 @@ class Claim:
         effects: The measured contrasts by which the claim is judged, each with its interval,
             positive where the claim holds. Empty if it was not tested.
         verdict: What follows from them, see `verdict`.
+        contrasts: The effects' names in words, with their units, by which a sweep finds the same
+            ones in other runs; empty if they have none.
     """
 
     key: str
@@ -36,18 +38,26 @@ class Claim:
     measured: str
     effects: tuple[Interval, ...]
     verdict: Verdict
+    contrasts: tuple[str, ...] = ()
 
 
 def test(
-    key: str, statement: str, source: str, measured: str, effects: Sequence[Measured | Interval]
+    key: str,
+    statement: str,
+    source: str,
+    measured: str,
+    effects: Sequence[Measured | Interval] | Mapping[str, Measured | Interval],
 ) -> Claim:
     """A claim with the verdict that follows from its effects, see `Claim`.
 
     Effects are contrasts that are positive where the claim holds; subtract the margin, as in
-    ``limit - measured`` for a claim that something is at most `limit`.
+    ``limit - measured`` for a claim that something is at most `limit`. Given by name, they can be
+    told from one another where runs are compared.
     """
-    intervals = tuple(e.interval if isinstance(e, Measured) else e for e in effects)
-    return Claim(key, statement, source, measured, intervals, verdict(intervals))
+    names = tuple(effects) if isinstance(effects, Mapping) else ()
+    values = effects.values() if isinstance(effects, Mapping) else effects
+    intervals = tuple(e.interval if isinstance(e, Measured) else e for e in values)
+    return Claim(key, statement, source, measured, intervals, verdict(intervals), names)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # not for pytest
@@ -109,5 +119,6 @@ def from_json(entries: Sequence[Mapping[str, Any]]) -> list[Claim]:
             Interval(*(float("nan") if e is None else e for e in effect))
             for effect in given.get("effects", ())
         )
-        claims.append(Claim(**{**given, "effects": effects}))
+        contrasts = tuple(given.get("contrasts", ()))
+        claims.append(Claim(**{**given, "effects": effects, "contrasts": contrasts}))
     return claims

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from experiments.framework.run_directory import config_hash
 from experiments.framework.schema import to_arguments
 
+SWEEP_FILE = "sweep.json"  # in a sweep's directory: what it consists of
+
 
 @dataclass(frozen=True)
 class Trial:

@@ -25,11 +25,13 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.framework.claims import Claim
+from experiments.framework.run_directory import to_json
 from experiments.report import style
 from experiments.report.formats import format_interval
-from experiments.report.tables import Table, claims_table, to_markdown, to_terminal
+from experiments.report.tables import Table, claims_table, names_of, to_markdown, to_terminal
 
 TABLES_FILE = "tables.md"
+NAMES_FILE = "names.json"  # what the tables call measures, for sweeps
 VERDICTS = (
     "Verdicts follow from 95 % t-intervals over seeds of the contrasts that a claim is judged by: "
     "reproduced if all lie on the claim's side of 0, partly if some do, contradicted if one lies "
@@ -85,7 +87,7 @@ class Report:
         return {**self.tables, **own}
 
     def write(self, directory: Place) -> None:
-        """Writes the figures, the page, and its tables in Markdown."""
+        """Writes the figures, the page, its tables in Markdown, and what they call measures."""
         images = {
             name: _inline(style.save(picture.figure, directory.file(f"figures/{name}")))
             for name, picture in self.figures.items()
@@ -94,6 +96,8 @@ class Report:
         directory.file(self.file).write_text(page)
         tables = map(to_markdown, self._all_tables.values())
         directory.file(TABLES_FILE).write_text("\n\n".join(tables) + "\n")
+        names = names_of(self._all_tables.values())
+        directory.file(NAMES_FILE).write_text(to_json(names))
 
     def render(self, images: Mapping[str, str]) -> str:
         """The page, with the figures as data URIs by name."""

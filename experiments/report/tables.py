@@ -1,6 +1,7 @@
 """One description of a table, drawn in the terminal and in the report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,12 +15,17 @@ from experiments.report.formats import UNKNOWN, Format
 
 @dataclass(frozen=True)
 class Table:
-    """A table of finished text: its title has the unit, its note is what a reader must know."""
+    """A table of finished text: its title has the unit, its note is what a reader must know.
+
+    Attributes:
+        names: What the columns call the measures that they show.
+    """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -72,10 +78,10 @@ def tabulate(title: str, results: Results, columns: Columns, note: str = "") -> 
 
     Combinations for which no other column has a number are left out.
     """
-    names = [column.key for column in columns if isinstance(column, KeyColumn)]
+    keys = [column.key for column in columns if isinstance(column, KeyColumn)]
     rows = []
-    for values, row in results.groups(*names):
-        of_row = dict(zip(names, values))
+    for values, row in results.groups(*keys):
+        of_row = dict(zip(keys, values))
         cells = [
             column.show(of_row[column.key]) if isinstance(column, KeyColumn) else column.cell(row)
             for column in columns
@@ -83,7 +89,28 @@ def tabulate(title: str, results: Results, columns: Columns, note: str = "") -> 
         measured = [c for c, column in zip(cells, columns) if isinstance(column, Column)]
         if any(cell != UNKNOWN for cell in measured):
             rows.append(cells)
-    return Table(title, [column.heading for column in columns], rows, note)
+    names = {
+        column.measure: column.heading
+        for column in columns
+        if isinstance(column, Column) and isinstance(column.measure, str) and not column.keys
+    }
+    return Table(title, [column.heading for column in columns], rows, note, names)
+
+
+def names_of(tables: Iterable[Table]) -> dict[str, str]:
+    """What tables call the measures that they show; with the table's title where two have one name.
+
+    The first table that shows a measure names it.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for table in tables:
+        for measure, heading in table.names.items():
+            found.setdefault(measure, (heading, table.title))
+    counts = Counter(heading for heading, _ in found.values())
+    return {
+        measure: heading if counts[heading] == 1 else f"{title}: {heading}"
+        for measure, (heading, title) in found.items()
+    }
 
 
 def matrix(

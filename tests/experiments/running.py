@@ -9,7 +9,15 @@ import pytest
 
 from experiments.framework.run_directory import is_complete
 
-FILES = {"config.json", "status.json", "summary.json", "tables.md", "results.parquet", "figures"}
+FILES = {
+    "config.json",
+    "status.json",
+    "summary.json",
+    "tables.md",
+    "names.json",
+    "results.parquet",
+    "figures",
+}
 
 
 def run_of(command):

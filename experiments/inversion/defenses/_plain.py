@@ -30,7 +30,10 @@ def without_noise(gradient_fn: GradientFn) -> Share:
 def last_layer(task: Task) -> str:
     """Path of the network's last layer."""
     params = _parameters(task)
-    return "head" if "head" in params else f"layers/{max(params['layers'])}"
+    for name in ("head", "tokens"):  # a language model's is the embedding of its tokens
+        if name in params:
+            return name
+    return f"layers/{max(params['layers'])}"
 
 
 def second_layer(task: Task) -> str:

@@ -1,44 +1,47 @@
 """Finds completed runs, and what they say about claims."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments.framework.claims import CLAIMS_FILE, Claim, from_json
 from experiments.framework.errors import UserError
-from experiments.framework.run_directory import is_complete
+from experiments.framework.run_directory import STATUS_FILE, is_complete
+from experiments.framework.schema import command_of
+from experiments.framework.trial import SWEEP_FILE
 
 
 @dataclass(frozen=True)
 class Run:
-    """A completed run.
+    """A completed run, or a sweep of runs.
 
     Attributes:
         path: Its directory.
-        config: Its `config.json`.
+        config: Its `config.json`; of a sweep, that of its latest run.
+        setting: Job, data and model in words; runs of equal words replace one another.
+        seconds: How long it took; of a sweep, all of its runs.
         claims: The claims that it tested.
+        sweep: The command of a sweep; None of a single run.
     """
 
     path: Path
     config: dict[str, Any]
+    setting: str
+    seconds: float
     claims: list[Claim]
+    sweep: list[str] | None = None
 
     @property
     def time(self) -> str:
-        """When it began."""
+        """When it began; of a sweep, when the latest of its runs did."""
         return self.config["environment"]["time"]
 
     @property
-    def setting(self) -> str:
-        """Job, data and model in words; runs of equal words replace one another."""
-        parts = [self.config["job"]]
-        for name in ("dataset", "datasets", "model", "models", "train_size", "attribute"):
-            if value := self.config.get(name):
-                words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-                parts.append(f"first {words} examples" if name == "train_size" else words)
-        return "; ".join(parts)
+    def command(self) -> list[str]:
+        """The command that makes it again."""
+        return self.sweep or command_of(self.config)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Tested:
 
 
 def runs_in(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
-    """The completed runs, oldest first, and why others are left out.
+    """The completed runs and sweeps, oldest first, and why others are left out.
 
     Args:
         folders: Searched for run directories, at any depth.
@@ -72,13 +75,17 @@ def runs_in(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--runs {folder} is no folder; run a job first, or name its folder")
-        for file in sorted(folder.rglob("config.json")):
-            if not is_complete(file.parent):
-                continue
+        runs = [file.parent for file in sorted(folder.rglob("config.json"))]
+        sweeps = [file.parent for file in sorted(folder.rglob(SWEEP_FILE))]
+        for path, read in (
+            *((path, _read) for path in runs if is_complete(path)),
+            *((path, _read_sweep) for path in sweeps),
+        ):
             try:
-                found.append(_read(file.parent))
+                if (run := read(path)) is not None:
+                    found.append(run)
             except (OSError, ValueError, TypeError, KeyError) as error:
-                left_out.append(f"{file.parent.name}: {error}")
+                left_out.append(f"{path.name}: {error}")
     return sorted(found, key=lambda run: run.time), left_out
 
 
@@ -96,6 +103,36 @@ def collect(runs: Sequence[Run]) -> list[Tested]:
 
 def _read(path: Path) -> Run:
     config = json.loads((path / "config.json").read_text())
+    config = {"job": config["job"], "environment": config["environment"], **config}
+    return Run(path, config, _setting(config), _seconds(path), _claims(path))
+
+
+def _read_sweep(path: Path) -> Run | None:
+    """A sweep whose completed runs were gathered; None if it holds no claims over its settings."""
+    claims = _claims(path)
+    if not claims:
+        return None
+    content = json.loads((path / SWEEP_FILE).read_text())
+    runs = [run for trial in content["trials"] if is_complete(run := path / "trials" / trial)]
+    configs = [json.loads((run / "config.json").read_text()) for run in runs]
+    setting = f"sweep of {content['job']}; {len(content['trials'])} runs"
+    latest = max(configs, key=lambda config: config["environment"]["time"])
+    return Run(path, latest, setting, sum(map(_seconds, runs)), claims, content["command"])
+
+
+def _claims(path: Path) -> list[Claim]:
     file = path / CLAIMS_FILE
-    claims = from_json(json.loads(file.read_text())) if file.exists() else []
-    return Run(path, {"job": config["job"], "environment": config["environment"], **config}, claims)
+    return from_json(json.loads(file.read_text())) if file.exists() else []
+
+
+def _seconds(path: Path) -> float:
+    return json.loads((path / STATUS_FILE).read_text())["seconds"]
+
+
+def _setting(config: Mapping[str, Any]) -> str:
+    parts = [config["job"]]
+    for name in ("dataset", "datasets", "model", "models", "train_size", "attribute"):
+        if value := config.get(name):
+            words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            parts.append(f"first {words} examples" if name == "train_size" else words)
+    return "; ".join(parts)

@@ -1,6 +1,5 @@
 """Claims and the tables of runs as Markdown."""
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +8,6 @@ from pathlib import Path
 
 from experiments.framework.claims import Claim
 from experiments.framework.errors import UserError
-from experiments.framework.schema import command_of
 from experiments.jobs.claims.collect import Run, Tested
 from experiments.report.formats import significant
 from experiments.report.page import TABLES_FILE
@@ -119,13 +117,12 @@ def _items(tested: Sequence[Tested], setting: str) -> str:
 
 
 def _page(run: Run) -> str:
-    status = json.loads((run.path / "status.json").read_text())
     environment = run.config["environment"]
     versions = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
     tables = _folded((run.path / TABLES_FILE).read_text())
     return (
-        f"{_MARK}\n\n# {run.setting}\n\n`{shlex.join(command_of(run.config))}`\n\n"
-        f"{environment['time']}, {status['seconds']:.0f} s on {environment['cpus']} cores; "
+        f"{_MARK}\n\n# {run.setting}\n\n`{shlex.join(run.command)}`\n\n"
+        f"{environment['time']}, {run.seconds:.0f} s on {environment['cpus']} cores; "
         f"Python {environment['python']}, {versions}.\n\n{tables}"
     )
 

@@ -36,11 +36,5 @@ _CLAIMS = (
         "GNQ v1 (arXiv 2510.10902)",
         "needs a pretrained BERT",
     ),
-    (
-        "six_data_sets",
-        "The findings on leakage by layer hold on six data sets with AlexNet and VGG",
-        "Mo et al. (arXiv 2105.13929)",
-        "tested on the data sets named in the rows of `leakage` only",
-    ),
 )
 OUT_OF_REACH = tuple(test(*claim, effects=()) for claim in _CLAIMS)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from experiments.framework.claims import Claim, test
 from experiments.framework.results import Measured, Results
-from experiments.jobs.leakage.measures import LATENT, SWEPT, Measure, original
+from experiments.jobs.leakage.measures import ATTACK, LATENT, SWEPT, Measure, original
 from experiments.jobs.leakage.plan import Plan
 
 _SOURCE = "arXiv 2105.13929"
@@ -65,7 +65,7 @@ def _inference(contrasts: Results) -> Claim:
         "every epoch.",
         _SOURCE,
         measured,
-        list(effects.values()),
+        {f"epoch {epoch}: {ATTACK.label}": effect for epoch, effect in effects.items()},
     )
 
 
@@ -77,7 +77,12 @@ def _claim(key: str, statement: str, measures: Sequence[Measure], contrasts: Res
     }
     texts = (f"{measure.label}: {_in_words(measure, x)}" for measure, x in effects.items())
     measured = "; ".join(texts) or "this network has no fully connected layers after convolutions"
-    return test(key, statement, _SOURCE, measured, list(effects.values()))
+    named = {f"{measure.label}{_in_unit(x)}": x for measure, x in effects.items()}
+    return test(key, statement, _SOURCE, measured, named)
+
+
+def _in_unit(effect: Measured) -> str:
+    return f" ({effect.unit})" if effect.unit else ""
 
 
 def _in_words(measure: Measure, effect: Measured) -> str:

@@ -14,10 +14,9 @@ from experiments.framework.errors import UserError, check_option
 from experiments.framework.options import PLACE
 from experiments.framework.run_directory import is_complete, to_json
 from experiments.framework.schema import Schema
-from experiments.framework.trial import Trial
+from experiments.framework.trial import SWEEP_FILE, Trial
 from experiments.jobs.sweep.node import TOKEN_FILE
 
-SPECIFICATION = "sweep.json"
 _LOCK = ".lock"
 _PROBE_BYTES = 2**20
 
@@ -75,7 +74,7 @@ class SweepDirectory:
         Raises:
             UserError: Something else lies here, or the job has other options by now.
         """
-        path = self.path / SPECIFICATION
+        path = self.path / SWEEP_FILE
         if not path.exists():
             empty = not self.path.exists() or not any(self.path.iterdir())
             ours = (self.path / _LOCK).exists()  # a sweep that was killed before it began
@@ -99,10 +98,11 @@ class SweepDirectory:
         )
         return trials
 
-    def record(self, trials: Sequence[Trial]) -> None:
-        """Writes down what the sweep consists of."""
+    def record(self, trials: Sequence[Trial], command: Sequence[str]) -> None:
+        """Writes down what the sweep consists of, and the command that makes it."""
         configs = {trial.id: config(trial) for trial in trials}
-        self.write(SPECIFICATION, to_json({"job": trials[0].job, "trials": configs}))
+        content = {"job": trials[0].job, "command": command, "trials": configs}
+        self.write(SWEEP_FILE, to_json(content))
 
     def file(self, name: str) -> Path:
         """Path at which to write the sweep's file `name`; its folder is made."""

@@ -2,17 +2,19 @@
 
 import io
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from experiments.framework.claims import CLAIMS_FILE, Claim, from_json
 from experiments.framework.job import HEADLINE
 from experiments.framework.run_directory import to_json
 from experiments.framework.trial import Outcome, Trial
 from experiments.jobs.sweep.directory import SweepDirectory, config
+from experiments.report.page import NAMES_FILE
 
 TABLE = "trials.parquet"
 FAILURES = "failures.json"
@@ -46,7 +48,9 @@ def gather(
     return table
 
 
-def measures(table: pl.DataFrame, patterns: Sequence[str]) -> list[str]:
+def measures(
+    table: pl.DataFrame, patterns: Sequence[str], claims: Sequence[Claim] = ()
+) -> list[str]:
     """Names of the numbers by which trials are compared.
 
     A number with an interval, whose columns end in `.mean`, `.low` and `.high`, is one of them.
@@ -54,19 +58,38 @@ def measures(table: pl.DataFrame, patterns: Sequence[str]) -> list[str]:
     Args:
         table: Made by `gather`.
         patterns: Which ones, such as "defenses.*.test_accuracy"; if empty, the job's headline, or,
-            of a job that names none, the single numbers that differ between trials.
+            of a job that names none, what its claims are about; without claims, the single numbers
+            that differ between trials.
+        claims: Those of the sweep.
     """
     numeric = {name: None for name in table.columns if "." in name}
     bases = list(dict.fromkeys(_without_ending(name, numeric) for name in numeric))
     if patterns:
         return [name for name in bases if any(fnmatchcase(name, pattern) for pattern in patterns)]
     headline = [name for name in bases if name.startswith(f"{HEADLINE}.")]
-    return headline or [
+    if headline or claims:
+        return headline
+    return [
         name
         for name in bases
         if not any(part.isdigit() for part in name.split("."))
         and values_of(table, name)["mean"].drop_nulls().n_unique() > 1
     ]
+
+
+def claims_of(run: Path) -> list[Claim]:
+    """The claims that a run tested."""
+    path = run / CLAIMS_FILE
+    return from_json(_json(path)) if path.exists() else []
+
+
+def names_in(runs: Iterable[Path]) -> dict[str, str]:
+    """What the pages of runs call their measures; the first to name one counts."""
+    found: dict[str, str] = {}
+    for run in runs:
+        path = run / NAMES_FILE
+        found = {**(_json(path) if path.exists() else {}), **found}
+    return found
 
 
 def values_of(table: pl.DataFrame, measure: str) -> pl.DataFrame:

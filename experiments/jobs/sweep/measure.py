@@ -3,6 +3,7 @@
 A sweep does not fill the frame of the other jobs: its directory is one that it comes back to.
 """
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -10,17 +11,19 @@ from functools import partial
 
 from rich.console import Console
 
+from experiments.framework.claims import CLAIMS_FILE, Claim
 from experiments.framework.errors import UserError, as_user_error, check_option
-from experiments.framework.run_directory import default_path
-from experiments.framework.schema import Schema
+from experiments.framework.run_directory import default_path, to_json
+from experiments.framework.schema import Schema, to_arguments
 from experiments.framework.trial import Tick, Trial
 from experiments.jobs.sweep import space
 from experiments.jobs.sweep.cluster import Cluster
 from experiments.jobs.sweep.directory import SweepDirectory
-from experiments.jobs.sweep.gather import gather
+from experiments.jobs.sweep.gather import claims_of, gather, names_in
 from experiments.jobs.sweep.local import run_locally
 from experiments.jobs.sweep.options import Options
-from experiments.jobs.sweep.report import report, varied
+from experiments.jobs.sweep.pooling import Contrast, claims_over, contrasts
+from experiments.jobs.sweep.report import report, telling, varied
 from experiments.jobs.sweep.view import view
 
 TRIAL_FAILED = 1
@@ -40,7 +43,8 @@ def run(options: Options) -> int:
         check_option(facet in names, f"--facet {facet}: the option is the same in all trials")
     run_trials = _backend(options)
     with directory.opened(), as_user_error(OSError):  # a disk may fill up on the way
-        directory.record(trials)
+        if wanted is not None:
+            directory.record(trials, _command(options))
         missing = [trial for trial in trials if not directory.is_done(trial)]
         console.print(_opening(trials, len(trials) - len(missing), directory), soft_wrap=True)
         with view(console, len(trials), len(trials) - len(missing), names) as shown:
@@ -54,7 +58,9 @@ def run(options: Options) -> int:
         order = {trial.id: index for index, trial in enumerate(trials)}
         failed = sorted(shown.failed, key=lambda outcome: order[outcome.trial.id])
         table = gather(directory, trials, failed)
-        drawn = report(trials, table, failed, facets, options.measure)
+        effects, claims = _claims(directory, trials, telling(trials, facets))
+        called = names_in(directory.run(t) for t in trials if directory.is_done(t))
+        drawn = report(trials, table, failed, facets, options.measure, effects, claims, called)
         shutil.rmtree(directory.path / "figures", ignore_errors=True)  # of other facets
         drawn.write(directory)
     drawn.show(console)
@@ -97,6 +103,30 @@ def _agreed(wanted: list[Trial] | None, directory: SweepDirectory, options: Opti
         f"'{directory.path}' already holds this sweep; pass --resume to finish what is missing",
     )
     return wanted
+
+
+def _claims(
+    directory: SweepDirectory, trials: Sequence[Trial], names: Sequence[str]
+) -> tuple[list[Contrast], list[Claim]]:
+    """The claims over all settings, which are written down, and what they are judged by."""
+    effects = contrasts(
+        [
+            (tuple(getattr(trial.options, name) for name in names), claims_of(directory.run(trial)))
+            for trial in trials
+            if directory.is_done(trial)
+        ]
+    )
+    claims = list(claims_over(effects))
+    directory.write(CLAIMS_FILE, to_json([dataclasses.asdict(claim) for claim in claims]))
+    return effects, claims
+
+
+def _command(options: Options) -> list[str]:
+    """The command that makes the sweep, wherever it is to lie."""
+    words = to_arguments(options)
+    place = words.index("--job")
+    arguments = [word for word in words[:place] + words[place + 2 :] if word != "--resume"]
+    return ["python", "-m", "experiments", "sweep", words[place + 1], *arguments]
 
 
 def _backend(options: Options) -> Backend:

@@ -1,19 +1,23 @@
 """The page of a sweep: its table, figures that facet by options, and what failed."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from experiments.framework.claims import Claim
+from experiments.framework.job import HEADLINE
 from experiments.framework.trial import Outcome, Trial, show
 from experiments.jobs.sweep.directory import config
 from experiments.jobs.sweep.gather import measures, values_of
+from experiments.jobs.sweep.pooling import Contrast, Setting
 from experiments.report import figures
-from experiments.report.formats import significant
-from experiments.report.page import Picture, Report
+from experiments.report.figures import ForestPanel, ForestRow
+from experiments.report.formats import UNKNOWN, signed, significant
+from experiments.report.page import VERDICTS, Picture, Report
 from experiments.report.tables import Table
 from gujax.statistics import Interval, mean_interval
 
@@ -21,8 +25,13 @@ _MOST_COLUMNS = 16
 _MOST_ROWS = 6  # of panels in a figure
 _FEW_VALUES = 6  # an option with more values is not facetted by, unless that is asked for
 _SEED = "seed"
-
-Setting = tuple[Any, ...]
+_HEADINGS = {"dataset": "data set", "datasets": "data sets", "model": "network"}
+_POOLED = (
+    "An effect is judged over settings, each of which counts the same: mean of the settings' means "
+    "and its 95 % t-interval. Settings that share the value of an option are no independent draws: "
+    "where three or more values are shared, the means by value are taken as the draws too, and the "
+    "widest interval counts. The sign test takes settings as independent. "
+)
 
 
 def report(
@@ -31,27 +40,78 @@ def report(
     failed: Sequence[Outcome],
     facets: Sequence[str],
     patterns: Sequence[str],
+    contrasts: Sequence[Contrast],
+    claims: Sequence[Claim],
+    called: Mapping[str, str],
 ) -> Report:
-    """Results, figures that facet by options, and what failed.
+    """Claims over all settings, results, figures that facet by options, and what failed.
 
     Args:
         table: Made by `gather`, one row per trial.
         facets: Options to facet by; if empty, every option with few values.
         patterns: Which numbers to show, see `gather.measures`.
+        contrasts: Effects of the claims, by the settings of `telling`.
+        claims: Judged over all settings.
+        called: What the job's reports call its measures.
     """
     names = varied(trials)
-    shown = measures(table, patterns)[:_MOST_COLUMNS]
-    groups = _Groups(trials, table, tuple(name for name in names if name != _SEED), shown)
-    tables = {"results": _results(groups, shown, len(trials) - len(failed))}
+    shown = measures(table, patterns, claims)[:_MOST_COLUMNS]
+    groups = _Groups(trials, table, telling(trials, facets), shown)
+    headings = [readable(name, called) for name in shown]
+    of_claims = {claim.key: [c for c in contrasts if c.claim.key == claim.key] for claim in claims}
+    by_setting = {f"claim-{key}": _settings(groups, of) for key, of in of_claims.items()}
+    tables = {"pooled": _pooled(groups, contrasts), **by_setting} if claims else {}
+    if shown or not claims:
+        tables["results"] = _results(groups, headings, len(trials) - len(failed))
     if failed:
         tables["failures"] = _failures(failed, names)
+    forests = {f"claim-{key}": _forest(groups, of) for key, of in of_claims.items()}
     return Report(
         Path(__file__).with_name("report.html.jinja"),
         tables,
-        _figures(groups, shown[:_MOST_ROWS], facets),
-        terminal=("results", "failures"),
-        words={"job": trials[0].job, "trials": trials, "failed": failed, "names": names},
+        {**_figures(groups, shown[:_MOST_ROWS], headings, facets), **forests},
+        terminal=("claims", "results", "failures"),
+        claims=claims,
+        claims_note=_POOLED + VERDICTS.replace("over seeds ", ""),
+        words={
+            "job": trials[0].job,
+            "trials": trials,
+            "failed": failed,
+            "names": names,
+            "claims": claims,
+            "forests": list(forests),
+        },
     )
+
+
+def telling(trials: Sequence[Trial], kept: Sequence[str] = ()) -> tuple[str, ...]:
+    """Options that tell settings apart, without the seed.
+
+    An option that follows from another one, as the attribute from the data set, is left out unless
+    it is to be `kept`; one of which every setting has a value of its own says nothing of others.
+    """
+    names = [name for name in varied(trials) if name != _SEED]
+    settings = list(dict.fromkeys(tuple(getattr(t.options, n) for n in names) for t in trials))
+    columns = dict(zip(names, zip(*settings)))
+    left: list[str] = []
+    for name in names:
+        follows = any(
+            len(set(columns[other])) < len(settings)
+            and len(set(zip(columns[other], columns[name]))) == len(set(columns[other]))
+            for other in left
+        )
+        if name in kept or not follows:
+            left.append(name)
+    return tuple(left)
+
+
+def readable(name: str, called: Mapping[str, str]) -> str:
+    """A number's dotted path as the job's reports call it: what it is of, then its heading."""
+    if name.startswith(f"{HEADLINE}."):
+        return name.removeprefix(f"{HEADLINE}.")
+    keys, _, measure = name.rpartition(".")
+    heading = called.get(measure, measure.replace("_", " "))
+    return heading if keys in ("", "summary") else f"{keys.replace('.', ', ')}: {heading}"
 
 
 def varied(trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -89,6 +149,14 @@ class _Groups:
             for setting, done in members.items()
         }
 
+    @property
+    def ordered(self) -> list[Setting]:
+        """Settings in the order of their options' values, as `values` has them."""
+        places = [
+            {value: place for place, value in enumerate(self.values(name))} for name in self.names
+        ]
+        return sorted(self.rows, key=lambda key: [of[value] for of, value in zip(places, key)])
+
     def values(self, name: str) -> list[Any]:
         """The values of an option: numbers in order, others as they came."""
         values = list(dict.fromkeys(key[self.names.index(name)] for key in self.rows))
@@ -102,14 +170,14 @@ def _interval(values: pl.DataFrame) -> Interval:
     return mean_interval(values["mean"].to_numpy())
 
 
-def _results(groups: _Groups, shown: Sequence[str], done: int) -> Table:
+def _results(groups: _Groups, headings: Sequence[str], done: int) -> Table:
     rows = [
         [*map(show, key), str(groups.counts[key]), *map(_cell, intervals)]
         for key, intervals in groups.rows.items()
     ]
     return Table(
         f"Results of {done} trials",
-        [*groups.names, "trials", *(name.removeprefix("headline.") for name in shown)],
+        [*map(_option, groups.names), "trials", *headings],
         rows,
         "Mean ± half of the 95 % t-interval over the trials of a row, which differ in their seed; "
         "of a single trial, what it states itself.",
@@ -124,6 +192,97 @@ def _cell(interval: Interval) -> str:
     return f"{significant(interval.mean)} ± {significant(interval.half_width, 2)}"
 
 
+def _option(name: str) -> str:
+    """An option as a heading."""
+    return _HEADINGS.get(name, name.replace("_", " "))
+
+
+def _settings(groups: _Groups, contrasts: Sequence[Contrast]) -> Table:
+    """The effects of one claim in every setting, and over all."""
+    rows = [
+        [*map(show, key), *(_effect(contrast.settings.get(key)) for contrast in contrasts)]
+        for key in groups.ordered
+        if any(key in contrast.settings for contrast in contrasts)
+    ]
+    blank = [""] * (len(groups.names) - 1)
+    rows.append(["all", *blank, *(_effect(contrast.pooled()) for contrast in contrasts)])
+    statement = contrasts[0].claim.statement
+    return Table(
+        statement.rstrip("."),
+        [*map(_option, groups.names), *(contrast.name for contrast in contrasts)],
+        rows,
+        "Mean and 95 % interval of each contrast, positive where the claim holds; ▲ or ▼ where the "
+        "interval lies clear of zero. Of measures on a logarithmic scale, decades.",
+    )
+
+
+def _effect(interval: Interval | None) -> str:
+    """An effect with its interval, and its sign where that is beyond doubt."""
+    if interval is None:
+        return UNKNOWN
+    mean, low, high = (f"{value:+.3f}" for value in interval)
+    if interval.low != interval.low:
+        return mean
+    sign = "▲ " if interval.low > 0 else "▼ " if interval.high < 0 else ""
+    return f"{sign}{mean} [{low}, {high}]"
+
+
+def _pooled(groups: _Groups, contrasts: Sequence[Contrast]) -> Table:
+    """Every contrast over all settings, and its mean by the values that settings share."""
+    columns = {
+        (place, value): f"{_option(name)} {show(value)}"
+        for place, name in enumerate(groups.names)
+        for value in groups.values(name)
+        if len(groups.values(name)) < len(groups.rows)
+    }
+    rows = []
+    for contrast in contrasts:
+        above, across, below = contrast.counts
+        means = [contrast.by_value(place).get(value) for place, value in columns]
+        rows.append(
+            [
+                contrast.claim.key.replace("-", " ").replace("_", " "),
+                contrast.name,
+                str(len(contrast.settings)),
+                _effect(contrast.pooled()),
+                f"{above} / {across} / {below}",
+                significant(contrast.sign_test, 2),
+                *(UNKNOWN if of is None else signed(f"{of.mean():.3f}") for of in means),
+            ]
+        )
+    return Table(
+        "Contrasts over all settings",
+        [
+            "claim",
+            "contrast",
+            "settings",
+            "mean over settings",
+            "above / includes / below zero",
+            "sign test, p",
+            *columns.values(),
+        ],
+        rows,
+        _POOLED + "On the right: mean over the settings with one value of an option.",
+    )
+
+
+def _forest(groups: _Groups, contrasts: Sequence[Contrast]) -> Picture:
+    """The effects of one claim, setting by setting."""
+    rows = [key for key in groups.ordered if any(key in c.settings for c in contrasts)]
+    panels = [
+        ForestPanel(
+            contrast.name,
+            [ForestRow(", ".join(map(show, key)), contrast.settings.get(key)) for key in rows],
+            contrast.pooled(),
+        )
+        for contrast in contrasts
+    ]
+    return Picture(
+        figures.forest(panels),
+        f"Effects by setting, with the mean over all: {contrasts[0].claim.statement}",
+    )
+
+
 def _failures(failed: Sequence[Outcome], names: tuple[str, ...]) -> Table:
     rows = [[o.trial.id, o.trial.describe(names) or "–", o.reason or ""] for o in failed]
     return Table(
@@ -134,7 +293,9 @@ def _failures(failed: Sequence[Outcome], names: tuple[str, ...]) -> Table:
     )
 
 
-def _figures(groups: _Groups, shown: Sequence[str], facets: Sequence[str]) -> dict[str, Picture]:
+def _figures(
+    groups: _Groups, shown: Sequence[str], headings: Sequence[str], facets: Sequence[str]
+) -> dict[str, Picture]:
     """The figures, by what lies below them and what they facet by."""
     if not groups.names or not shown:
         return {}
@@ -146,13 +307,14 @@ def _figures(groups: _Groups, shown: Sequence[str], facets: Sequence[str]) -> di
         # The longest of a grid's axes lies best; each option of a random search gets a figure.
         longest = max(others, key=lambda name: len(groups.values(name)), default=facet)
         for x in [name for name in many if name != facet] or [longest]:
-            figure = _figure(groups, shown, x, facet, joined=x not in many)
-            alt = f"Over {x}" if x == facet else f"Over {x}, one column for each {facet}"
+            figure = _figure(groups, headings[: len(shown)], x, facet, joined=x not in many)
+            over, each = _option(x), _option(facet)
+            alt = f"Over {over}" if x == facet else f"Over {over}, one column for each {each}"
             drawn[f"{x}_by_{facet}"] = Picture(figure, alt)
     return drawn
 
 
-def _figure(groups: _Groups, shown: Sequence[str], x: str, facet: str, joined: bool):
+def _figure(groups: _Groups, headings: Sequence[str], x: str, facet: str, joined: bool):
     columns = [None] if x == facet else groups.values(facet)
     rest = [
         name
@@ -175,16 +337,18 @@ def _figure(groups: _Groups, shown: Sequence[str], x: str, facet: str, joined: b
                 if (setting := dict(zip(groups.names, key))).items() >= wanted.items()
             ]
             points.sort(key=lambda point: point[0])
-            label = ", ".join(f"{name}={show(value)}" for name, value in zip(rest, combination))
+            label = ", ".join(
+                f"{_option(name)} = {show(value)}" for name, value in zip(rest, combination)
+            )
             if any(not np.isnan(interval.mean) for _, interval in points):
                 found.append(figures.Line(label, *zip(*points)))
         return found
 
     return figures.facets(
-        [[lines(measure, column) for column in columns] for measure in range(len(shown))],
-        [name.removeprefix("headline.") for name in shown],
-        ["" if column is None else f"{facet} = {show(column)}" for column in columns],
-        x,
+        [[lines(measure, column) for column in columns] for measure in range(len(headings))],
+        headings,
+        ["" if column is None else f"{_option(facet)} = {show(column)}" for column in columns],
+        _option(x),
         None if numeric else [show(value) for value in x_values],
         joined,
     )

@@ -12,6 +12,7 @@ from experiments.report.figures.comparison import (
     roc_curves,
 )
 from experiments.report.figures.costs import Cost, GrowthPanel, cost_growth, method_costs
+from experiments.report.figures.forest import ForestPanel, ForestRow, forest
 from experiments.report.figures.fronts import FrontPanel, fronts
 from experiments.report.figures.layers import (
     LayerPanel,
