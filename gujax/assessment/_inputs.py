@@ -129,6 +129,7 @@ def label_noise(
     sure = wrong & (phi < np.log(0.01 / 0.99))
     if sure.sum() < max(0.02 * outside.sum(), 0.5 * wrong.sum()):
         return ()
+    share = sure.sum() / outside.sum()
     return (
         f"The model gives {sure.sum()} held-out examples ({100 * share:.1f} %) less than 1 % "
         "probability of their label: some labels may be wrong, and wrongly labelled members are "
