@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree
 
 from experiments.framework.errors import as_user_error
 from experiments.framework.progress import Steps
@@ -21,6 +21,8 @@ from experiments.tasks.training import train_models
 from gujax import training
 
 Options = TypeVar("Options", bound=MembershipOptions)
+
+_KEPT = 3  # models of a seed whose parameters outlive it
 
 
 class Plan(NamedTuple, Generic[Options]):
@@ -42,6 +44,8 @@ class SeedRun(NamedTuple):
         mu: composed Gaussian-DP parameter, [M, N]; alike.
         appearances: number of updates that each example took part in, [M, N]; alike.
         steps: metrics per step, each [M, epochs, steps].
+        kept: parameters of the first models, each leaf [K, ...], of which none is the complement of
+            another: of three, or of as many as there are. None where nothing was trained.
     """
 
     members: Bool[np.ndarray, "models examples"]
@@ -51,6 +55,7 @@ class SeedRun(NamedTuple):
     appearances: Int[np.ndarray, "models examples"] | Float[np.ndarray, "models examples"]
     steps: training.StepMetrics
     outputs: Outputs
+    kept: PyTree = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +237,7 @@ def run_seed(
     trained = _train(task, recipe, ready, members & ~removed, key, labels)
     nats, mu, appearances = _disclosed(trained, members.shape)
     released = training.released_params(trained.params, trained.opt_state)
+    count = min(_KEPT, len(members) // 2)
     return SeedRun(
         members=members,
         removed=removed,
@@ -240,6 +246,7 @@ def run_seed(
         appearances=appearances,
         steps=trained.steps,
         outputs=query(adapted(task, recipe), released, members),
+        kept=jax.tree.map(lambda leaf: np.asarray(leaf[:count]), released),
     )
 
 

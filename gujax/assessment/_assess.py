@@ -12,7 +12,7 @@ from gujax.progress import Progress
 from gujax.validation import check_count
 
 _EXACT = 4096  # examples up to which the Gram matrix is formed
-_SKETCHES = 1024, 2048, 4096  # beyond, the first that is large enough
+_SKETCHES = 512, 1024, 2048, 4096  # beyond, the first that is large enough
 _DENSEST = 0.9  # effective dimensions per number of a sketch
 
 _LOSSES = {
@@ -59,8 +59,8 @@ def assess(
             number.
         loss: what the model was trained with. Only cross-entropy (with or without label smoothing).
         sketch_dimension: numbers that each gradient is projected to, in place of the exact Gram
-            matrix; None for the exact one up to 4,096 examples, and beyond the first of 1,024,
-            2,048 and 4,096 that holds the effective dimensions.
+            matrix; None for the exact one up to 4,096 examples, and beyond the first of 512,
+            1,024, 2,048 and 4,096 that holds the effective dimensions.
         microbatch_size: examples whose gradients are in memory at a time.
         num_resamples: bootstrap resamples of the intervals.
         seed: of resampling and sketches.

@@ -40,12 +40,14 @@ class Compared(NamedTuple):
     changes: Float[np.ndarray, "pool"] | None
     reruns: tuple[Float[np.ndarray, "reruns pool"], Bool[np.ndarray, "reruns pool"]] | None
 
-    def deviation(self, weights: Float[np.ndarray, "pool"] | None = None) -> float:
-        """s where examples count that often, [N]; once if None. NaN without a rerun."""
+    def deviation(
+        self, weights: Float[np.ndarray, "*draws pool"] | None = None
+    ) -> Float[np.ndarray, "*draws"]:
+        """s where examples count that often, [..., N]; once if None. NaN without a rerun."""
         if self.alike is None or self.changes is None:
-            return float("nan")
+            return np.full(() if weights is None else weights.shape[:-1], np.nan)
         counts = np.ones(len(self.alike)) if weights is None else weights
-        return float(np.sqrt(counts @ self.changes / (counts @ self.alike)))
+        return np.sqrt(counts @ self.changes / (counts @ self.alike))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,7 @@ def calibrate(spectrum: Spectrum, compared: Compared) -> Calibrated:
     if not np.isfinite(ridge):
         unknown = np.full(len(phi), 0.0 if ridge > 0 else np.nan)
         return Calibrated(gap, refusal, ridge, ridge, np.nan, unknown, 1.0)
-    deviation = compared.deviation()
+    deviation = float(compared.deviation())
     if np.isnan(deviation):
         deviation = influence_deviation(spectrum, ridge)
     return Calibrated(
@@ -145,19 +147,31 @@ def resample(
     members = spectrum.members
     ridges = fitted.ridge * np.exp(_GRID)
     shifts = shift_of(spectrum.self_influences(ridges), *spectrum.runs)
-    rng = np.random.default_rng(seed)
-    resampled = []
-    for _ in range(num_resamples):
-        # As many members and held-out examples as there are, of those that there are.
-        weights = np.empty(len(members))
-        for side in (members, ~members):
-            count = int(side.sum())
-            weights[side] = rng.multinomial(count, np.full(count, 1 / count))
-        drawn = compared.deviation(weights)
-        drawn = fitted.deviation if np.isnan(drawn) else drawn
-        shift_drawn = _for_gap(shifts, compared.gap, weights)
-        resampled.append(predict_attack(shift_drawn, drawn, weights=weights))
+    weights = _drawn(members, num_resamples, np.random.default_rng(seed))
+    deviations = compared.deviation(weights)
+    observed = compared.gap.observed(weights)
+    predicted = compared.gap.predicted(shifts, weights)
+    resampled = (
+        predict_attack(
+            _between(shifts, predicted[:, i], observed[i]),
+            fitted.deviation if np.isnan(deviations[i]) else deviations[i],
+            weights=weights[i],
+        )
+        for i in range(num_resamples)
+    )
     return replace(fitted, resampled=tuple(resampled))
+
+
+def _drawn(
+    members: Bool[np.ndarray, "pool"], num_resamples: int, rng: np.random.Generator
+) -> Float[np.ndarray, "draws pool"]:
+    """How often each example is drawn: of members and of the others as many as there are."""
+    weights = np.empty((num_resamples, len(members)))
+    for side in (members, ~members):
+        count = int(side.sum())
+        for row in weights:
+            row[side] = np.bincount(rng.integers(count, size=count), minlength=count)
+    return weights
 
 
 def _largest(spectrum: Spectrum, gap: Gap) -> float:
@@ -170,11 +184,12 @@ def _largest(spectrum: Spectrum, gap: Gap) -> float:
         return np.nan
 
 
-def _for_gap(
-    shifts: Float[np.ndarray, "ridges pool"], gap: Gap, weights: Float[np.ndarray, "pool"]
+def _between(
+    shifts: Float[np.ndarray, "ridges pool"],
+    predicted: Float[np.ndarray, "ridges"],
+    observed: float,
 ) -> Float[np.ndarray, "pool"]:
     """Shifts that explain the gap of resampled examples, between those of two ridges."""
-    observed, predicted = gap.observed(weights), gap.predicted(shifts, weights)
     if observed <= predicted[-1]:  # large ridges scale all shifts alike
         return shifts[-1] * max(observed, 0) / predicted[-1]
     i = int(np.clip(np.sum(predicted > observed) - 1, 0, len(shifts) - 2))

@@ -1,5 +1,6 @@
 """What is assessed, checked before anything takes long."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from gujax.validation import class_labels
 
 Apply = Callable[[Any, Any], Any]
 
+_ROWS = 1024  # examples at a time
 _FEWEST = 20  # on each side; fewer say nothing
 _FEW = 200  # held-out examples; fewer leave wide intervals
 _FAR = 0.5  # deviations between means that no random split explains
@@ -129,6 +131,7 @@ def label_noise(
     sure = wrong & (phi < np.log(0.01 / 0.99))
     if sure.sum() < max(0.02 * outside.sum(), 0.5 * wrong.sum()):
         return ()
+    share = sure.sum() / outside.sum()
     return (
         f"The model gives {sure.sum()} held-out examples ({100 * share:.1f} %) less than 1 % "
         "probability of their label: some labels may be wrong, and wrongly labelled members are "
@@ -151,12 +154,23 @@ def _pair(name: str, value: Any) -> tuple[chex.ArrayTree, Any]:
 
 
 def _flat(name: str, x: chex.ArrayTree) -> Float[np.ndarray, "examples features"]:
-    """All features of an example in one row."""
+    """All features of an example in one row; not copied where they are floats of one array."""
     leaves = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(x)]
+    if len(leaves) == 1 and leaves[0].dtype in (np.float32, np.float64):
+        return leaves[0]
     try:
         return np.concatenate([leaf.astype(np.float64) for leaf in leaves], axis=1)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}[0] must hold numbers") from error
+
+
+def _moments(x: Float[np.ndarray, "examples features"]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of every feature, in float64 of a part of the examples at a time."""
+    center = x.mean(axis=0, dtype=np.float64)
+    squares = np.zeros(x.shape[1])
+    for start in range(0, len(x), _ROWS):
+        squares += np.square(x[start : start + _ROWS] - center).sum(axis=0)
+    return center, squares / len(x)
 
 
 def _check_alike(inside: chex.ArrayTree, outside: chex.ArrayTree) -> None:
@@ -187,18 +201,19 @@ def _check_separate(
     """Refuses held-out members; tells of repetitions within."""
     known: dict[bytes, int] = {}
     repeated = contradicted = 0
-    for i, row in enumerate(inside):
-        first = known.setdefault(row.tobytes(), i)
+    rows, others = (list(map(_digest, part)) for part in (inside, outside))
+    for i, row in enumerate(rows):
+        first = known.setdefault(row, i)
         repeated += first != i
         contradicted += first != i and y_in[first] != y_in[i]
-    shared = [(j, known[row.tobytes()]) for j, row in enumerate(outside) if row.tobytes() in known]
+    shared = [(j, known[row]) for j, row in enumerate(others) if row in known]
     if shared:
         j, i = shared[0]
         raise ValueError(
             f"held_out has {len(shared)} examples that are members too (held_out {j} is member "
             f"{i}); leave them out, they were trained on"
         )
-    again = len(outside) - len({row.tobytes() for row in outside})
+    again = len(others) - len(set(others))
     found = []
     if repeated or again:
         found.append(
@@ -210,6 +225,11 @@ def _check_separate(
     return found
 
 
+def _digest(row: np.ndarray) -> bytes:
+    """What stands for an example: all of them at once would be the data once more."""
+    return hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+
+
 def _few(held_out: int) -> list[str]:
     if held_out >= _FEW:
         return []
@@ -218,13 +238,14 @@ def _few(held_out: int) -> list[str]:
 
 def _other_preprocessing(inside: np.ndarray, outside: np.ndarray) -> tuple[str, ...]:
     """Whether mean or scale of the features are further apart than a random split can make them."""
-    center, spread = inside.mean(0), inside.std(0)
+    (center, variance), (center_out, variance_out) = _moments(inside), _moments(outside)
+    spread = np.sqrt(variance)
     used = spread > 1e-6 * max(spread.max(), 1e-300)
     if not used.any():
         return ()
-    off = np.sqrt(np.mean(np.square((outside.mean(0) - center)[used] / spread[used])))
+    off = np.sqrt(np.mean(np.square((center_out - center)[used] / spread[used])))
     chance = np.sqrt(1 / len(inside) + 1 / len(outside))
-    scale = np.sqrt(np.mean(outside.var(0)[used]) / np.mean(np.square(spread[used])))
+    scale = np.sqrt(np.mean(variance_out[used]) / np.mean(np.square(spread[used])))
     if off < _FAR + 3 * chance and 1 / _SCALE < scale < _SCALE:
         return ()
     return (

@@ -1,14 +1,15 @@
 """Random projections of per-example gradients, from their factors."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from gujax.gradients._algebra import DeferredGrads, num_examples
@@ -64,13 +65,13 @@ def sketch(grads: chex.ArrayTree, key: PRNGKeyArray, size: int) -> Float[Array, 
         )
     num_examples(grads)
     leaves = jax.tree.leaves(grads, is_leaf=lambda x: isinstance(x, FactoredLeaf))
-    keys = jax.random.split(key, len(leaves))
-    return sum(_leaf_sketch(leaf, key, size) for leaf, key in zip(leaves, keys, strict=True))  # type: ignore[return-value]
+    shapes = [leaf.shape if isinstance(leaf, FactoredLeaf) else leaf.shape[1:] for leaf in leaves]
+    projections = _draw(key, shapes, size)
+    return sum(map(_leaf_sketch, leaves, projections))  # type: ignore[return-value]
 
 
-def _leaf_sketch(leaf: Array | FactoredLeaf, key: PRNGKeyArray, size: int) -> Array:
-    shape = leaf.shape if isinstance(leaf, FactoredLeaf) else leaf.shape[1:]
-    projection = _Projection.draw(key, shape, size)
+def _leaf_sketch(leaf: Array | FactoredLeaf, projection: "_Projection") -> Array:
+    shape, size = projection.shape, projection.size
     if isinstance(leaf, FactoredLeaf):
         found = _tensor_sketch(leaf.sites, projection, math.prod(shape))
         if found is not None:
@@ -97,14 +98,6 @@ class _Projection(NamedTuple):
     hashes: tuple[Hash, ...]
     shape: tuple[int, ...]
     size: int
-
-    @classmethod
-    def draw(cls, key: PRNGKeyArray, shape: tuple[int, ...], size: int) -> "_Projection":
-        blocks = tuple(_blocks(shape, size))
-        keys = jax.random.split(key, len(blocks))
-        lengths = [math.prod(shape[axis] for axis in block) for block in blocks]
-        hashes = tuple(_draw_hash(k, n, size) for k, n in zip(keys, lengths, strict=True))
-        return cls(blocks, hashes, shape, size)
 
     def of_elements(self) -> Hash:
         """Buckets and signs of all elements, flat."""
@@ -191,17 +184,45 @@ def _tensor_sketch(sites: tuple[Site, ...], projection: _Projection, elements: i
     return jnp.fft.irfft(sum(spectra), size)  # type: ignore[arg-type]
 
 
-def _draw_hash(key: PRNGKeyArray, length: int, size: int) -> Hash:
-    """A bucket and a sign for each of `length` coordinates.
+def _draw(key: PRNGKeyArray, shapes: Sequence[tuple[int, ...]], size: int) -> list[_Projection]:
+    """Projections of parameters, each from a key of its own.
+
+    Random generators take long to compile: all hashes of about the same length are one program.
+    """
+    blocks = [tuple(_blocks(shape, size)) for shape in shapes]
+    keys, counts, rows = [], [], []
+    for leaf_key, shape, of_leaf in zip(jax.random.split(key, len(shapes)), shapes, blocks):
+        keys.append(jax.random.split(leaf_key, len(of_leaf)))
+        for block in of_leaf:
+            counts.append(math.prod(shape[axis] for axis in block))
+            rows.append(1 << (-(-counts[-1] // size) - 1).bit_length())  # up to a power of two
+    all_keys = jnp.concatenate(keys)
+    drawn: list[Hash] = [()] * len(rows)  # type: ignore[list-item]
+    for several in dict.fromkeys(rows):
+        places = [place for place, count in enumerate(rows) if count == several]
+        found = lax.map(partial(_draw_hash, several, size), all_keys[np.array(places)])
+        for i, place in enumerate(places):
+            buckets, signs = (values[i, : counts[place]] for values in found)
+            drawn[place] = buckets, signs
+    hashes = iter(drawn)
+    return [
+        _Projection(of_leaf, tuple(next(hashes) for _ in of_leaf), shape, size)
+        for shape, of_leaf in zip(shapes, blocks)
+    ]
+
+
+def _draw_hash(rows: int, size: int, key: PRNGKeyArray) -> Hash:
+    """A bucket and a sign for each of `rows` times `size` coordinates.
 
     Independent signs alone make inner products unbiased. Of any `size` successive coordinates that
     start at a multiple of `size`, no two share a bucket; others do with probability 1 / size.
     """
-    order_key, shift_key, sign_key = jax.random.split(key, 3)
-    order = jax.random.permutation(order_key, size)
-    shifts = jax.random.randint(shift_key, (-(-length // size), 1), 0, size)
-    buckets = ((order[None, :] + shifts) % size).reshape(-1)[:length]
-    return buckets, jax.random.rademacher(sign_key, (length,), jnp.int32)
+    bits = jax.random.bits(key, (size + rows + rows * size,), jnp.uint32)
+    order, shifts, signs = jnp.split(bits, (size, size + rows))
+    # Ranks of random numbers; where two are equal, or a number is beyond the last multiple of
+    # `size`, the draw is uneven by a few in 2³².
+    buckets = (jnp.argsort(order)[None, :] + (shifts % size)[:, None]) % size
+    return buckets.reshape(-1).astype(jnp.int32), 1 - 2 * (signs & 1).astype(jnp.int32)
 
 
 def _count_sketch(x: Float[Array, "... n"], hashed: Hash, size: int) -> Float[Array, "... {size}"]:

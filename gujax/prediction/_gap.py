@@ -40,7 +40,7 @@ class Gap:
     @property
     def mean(self) -> float:
         """The gap."""
-        return self.observed(np.ones(len(self.parts[0].examples)))
+        return float(self.observed(np.ones(len(self.parts[0].examples))))
 
     @property
     def standard_error(self) -> float:
@@ -67,31 +67,34 @@ class Gap:
         """Whose predicted shifts matter, [N]."""
         return np.any([part.examples for part in self.parts if part.share], axis=0)
 
-    def observed(self, weights: Float[np.ndarray, "pool"]) -> float:
-        """The gap where examples count that often, [N]."""
-        return float(
-            sum(np.average(part.values, weights=weights * part.examples) for part in self.parts)
-        )
+    def observed(self, weights: Float[np.ndarray, "*draws pool"]) -> Float[np.ndarray, "*draws"]:
+        """The gap where examples count that often, [..., N]."""
+        found = 0.0
+        for part in self.parts:
+            sums = weights @ np.stack([part.values * part.examples, part.examples], axis=1)
+            found = found + sums[..., 0] / sums[..., 1]
+        return np.asarray(found)
 
     def predicted(
         self,
         shifts: Float[np.ndarray, "*ridges pool"],
-        weights: Float[np.ndarray, "pool"] | None = None,
-    ) -> Float[np.ndarray, "*ridges"]:
+        weights: Float[np.ndarray, "*draws pool"] | None = None,
+    ) -> Float[np.ndarray, "..."]:
         """The gap that shifts of φ predict, [...].
 
         Args:
             shifts: d, [..., N].
-            weights: how often each example counts, [N]; once if None.
+            weights: how often each example counts, [N], or in each of several draws, [D, N]; once
+                if None.
         """
         counts = np.ones(shifts.shape[-1]) if weights is None else weights
         # One pass over the shifts, however many parts there are.
-        combined = np.zeros(shifts.shape[-1])
+        combined = np.zeros(counts.shape)
         for part in self.parts:
             if part.share:
                 chosen = counts * part.examples
-                combined += part.share / chosen.sum() * chosen
-        return shifts @ combined
+                combined += part.share / chosen.sum(axis=-1, keepdims=True) * chosen
+        return shifts @ combined.T
 
 
 def generalization_gap(

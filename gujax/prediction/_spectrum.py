@@ -161,12 +161,20 @@ def sketch_spectrum(
     sketches = np.asarray(sketches)
     phi, members = _checked("sketches", sketches, phi, members)
     weights = _weights(phi, members)
-    rows = sketches[members].astype(np.float64) * np.sqrt(weights[members])[:, None]
-    values, vectors = np.linalg.eigh(rows.T @ rows)
+    root = np.sqrt(np.where(members, weights, 0))
+    blocks = [slice(start, start + _ROWS) for start in range(0, len(phi), _ROWS)]
+    moment, norms = np.zeros((sketches.shape[1],) * 2), np.empty(len(phi))
+    for block in blocks:  # float64 of a part at a time
+        rows = sketches[block].astype(np.float64)
+        norms[block] = np.einsum("ij,ij->i", rows, rows)
+        rows *= root[block, None]
+        moment += rows.T @ rows
+    values, vectors = np.linalg.eigh(moment)
     resolved = _resolved(values)
     values, vectors = values[resolved], vectors[:, resolved]
-    coordinates = sketches @ vectors
-    norms = np.square(sketches.astype(np.float64)).sum(axis=1)
+    coordinates = np.empty((len(phi), len(values)))
+    for block in blocks:
+        coordinates[block] = sketches[block] @ vectors
     residual = _outside(norms, coordinates, members, sketches.dtype)
     return Spectrum(values, coordinates, residual, phi, members, weights, sketches.shape[1])
 

@@ -255,6 +255,15 @@ class TestJudgement:
         found = gujax.assess(logits, first, IN, (OUT[0][:100], OUT[1][:100]))
         assert "Only 100 held-out examples" in found.warnings[0]
 
+    def test_labels_of_which_the_model_is_sure_that_they_are_wrong(self):
+        first, _ = parameters()
+        sure = {"w": 10 * first["w"]}
+        found = gujax.assess(logits, sure, IN, OUT, num_resamples=2)
+        phi = OUT[0] @ sure["w"] * (2 * OUT[1] - 1)
+        wrong = np.sum(phi < np.log(0.01 / 0.99))
+        told = f"gives {wrong} held-out examples ({100 * wrong / len(phi):.1f} %)"
+        assert any(told in line for line in found.warnings)
+
     def test_nothing_to_say(self):
         assert assessed().warnings == assessed().unsafe == ()
 

@@ -301,3 +301,13 @@ def test_points_of_fronts_are_settings_at_each_number_of_epochs():
     ]
     assert len({one.label for one in given.on_fronts}) == 4
     assert not Options(fronts=("sgd@5",), defenses=("sgd@5",)).on_fronts
+
+
+def test_what_one_run_predicts_stands_beside_what_the_best_attack_finds(run, results):
+    tables = (run[0] / "tables.md").read_text()
+    (main,) = [part for part in tables.split("**") if "predicted from one run | TPR@0.1" in part]
+    (censored,) = [line for line in main.splitlines() if line.startswith("| censor 10 %")]
+    assert "| removed members |" in censored
+    assert np.isnan(results.get("one_run_auc", defense="censor 10 %").values).all()
+    assert len(results.get("one_run_seconds", defense="SGD").values) == SEEDS
+    assert "censor 10 %: examples that were removed before training count as members" in tables

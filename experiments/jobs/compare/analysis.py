@@ -1,6 +1,6 @@
 """The numbers of the comparison, from its runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from experiments.membership.analysis import (
 )
 from experiments.membership.canaries import of_canaries, ordinary
 from experiments.membership.fronts import Point, front, placed
+from experiments.membership.one_run import OneRun
 from experiments.membership.runs import DefenseRun
 from experiments.tasks.task import Task
 
@@ -65,6 +66,7 @@ def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
         auc = [pooled_auc([of_seed]) for of_seed in run.seeds]
         yield from decile_entries("auc_per_example", auc, bins, defense=label)
         yield from prediction_entries(run.seeds, defense=label)
+        yield from _one_run(compared.predicted[label], label)
         if run.defense.removes:
             # The same points under the plain attack: the difference is what removal did to them.
             yield from kept_entries(run, [plain])
@@ -105,6 +107,16 @@ def _fronts(plan: Plan, compared: Compared) -> Iterator[Entry]:
         reach = [point.accuracy.mean() for point in points]
         for at in np.linspace(min(reach), max(reach), _GRID if len(points) > 1 else 1).tolist():
             yield entry("line", front(points, at), front=name, along=at)
+
+
+def _one_run(predicted: Sequence[OneRun], label: str) -> Iterator[Entry]:
+    """What one run predicts in each seed, unknown where it refuses to, and what that took."""
+    for name, values in {
+        "one_run_auc": [one.auc for one in predicted],
+        "one_run_tpr_at_1pct": [one.tpr_at_1pct for one in predicted],
+    }.items():
+        yield entry(name, values, defense=label)
+    yield entry("one_run_seconds", [one.seconds for one in predicted], "s", defense=label)
 
 
 def _classes(task: Task, run: DefenseRun) -> Iterator[Entry]:

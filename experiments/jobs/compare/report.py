@@ -16,10 +16,12 @@ from experiments.membership.analysis import NUM_BINS, between, pooled_auc, poole
 from experiments.membership.attacks import ATTACKS
 from experiments.membership.defenses import Defense
 from experiments.membership.fronts import standing
+from experiments.membership.one_run import refused
 from experiments.membership.runs import DefenseRun
 from experiments.membership.tables import of_removing, privacy_table, recipes_table
 from experiments.report import figures, style
 from experiments.report.formats import (
+    UNKNOWN,
     Format,
     format_interval,
     format_range,
@@ -35,6 +37,7 @@ from gujax.uniqueness import predicted_auc
 
 _DEFENSE = KeyColumn("defense", "defense")
 _LIRA = {"attack": "lira"}
+_FROM_ONE_RUN = "predicted from one run"
 _SETTING = KeyColumn("setting", "setting")
 _PREDICTED: Columns = [
     Column("median μ", "median_mu", plain(".3g")),
@@ -50,7 +53,7 @@ def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Cl
     """Tables, figures and their page."""
     options = plan.options
     tables = {
-        "main": _main_table(plan, results),
+        "main": _main_table(plan, compared, results),
         "fronts": _fronts_table(plan, results),
         "settings": _settings_table(plan, results),
         "canaries": _canaries_table(results),
@@ -58,6 +61,7 @@ def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Cl
         "attacks": _attacks_table(results),
         "censored": _censored_table(results),
         "deciles": _deciles_table(plan, results),
+        "one_run": _one_run_table(compared, results),
         "prediction": _prediction_table(results),
         "ridges": _ridge_table(results),
         "classes": _classes_table(plan, results),
@@ -93,9 +97,9 @@ def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Cl
     )
 
 
-def _main_table(plan: Plan, results: Results) -> Table:
+def _main_table(plan: Plan, compared: Compared, results: Results) -> Table:
     options = plan.options
-    return tabulate(
+    table = tabulate(
         f"Accuracy and the best attack on {options.dataset} (percent, but for AUC)",
         results,
         [
@@ -103,6 +107,7 @@ def _main_table(plan: Plan, results: Results) -> Table:
             Column("accuracy", "test_accuracy", percent()),
             Column("worst class", "worst_class_accuracy", percent()),
             Column("TPR@1 %", _best(""), _range(2)),
+            Column(_FROM_ONE_RUN, "one_run_tpr_at_1pct", percent(2)),
             Column("TPR@0.1 %", _best("0"), _range(2)),
             Column("best attack", "best_attack", _attack_name),
             Column("LiRA TPR@1 %", "tpr_at_1pct", percent(2), _LIRA),
@@ -111,11 +116,59 @@ def _main_table(plan: Plan, results: Results) -> Table:
         f"Mean ± 95 % t-interval over {options.seeds} seeds. First TPRs: the maximum over "
         "attacks; the value is that of the attack that half of the examples choose, on the other "
         "half, and the 95 % interval, over examples and seeds together, holds for all attacks at "
-        "once. TPR at 1 % and 0.1 % FPR; guessing has TPR = FPR and AUC 0.5. "
+        "once. TPR at 1 % and 0.1 % FPR; guessing has TPR = FPR and AUC 0.5. Predicted from one "
+        "run: TPR at 1 % FPR, without an attack, from one model and at most two reruns. "
         "Censored points count as members. Gate, clip and censoring "
         f"use GNQ with a ridge of {options.relative_ridge:g} × the mean squared gradient norm of "
         "the batch.",
     )
+    return _with_refusals(table, compared)
+
+
+def _one_run_table(compared: Compared, results: Results) -> Table:
+    reasons = {
+        label: next(one.reason for one in predicted if one.refusal).rstrip(".")
+        for label, predicted in compared.predicted.items()
+        if refused(predicted)
+    }
+    table = tabulate(
+        "Predicted from one run, and what attacks achieve (AUC; TPR at 1 % FPR in percent)",
+        results,
+        [
+            _DEFENSE,
+            Column("predicted AUC", "one_run_auc", number(3)),
+            Column("AUC of the best attack", _best_auc, number(3)),
+            Column(_FROM_ONE_RUN, "one_run_tpr_at_1pct", percent(2)),
+            Column("TPR of the best attack", _best(""), _range(2)),
+            Column("s per seed", "one_run_seconds", plain(".1f")),
+        ],
+        "Mean ± 95 % t-interval over seeds; in each from the first model, with the next as its "
+        "reruns, by gujax.assess. Seconds hold compiling. A number that a seed "
+        "refuses is refused for all. "
+        + "; ".join(f"{label}: {reason}" for label, reason in reasons.items())
+        + ("." if reasons else ""),
+    )
+    return _with_refusals(table, compared)
+
+
+def _with_refusals(table: Table, compared: Compared) -> Table:
+    """Words in place of the TPR that one run does not predict, and nothing in place of its AUC."""
+    column = table.columns.index(_FROM_ONE_RUN)
+    others = [i for i, name in enumerate(table.columns) if name == "predicted AUC"]
+    rows = []
+    for row in table.rows:
+        cells = list(row)
+        if words := refused(compared.predicted[row[0]]):
+            cells[column] = words
+            for i in others:
+                cells[i] = UNKNOWN
+        rows.append(cells)
+    return replace(table, rows=rows)
+
+
+def _best_auc(row: Results) -> Measured:
+    """AUC of the attack that finds most at 1 % false positives."""
+    return row.get("auc", attack=list(ATTACKS)[int(row.get("best_attack").mean)])
 
 
 def _best(zero: str) -> Any:
