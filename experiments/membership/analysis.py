@@ -115,8 +115,8 @@ def attacks_entries(
 ) -> Iterator[Entry]:
     """What each attack reaches, under the key "attack".
 
-    "best" is, for each rate of `RATES`, the largest of the attacks' true-positive rates in each
-    seed: for every defense too large by the same luck of the draw.
+    "best" is, for each rate of `RATES`, the true-positive rate of the attack that is best on the
+    other seeds, as in `found_by_best`.
 
     Args:
         include: For each seed the examples to count, [N], or per model, [M, N]; all if None.
@@ -131,7 +131,7 @@ def attacks_entries(
         all_of = [
             e.measured.values for entries in found.values() for e in entries if e.measure == rate
         ]
-        yield entry(rate, np.max(all_of, axis=0), **keys, attack="best")
+        yield entry(rate, _of_the_best(np.array(all_of)), **keys, attack="best")
 
 
 def found_by_best(
@@ -148,14 +148,16 @@ def found_by_best(
             for attack in ATTACKS
         ]
     )
-    every = np.arange(len(seeds))
-    best = [
-        int(reached[:, every != seed].mean(axis=1).argmax()) if len(seeds) > 1 else None
-        for seed in every
-    ]
-    return np.array(
-        [reached[:, seed].max() if a is None else reached[a, seed] for seed, a in enumerate(best)]
-    )
+    return _of_the_best(reached)
+
+
+def _of_the_best(reached: Float[np.ndarray, "attacks seeds"]) -> Float[np.ndarray, " seeds"]:
+    """In each seed, what that attack reaches which is best on the other seeds."""
+    num_seeds = reached.shape[1]
+    if num_seeds == 1:
+        return reached.max(axis=0)
+    on_others = reached @ (1 - np.eye(num_seeds))
+    return reached[on_others.argmax(axis=0), np.arange(num_seeds)]
 
 
 def best_entries(seeds: Sequence[SeedRun], /, **keys: Key) -> Iterator[Entry]:

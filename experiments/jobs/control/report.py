@@ -60,7 +60,7 @@ def _equal_table(results: Results, drops: Sequence[float]) -> Table:
             [_TITLES.get(method, method), *(column.cell(row) for column in columns)]
             for (method,), row in results.groups("method")
         ],
-        "The best of all attacks in each seed, interpolated between settings. – where the "
+        "The attack that is best on the other seeds, interpolated between settings. – where the "
         "settings do not reach this accuracy in every seed.",
     )
 
