@@ -58,8 +58,8 @@ def _main_table(results: Results) -> Table:
             ),
             Column("LiRA AUC", "auc", number(3), {"attack": "lira"}),
         ],
-        "Mean ± 95 % t-interval over seeds. Best: the largest of all attacks, in each "
-        "seed. Guessing finds 1 % and 0.1 %. Removed points count as members.",
+        "Mean ± 95 % t-interval over seeds. Best: the attack that is best on the other "
+        "seeds. Guessing finds 1 % and 0.1 %. Removed points count as members.",
     )
 
 
