@@ -1,5 +1,6 @@
 """Figures of accuracy against attack success, over data sets and strengths."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,9 +72,21 @@ def frontiers(
             axes.plot(first.x, first.mean, color="#b4bac2", linewidth=1.4)
         tint = line.frontier.color
         line.frontier.draw(axes)
-        for place, text in zip(line.settings, line.labels):
+        # Neighbours have their names on opposite sides.
+        sides = itertools.cycle([((3, 5), "left", "bottom"), ((-3, -5), "right", "top")])
+        for (place, text), side in zip(sorted(zip(line.settings, line.labels)), sides):
+            offset, ha, va = side
             axes.plot(*place, "o", color=tint, markersize=5)
-            axes.annotate(text, place, (3, 5), textcoords="offset points", fontsize=8.5, color=tint)
+            axes.annotate(
+                text,
+                place,
+                offset,
+                textcoords="offset points",
+                fontsize=8.5,
+                color=tint,
+                ha=ha,
+                va=va,
+            )
         axes.set_title(line.frontier.label, color=tint, fontsize=10.5)
         axes.xaxis.set_major_formatter(_PERCENT)
         axes.yaxis.set_major_formatter(_PERCENT)
