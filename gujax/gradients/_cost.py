@@ -4,6 +4,9 @@ The Gram matrix of products Σ_t left_t ⊗ right_t can be had by *inner* produc
 positions, ⟨left_t, left_s⟩ ⟨right_t, right_s⟩, or by multiplying each product *out* and taking
 inner products of the results. The first never forms a per-example gradient and wins when positions
 are few; the second wins when they are many. Both give the same number.
+
+The cheaper one is that of less time: operations, and what is formed on the way, all pairs or all
+products, which goes to memory and comes back.
 """
 
 from collections.abc import Sequence
@@ -20,13 +23,20 @@ WORKING_MEMORY = 2**26
 LARGE_FACTORS = 2**24
 
 
+# Operations that take as long as a byte that is written and read again. On a CPU both ways were
+# timed on products of 8 to 32 examples, 8 to 128 positions and 128 to 1536 columns; it is also what
+# data sheets of accelerators say of float32.
+FLOPS_PER_BYTE = 27
+
+
 class Sizes(NamedTuple):
-    """Sizes of one site, per example."""
+    """Sizes of one site, per example; `indexed` if its rows are told by a number, not a vector."""
 
     groups: int
     positions: int
     rows: int
     columns: int
+    indexed: bool = False
 
     @property
     def product(self) -> tuple[int, int, int]:
@@ -72,6 +82,7 @@ class Choice(NamedTuple):
         block: how much is done at a time: rows of the product where products that are placed
             alike are multiplied out; examples otherwise.
         flops: floating-point operations.
+        cost: the same, with those that could have been done while memory was waited for.
         memory: bytes that a block takes.
         least_memory: bytes that the smallest block would take.
     """
@@ -79,14 +90,20 @@ class Choice(NamedTuple):
     way: Way
     block: int
     flops: int
+    cost: int
     memory: int
     least_memory: int
 
 
 def inner_flops(sites: Sequence[Sizes], examples: int, others: int) -> int:
-    """Floating-point operations of the Gram matrix by inner products of positions."""
+    """Floating-point operations of the Gram matrix by inner products of positions.
+
+    Inner products with what is indexed are looked up.
+    """
     return sum(
-        2 * examples * others * a.groups * a.positions * b.positions * (a.rows + a.columns)
+        2
+        * _num_pairs(a, b, examples, others)
+        * ((0 if a.indexed or b.indexed else a.rows) + a.columns)
         for a in sites
         for b in sites
     )
@@ -98,8 +115,18 @@ def outer_flops(sites: Sequence[Sizes], examples: int, others: int, elements: in
     The products of `others` are those of `examples` in the usual case and are not counted twice.
     What is compared has so many `elements`.
     """
-    forming = sum(2 * examples * site.positions * site.elements for site in sites)
+    forming = sum(
+        2
+        * examples
+        * site.positions
+        * (site.groups * site.columns if site.indexed else site.elements)
+        for site in sites
+    )
     return forming + 2 * examples * others * elements
+
+
+def _num_pairs(a: Sizes, b: Sizes, examples: int, others: int) -> int:
+    return examples * others * a.groups * a.positions * b.positions
 
 
 def choose_gram(
@@ -132,7 +159,12 @@ def choose_gram(
         return _unaligned(outer, 2 * itemsize * unaligned, examples, options)
     pair = 2 * itemsize * sites[0].groups * _most_positions(sites) ** 2 * others
     row = itemsize * max(examples, others) * sites[0].groups * sites[0].columns
-    return _cheaper(("inner", inner, pair, examples), ("outer", outer, row, sites[0].rows), options)
+    pairs = 2 * itemsize * sum(_num_pairs(a, b, examples, others) for a in sites for b in sites)
+    return _cheaper(
+        _Work("inner", inner, pairs, pair, examples),
+        _Work("outer", outer, row * sites[0].rows, row, sites[0].rows),
+        options,
+    )
 
 
 def choose_norms(
@@ -153,12 +185,20 @@ def choose_norms(
         return _unaligned(outer, itemsize * unaligned, examples, options)
     pair = 2 * itemsize * sites[0].groups * _most_positions(sites) ** 2
     row = itemsize * examples * sites[0].groups * sites[0].columns
-    return _cheaper(("inner", inner, pair, examples), ("outer", outer, row, sites[0].rows), options)
+    pairs = 2 * itemsize * examples * sum(_num_pairs(a, b, 1, 1) for a in sites for b in sites)
+    return _cheaper(
+        _Work("inner", inner, pairs, pair, examples),
+        _Work("outer", outer, row * sites[0].rows, row, sites[0].rows),
+        options,
+    )
 
 
 def kept_elements(sites: Sequence[Sizes]) -> int:
     """Elements of one example's factors."""
-    return sum(site.groups * site.positions * (site.rows + site.columns) for site in sites)
+    return sum(
+        site.groups * site.positions * ((1 if site.indexed else site.rows) + site.columns)
+        for site in sites
+    )
 
 
 def form_at_once(
@@ -178,28 +218,34 @@ def _most_positions(sites: Sequence[Sizes]) -> int:
     return max(site.positions for site in sites)
 
 
+class _Work(NamedTuple):
+    """One way: its operations, the bytes that it forms, those of a block of one, and how many."""
+
+    way: Way
+    flops: int
+    formed: int
+    unit: int
+    total: int
+
+
 def _unaligned(flops: int, unit: int, examples: int, options: Options) -> Choice:
     """Blocks of examples: they form gradients more than once, so only where they are asked for."""
     limit = examples * unit if options.memory_limit is None else options.memory_limit
-    return _in_blocks("outer", flops, unit, examples, limit)
+    return _in_blocks(_Work("outer", flops, examples * unit, unit, examples), limit)
 
 
-def _cheaper(
-    inner: tuple[Way, int, int, int], outer: tuple[Way, int, int, int], options: Options
-) -> Choice:
-    """The way asked for, or the cheaper of those that can keep to the limit.
-
-    A way is given with its operations, the bytes of a block of one, and how many there are in all.
-    """
+def _cheaper(inner: _Work, outer: _Work, options: Options) -> Choice:
+    """The way asked for, or the cheaper of those that can keep to the limit."""
     limit = WORKING_MEMORY if options.memory_limit is None else options.memory_limit
-    choices = [_in_blocks(*way, limit) for way in (inner, outer)]
+    choices = [_in_blocks(work, limit) for work in (inner, outer)]
     if options.way is not None:
         return choices[options.way == "outer"]
     if options.memory_limit is not None:
         choices = [choice for choice in choices if choice.least_memory <= limit] or choices
-    return min(choices, key=lambda choice: choice.flops)
+    return min(choices, key=lambda choice: choice.cost)
 
 
-def _in_blocks(way: Way, flops: int, unit: int, total: int, limit: int) -> Choice:
-    block = max(1, min(total, limit // max(unit, 1)))
-    return Choice(way, block, flops, block * unit, unit)
+def _in_blocks(work: _Work, limit: int) -> Choice:
+    block = max(1, min(work.total, limit // max(work.unit, 1)))
+    cost = work.flops + FLOPS_PER_BYTE * work.formed
+    return Choice(work.way, block, work.flops, cost, block * work.unit, work.unit)

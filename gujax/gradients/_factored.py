@@ -11,7 +11,14 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
-from gujax.gradients._cost import DEFAULT_OPTIONS, Options, Sizes, choose_gram, choose_norms
+from gujax.gradients._cost import (
+    DEFAULT_OPTIONS,
+    Options,
+    Sizes,
+    choose_gram,
+    choose_norms,
+    kept_elements,
+)
 from gujax.gradients._layout import Placement, lift, place
 from gujax.gradients._sealing import REMEDY, Opaque, seal, unchanged, unseal, witness
 
@@ -22,19 +29,22 @@ class Site:
     """One use of a parameter: for each example, Σ_t left_t ⊗ right_t, placed in the parameter.
 
     Args:
-        left: [examples, groups, positions, rows]; or, if `indexed`, int32 row numbers
+        left: [examples, groups, positions, rows]; or, if indexed, int32 row numbers
             [examples, groups, positions] that stand for one-hot vectors.
         right: [examples, groups, positions, columns].
-        sizes: groups, positions, rows and columns.
+        sizes: groups, positions, rows and columns, and whether `left` holds row numbers.
         placement: from [groups, rows, columns] to the parameter's shape.
-        indexed: whether `left` holds row numbers.
     """
 
     left: Array
     right: Array
     sizes: Sizes = field(metadata={"static": True})
     placement: Placement = field(metadata={"static": True})
-    indexed: bool = field(metadata={"static": True})
+
+    @property
+    def indexed(self) -> bool:
+        """Whether `left` holds row numbers."""
+        return self.sizes.indexed
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -77,7 +87,7 @@ def _scatter_rows(rows: Array, values: Array, length: int) -> Array:
 class _Kind(NamedTuple):
     """What is static of a leaf: for each site its own, then what is of the parameter."""
 
-    sites: tuple[tuple[Sizes, Placement, bool, np.dtype, np.dtype], ...]
+    sites: tuple[tuple[Sizes, Placement, np.dtype, np.dtype], ...]
     shape: tuple[int, ...]
     dtype: np.dtype
     options: Options
@@ -128,8 +138,7 @@ class FactoredLeaf(Opaque):
         options: Options = DEFAULT_OPTIONS,
     ):
         static = tuple(
-            (site.sizes, site.placement, site.indexed, site.left.dtype, site.right.dtype)
-            for site in sites
+            (site.sizes, site.placement, site.left.dtype, site.right.dtype) for site in sites
         )
         self._kind = _Kind(static, shape, dtype, options)
         self._sites: tuple[Site, ...] | None = sites
@@ -170,10 +179,10 @@ class FactoredLeaf(Opaque):
         sites = []
         pairs = zip(self._sealed[1::2], self._sealed[2::2], strict=True)
         for static, (left, right) in zip(self._kind.sites, pairs, strict=True):
-            sizes, placement, indexed, left_type, right_type = static
+            sizes, placement, left_type, right_type = static
             left, right = unseal(left, left_type, 1, rank), unseal(right, right_type, 1, rank)
             right = jnp.where(right_to_use, right, jnp.nan).astype(right.dtype)
-            sites.append(Site(left, right, sizes, placement, indexed))
+            sites.append(Site(left, right, sizes, placement))
         return tuple(sites)
 
     @property
@@ -204,10 +213,7 @@ class FactoredLeaf(Opaque):
     @property
     def num_kept(self) -> int:
         """Numbers that the factors hold, of all examples."""
-        static = self._kind.sites
-        lefts = sum(s.groups * s.positions * (1 if row else s.rows) for s, _, row, *_ in static)
-        rights = sum(s.groups * s.positions * s.columns for s, *_ in static)
-        return self.num_examples * (lefts + rights)
+        return self.num_examples * kept_elements(self._sizes)
 
     def materialize(self) -> Array:
         """Dense gradients [examples, *shape], of the parameter's type."""

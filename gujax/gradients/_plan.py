@@ -67,15 +67,12 @@ class LeafPlan:
     def assemble(self, factors: list[Factors]) -> FactoredLeaf | Array:
         """The leaf of the result, from the factors of a batch."""
         sites = []
-        for term, (sizes, placement), (left, right) in zip(
-            self.terms, self.collapsed, factors, strict=True
-        ):
+        for (sizes, placement), (left, right) in zip(self.collapsed, factors, strict=True):
             count = left.shape[0]
-            indexed = term.kind == "rows"
-            rows = () if indexed else (sizes.rows,)
+            rows = () if sizes.indexed else (sizes.rows,)
             left = left.reshape(count, sizes.groups, sizes.positions, *rows)
             right = right.reshape(count, sizes.groups, sizes.positions, sizes.columns)
-            sites.append(Site(left, right, sizes, placement, indexed))
+            sites.append(Site(left, right, sizes, placement))
         leaf = FactoredLeaf(tuple(sites), self.shape, self.dtype, self.options)
         return leaf.materialize() if self.formed else leaf
 

@@ -231,6 +231,7 @@ class Term:
             self.positions,
             math.prod(self.rows),
             math.prod(self.columns),
+            indexed=self.kind == "rows",
         )
         expanded = (Reshape(self.product_shape), *self.placement)
         return sizes, simplify(expanded, sizes.product)

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from gujax import gradients
-from gujax.gradients._cost import Options, Sizes, choose_gram, choose_norms, form_at_once
+from gujax.gradients._cost import (
+    FLOPS_PER_BYTE,
+    Options,
+    Sizes,
+    choose_gram,
+    choose_norms,
+    form_at_once,
+)
 from tests.gradients.checks import assert_near, compiled, dense, largest_array, rows
 from tests.gradients.zoo import CASES
+
+WAYS = ("inner", "outer")
 
 
 class TestChoice:
@@ -45,6 +54,30 @@ class TestChoice:
         assert choice.way == "inner"
         assert choice.flops == 2 * 4 * 6 * 3 * (2 + 5) ** 2 * (50 + 60)
         assert choice.memory == 4 * 2 * 8 * 3 * 5 * 5 * 6
+
+    def test_what_goes_to_memory_counts(self):
+        # A projection of a language model, 16 texts of 32 tokens: multiplied out there are fewer
+        # operations, but 21 megabytes more to write and read.
+        sites = [Sizes(1, 32, 576, 576)]
+        inner, outer = (choose_gram(sites, 16, 16, options=Options(way)) for way in WAYS)
+        assert inner.flops == 2 * 16**2 * 32**2 * 2 * 576
+        assert outer.flops == 2 * 16 * 32 * 576**2 + 2 * 16**2 * 576**2 < inner.flops
+        assert inner.cost - inner.flops == FLOPS_PER_BYTE * 2 * 4 * 16**2 * 32**2
+        assert outer.cost - outer.flops == FLOPS_PER_BYTE * 4 * 16 * 576**2
+        assert choose_gram(sites, 16, 16) == inner
+        assert choose_gram([Sizes(1, 128, 576, 576)], 8, 8).way == "outer"
+
+    def test_what_is_indexed_is_looked_up(self):
+        table = Sizes(1, 32, 49152, 576, indexed=True)
+        choice = choose_gram([table], 16, 16)
+        assert choice.way == "inner"
+        assert choice.flops == 2 * 16**2 * 32**2 * 576
+        formed = choose_gram([table], 16, 16, options=Options("outer"))
+        assert formed.flops == 2 * 16 * 32 * 576 + 2 * 16**2 * 49152 * 576
+        # Tied to the head: of the four pairs of uses, one has both sides dense.
+        tied = [table, Sizes(1, 32, 49152, 576)]
+        both = choose_gram(tied, 16, 16, options=Options("inner"))
+        assert both.flops == 2 * 16**2 * 32**2 * (4 * 576 + 49152)
 
     @pytest.mark.parametrize("way", ["inner", "outer"])
     @pytest.mark.parametrize("sites", [[Sizes(1, 1, 784, 1024)], [Sizes(1, 900, 27, 16)]])

@@ -14,7 +14,22 @@ from jaxtyping import Array, Float, Int, PyTree
 from gujax import models
 from gujax.training import cross_entropy_loss
 
-Family = Literal["mlp", "cnn", "resnet", "gpt", "gpt2"]
+Family = Literal["mlp", "cnn", "resnet", "gpt", "gpt2", "smollm2"]
+
+# SmolLM2-135M; its parameters are random here, which takes as long.
+_SMOLLM2 = models.LanguageConfig(
+    "llama",
+    vocabulary=49152,
+    context=8192,
+    width=576,
+    layers=30,
+    heads=9,
+    key_heads=3,
+    hidden=1536,
+    head_size=64,
+    rope_theta=100000.0,
+)
+_TINY = models.LanguageConfig("llama", 16, 8, 12, 1, 2, 1, 16, 6)
 
 
 @dataclass(frozen=True)
@@ -75,10 +90,15 @@ def gpt_case(
 ) -> Case:
     """A transformer with tied embeddings that predicts the next of T tokens."""
     model = models.gpt(context, vocabulary, width, layers, heads)
-    rng = np.random.default_rng(0)
-    tokens = rng.integers(0, vocabulary, (batch_size, context + 1)).astype(np.int32)
     name = f"GPT {layers}×{width}, T = {context}"
-    return Case(family, name, _init(model), jax.device_put(tokens), next_token_loss(model))
+    return _next_token(family, name, model, batch_size, context, vocabulary)
+
+
+def smollm2_case(batch_size: int, length: int, config: models.LanguageConfig = _SMOLLM2) -> Case:
+    """A published language model that predicts the next of so many tokens."""
+    model = models.language_model(config)
+    name = f"SmolLM2 {config.layers}×{config.width}, T = {length}"
+    return _next_token("smollm2", name, model, batch_size, length, config.vocabulary)
 
 
 def next_token_loss(model: models.Model) -> Callable[[PyTree, Int[Array, " t_plus_1"]], Array]:
@@ -101,6 +121,7 @@ def chosen_cases(families: tuple[Family, ...], smoke: bool) -> list[Callable[[],
             "resnet": [partial(image_case, "resnet", 6, (8, 8, 3), (8,), 4)],
             "gpt": [partial(gpt_case, 4, 6, 16, 8, 1, 2)],
             "gpt2": [partial(gpt_case, 3, 6, 16, 12, 1, 3, family="gpt2")],
+            "smollm2": [partial(smollm2_case, 3, 6, _TINY)],
         }
     else:
         table = {
@@ -109,6 +130,7 @@ def chosen_cases(families: tuple[Family, ...], smoke: bool) -> list[Callable[[],
             "resnet": [partial(image_case, "resnet", 64, (32, 32, 3), (16, 32, 64))],
             "gpt": [partial(gpt_case, 16, 128, 8192, 256, 4, 4)],
             "gpt2": [partial(gpt_case, 16, 128, 50257, 768, 12, 12, family="gpt2")],
+            "smollm2": [partial(smollm2_case, *shape) for shape in ((8, 32), (16, 32), (8, 128))],
         }
     return [build for family in dict.fromkeys(families) for build in table[family]]
 
@@ -126,6 +148,19 @@ def _classifier(
     y = rng.integers(0, classes, batch_size).astype(np.int32)
     batch = jax.device_put((x, y))
     return Case(family, name, _init(model), batch, cross_entropy_loss(model))
+
+
+def _next_token(
+    family: Family,
+    name: str,
+    model: models.Model,
+    batch_size: int,
+    length: int,
+    vocabulary: int,
+) -> Case:
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, vocabulary, (batch_size, length + 1)).astype(np.int32)
+    return Case(family, name, _init(model), jax.device_put(tokens), next_token_loss(model))
 
 
 def _init(model: models.Model) -> PyTree:

@@ -13,7 +13,8 @@ class Options(RunOptions):
     must also compute the same: the exit code is 3 if one does not.
 
     Attributes:
-        models: Which models; default: all, "gpt2" (GPT-2-small shapes) only on a GPU.
+        models: Which models; default: all but "smollm2" (SmolLM2-135M), "gpt2" (GPT-2-small shapes)
+            only on a GPU.
         inversion: Measure an iteration of Inverting Gradients instead, beside PyTorch; needs the
             `bench` extra.
         growth: Also measure how cost grows with batch size, sequence length, width and depth.
