@@ -264,8 +264,34 @@ class TestJudgement:
         told = f"gives {wrong} held-out examples ({100 * wrong / len(phi):.1f} %)"
         assert any(told in line for line in found.warnings)
 
+    def test_a_signal_that_varies_more_for_some_than_for_others(self):
+        alike, uneven = (unevenly_varying(spread) for spread in (0.0, 1.0))
+        assert not any("varies much more" in line for line in (*alike.warnings, *alike.unsafe))
+        assert alike.calibrated
+        assert uneven.calibrated
+        assert "varies much more" in uneven.unsafe[0]
+        assert not uneven.check(max_auc=1.0)
+
     def test_nothing_to_say(self):
         assert assessed().warnings == assessed().unsafe == ()
+
+
+def unevenly_varying(spread):
+    """An assessment where every φ has noise, of a deviation that is log-normal over examples."""
+    rng = np.random.default_rng(3)
+    place = rng.permutation(len(Y)).astype(np.float32)
+    deviation = np.exp(spread * rng.normal(size=len(Y)) - spread**2)  # root mean square 1
+    runs = [
+        {**params, "noise": (deviation * rng.normal(size=len(Y))).astype(np.float32)}
+        for params in parameters()
+    ]
+
+    def apply(params, x):
+        noise = jax.lax.stop_gradient(params["noise"])[x["place"].astype(int)]
+        return logits(params, x["x"]) + noise[:, None] * jax.numpy.array([-0.5, 0.5])
+
+    inside, outside = (({"x": X[side], "place": place[side]}, Y[side]) for side in (FIRST, ~FIRST))
+    return gujax.assess(apply, runs[0], inside, outside, rerun=(runs[1], AGAIN), num_resamples=2)
 
 
 class TestPolicy:

@@ -74,7 +74,6 @@ def _targets_table(results: Results) -> Table:
             [what, case, f"{sign} {limit:g}", f"{value:.3g}", "met" if met else "missed"]
             for what, case, sign, limit, value, met in _targets(results)
         ],
-        "A quantity that was not measured is missed.",
     )
 
 
