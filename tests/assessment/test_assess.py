@@ -9,6 +9,8 @@ import pytest
 import scipy.stats
 
 import gujax
+from gujax.assessment import signal_gram, signal_sketches
+from gujax.assessment._gradients import folded
 from gujax.attacks.membership import evaluate_attack, lira, scaled_confidence
 from gujax.prediction import gram_spectrum, paired_gap, rerun_deviation
 from tests.assessment.models import MEMBERS, fit, logits, problem
@@ -111,6 +113,26 @@ class TestParts:
         small = assessed(sketch_dimension=32)
         assert "too small" in small.unsafe[0]
         assert not small.check(max_auc=1)
+
+    def test_folded_sketches_are_sketches(self):
+        rng = np.random.default_rng(0)
+        params = {"w": jax.numpy.asarray(rng.normal(size=(90, 50)), np.float32)}
+        x = rng.normal(size=(200, 90)).astype(np.float32)
+        pool = x, rng.integers(0, 50, 200)
+
+        def apply(params, x):
+            return x @ params["w"]
+
+        exact = signal_gram(apply, params, pool, 200, None)
+        scale = np.sqrt(np.outer(np.diagonal(exact), np.diagonal(exact)))
+        errors = []
+        for seed in range(4):
+            sketches = folded(signal_sketches(apply, params, pool, 200, 512, seed, None), 128)
+            assert sketches.shape == (200, 128)
+            errors.append((sketches @ sketches.T - exact) / scale)
+        # Unbiased, with the deviation of a sketch of so many numbers: at most twice √(2 / 128).
+        assert np.std(errors) < 2 * np.sqrt(2 / 128)
+        assert abs(np.mean(errors)) < 0.01
 
     def test_progress_counts_blocks(self):
         seen = []
