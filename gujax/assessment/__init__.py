@@ -3,7 +3,7 @@
 from gujax.assessment._assess import assess
 from gujax.assessment._assessment import Assessment
 from gujax.assessment._card import verdict
-from gujax.assessment._gradients import blocks_of, signal_gram, signal_of_one
+from gujax.assessment._gradients import blocks_of, signal_gram, signal_of_one, signal_sketches
 from gujax.assessment._policy import Decision
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "blocks_of",
     "signal_gram",
     "signal_of_one",
+    "signal_sketches",
     "verdict",
 ]

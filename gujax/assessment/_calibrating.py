@@ -13,6 +13,7 @@ from gujax.prediction import (
     Spectrum,
     UncalibratedError,
     calibrated_ridge,
+    excess_kurtosis,
     generalization_gap,
     influence_deviation,
     paired_gap,
@@ -33,12 +34,14 @@ class Compared(NamedTuple):
         alike: how many pairs of runs treated each example alike, [N]; None without a rerun.
         changes: sum of their halved squared changes of φ, [N]; likewise.
         reruns: φ of the reruns and their members, [R, N]; likewise.
+        kurtosis: excess kurtosis of changes of φ of examples that were treated alike; likewise.
     """
 
     gap: Gap
     alike: Int[np.ndarray, "pool"] | None
     changes: Float[np.ndarray, "pool"] | None
     reruns: tuple[Float[np.ndarray, "reruns pool"], Bool[np.ndarray, "reruns pool"]] | None
+    kurtosis: float | None = None
 
     def deviation(
         self, weights: Float[np.ndarray, "*draws pool"] | None = None
@@ -101,7 +104,8 @@ def compare(
         return Compared(generalization_gap(phi, members), None, None, None)
     phis, masks = (np.stack(part) for part in zip(*reruns))
     counts, sums = squared_changes(phi, phis, members, masks)
-    return Compared(paired_gap(phi, phis, members, masks), counts, sums, (phis, masks))
+    runs = phi, phis, members, masks
+    return Compared(paired_gap(*runs), counts, sums, (phis, masks), excess_kurtosis(*runs))
 
 
 def calibrate(spectrum: Spectrum, compared: Compared) -> Calibrated:

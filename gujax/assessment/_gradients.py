@@ -65,6 +65,17 @@ def signal_sketches(
     return np.concatenate(found)[: len(examples[1])]
 
 
+def folded(sketches: Float[np.ndarray, "pool size"], size: int) -> Float[np.ndarray, "pool {size}"]:
+    """Sketches of fewer numbers, of which ``size`` is a divisor.
+
+    A bucket number modulo a divisor is as random, and sums of bucket numbers modulo the one are
+    sums modulo the other.
+    """
+    if size == sketches.shape[1]:
+        return sketches
+    return sketches.reshape(len(sketches), -1, size).sum(axis=1)
+
+
 @partial(jax.jit, static_argnums=0)
 def _signals_of(apply: Apply, params: Any, x: chex.ArrayTree, y: Any) -> tuple[Any, Any]:
     logits = apply(params, x)

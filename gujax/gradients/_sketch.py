@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from gujax.gradients._algebra import DeferredGrads, num_examples
@@ -83,9 +82,9 @@ def _leaf_sketch(leaf: Array | FactoredLeaf, projection: "_Projection") -> Array
 class _Projection(NamedTuple):
     """A bucket and a sign for every element of a parameter: sums and products over blocks of axes.
 
-    It is a function of the key, the parameter's shape and the size alone, so that all sketches with
-    one key compare: how the gradient is had, which depends on the batch, decides how it is computed
-    and not what.
+    It is a function of the key, the parameters' shapes and the size alone, so that all sketches
+    with one key compare: how the gradient is had, which depends on the batch, decides how it is
+    computed and not what.
 
     Args:
         blocks: neighbouring axes that are taken as one, as ranges of their numbers.
@@ -185,44 +184,36 @@ def _tensor_sketch(sites: tuple[Site, ...], projection: _Projection, elements: i
 
 
 def _draw(key: PRNGKeyArray, shapes: Sequence[tuple[int, ...]], size: int) -> list[_Projection]:
-    """Projections of parameters, each from a key of its own.
+    """Projections of all parameters, independent of each other.
 
-    Random generators take long to compile: all hashes of about the same length are one program.
+    A bucket and a sign for each position on every block of axes. Independent signs alone make inner
+    products unbiased. Of any `size` successive positions that start at a multiple of `size`, no two
+    share a bucket; others do with probability 1 / size.
     """
     blocks = [tuple(_blocks(shape, size)) for shape in shapes]
-    keys, counts, rows = [], [], []
-    for leaf_key, shape, of_leaf in zip(jax.random.split(key, len(shapes)), shapes, blocks):
-        keys.append(jax.random.split(leaf_key, len(of_leaf)))
-        for block in of_leaf:
-            counts.append(math.prod(shape[axis] for axis in block))
-            rows.append(1 << (-(-counts[-1] // size) - 1).bit_length())  # up to a power of two
-    all_keys = jnp.concatenate(keys)
-    drawn: list[Hash] = [()] * len(rows)  # type: ignore[list-item]
-    for several in dict.fromkeys(rows):
-        places = [place for place, count in enumerate(rows) if count == several]
-        found = lax.map(partial(_draw_hash, several, size), all_keys[np.array(places)])
-        for i, place in enumerate(places):
-            buckets, signs = (values[i, : counts[place]] for values in found)
-            drawn[place] = buckets, signs
-    hashes = iter(drawn)
-    return [
-        _Projection(of_leaf, tuple(next(hashes) for _ in of_leaf), shape, size)
-        for shape, of_leaf in zip(shapes, blocks)
+    lengths = [
+        math.prod(shape[axis] for axis in block)
+        for shape, of_leaf in zip(shapes, blocks, strict=True)
+        for block in of_leaf
     ]
-
-
-def _draw_hash(rows: int, size: int, key: PRNGKeyArray) -> Hash:
-    """A bucket and a sign for each of `rows` times `size` coordinates.
-
-    Independent signs alone make inner products unbiased. Of any `size` successive coordinates that
-    start at a multiple of `size`, no two share a bucket; others do with probability 1 / size.
-    """
-    bits = jax.random.bits(key, (size + rows + rows * size,), jnp.uint32)
-    order, shifts, signs = jnp.split(bits, (size, size + rows))
+    rows = [-(-length // size) for length in lengths]
+    # A random generator takes long to compile: there is one.
+    parts = [len(lengths) * size, *rows, *lengths]
+    bits = jax.random.bits(key, (sum(parts),), jnp.uint32)
+    orders, *rest = jnp.split(bits, np.cumsum(parts)[:-1])
     # Ranks of random numbers; where two are equal, or a number is beyond the last multiple of
     # `size`, the draw is uneven by a few in 2³².
-    buckets = (jnp.argsort(order)[None, :] + (shifts % size)[:, None]) % size
-    return buckets.reshape(-1).astype(jnp.int32), 1 - 2 * (signs & 1).astype(jnp.int32)
+    orders = jnp.argsort(orders.reshape(-1, size), axis=1)
+    hashes = []
+    for order, shifts, signs in zip(orders, rest[: len(rows)], rest[len(rows) :], strict=True):
+        buckets = (order[None, :] + (shifts % size)[:, None].astype(order.dtype)) % size
+        signed = 1 - 2 * (signs & 1).astype(jnp.int32)
+        hashes.append((buckets.reshape(-1)[: len(signs)].astype(jnp.int32), signed))
+    every = iter(hashes)
+    return [
+        _Projection(of_leaf, tuple(next(every) for _ in of_leaf), shape, size)
+        for shape, of_leaf in zip(shapes, blocks, strict=True)
+    ]
 
 
 def _count_sketch(x: Float[Array, "... n"], hashed: Hash, size: int) -> Float[Array, "... {size}"]:

@@ -11,7 +11,12 @@ The attacker sees the published model alone, and has as many shadow models as he
 
 from gujax.prediction._attack import PredictedAttack, predict_attack
 from gujax.prediction._calibration import UncalibratedError, calibrated_ridge, ridge_for_gap
-from gujax.prediction._deviation import influence_deviation, rerun_deviation, squared_changes
+from gujax.prediction._deviation import (
+    excess_kurtosis,
+    influence_deviation,
+    rerun_deviation,
+    squared_changes,
+)
 from gujax.prediction._gap import Gap, generalization_gap, paired_gap
 from gujax.prediction._shift import membership_shift, shift_of
 from gujax.prediction._signal import signal
@@ -23,6 +28,7 @@ __all__ = [
     "Spectrum",
     "UncalibratedError",
     "calibrated_ridge",
+    "excess_kurtosis",
     "generalization_gap",
     "gram_spectrum",
     "influence_deviation",

@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from scipy.special import expit
+from scipy.stats import kurtosis
 
 from gujax.prediction._spectrum import Spectrum
 
@@ -75,6 +76,40 @@ def squared_changes(
         counts += alike
         sums += np.where(alike, changes, 0)
     return counts, sums
+
+
+def excess_kurtosis(
+    phi: Float[Array | np.ndarray, "pool"],
+    rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
+    members: Bool[Array | np.ndarray, "pool"],
+    rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
+) -> float:
+    """How far one deviation for all examples is from the truth: 0 where it fits.
+
+    Changes of φ between two trainings that treat an example alike are normal, to first order. Over
+    examples whose deviations differ they are a mixture of normals, whose excess kurtosis is three
+    times the variance of s_j² over its squared mean.
+
+    Args:
+        phi: φ of the published model, [N].
+        rerun_phi: φ of the rerun, [N], or of several, [R, N].
+        members: the examples that the published model was trained on, [N].
+        rerun_members: those of the reruns, likewise.
+
+    Returns:
+        Excess kurtosis of φ¹ − φ² over examples that are members of both or of neither, mean over
+        pairs of runs.
+    """
+    phis = np.concatenate([np.atleast_2d(np.asarray(x, float)) for x in (phi, rerun_phi)])
+    masks = np.concatenate([np.atleast_2d(np.asarray(x, bool)) for x in (members, rerun_members)])
+    return float(
+        np.mean(
+            [
+                kurtosis((phis[i] - phis[j])[masks[i] == masks[j]])
+                for i, j in combinations(range(len(phis)), 2)
+            ]
+        )
+    )
 
 
 def influence_deviation(spectrum: Spectrum, ridge: float) -> float:

@@ -9,6 +9,8 @@ import pytest
 import scipy.stats
 
 import gujax
+from gujax.assessment import signal_gram, signal_sketches
+from gujax.assessment._gradients import folded
 from gujax.attacks.membership import evaluate_attack, lira, scaled_confidence
 from gujax.prediction import gram_spectrum, paired_gap, rerun_deviation
 from tests.assessment.models import MEMBERS, fit, logits, problem
@@ -111,6 +113,26 @@ class TestParts:
         small = assessed(sketch_dimension=32)
         assert "too small" in small.unsafe[0]
         assert not small.check(max_auc=1)
+
+    def test_folded_sketches_are_sketches(self):
+        rng = np.random.default_rng(0)
+        params = {"w": jax.numpy.asarray(rng.normal(size=(90, 50)), np.float32)}
+        x = rng.normal(size=(200, 90)).astype(np.float32)
+        pool = x, rng.integers(0, 50, 200)
+
+        def apply(params, x):
+            return x @ params["w"]
+
+        exact = signal_gram(apply, params, pool, 200, None)
+        scale = np.sqrt(np.outer(np.diagonal(exact), np.diagonal(exact)))
+        errors = []
+        for seed in range(4):
+            sketches = folded(signal_sketches(apply, params, pool, 200, 512, seed, None), 128)
+            assert sketches.shape == (200, 128)
+            errors.append((sketches @ sketches.T - exact) / scale)
+        # Unbiased, with the deviation of a sketch of so many numbers: at most twice √(2 / 128).
+        assert np.std(errors) < 2 * np.sqrt(2 / 128)
+        assert abs(np.mean(errors)) < 0.01
 
     def test_progress_counts_blocks(self):
         seen = []
@@ -264,8 +286,34 @@ class TestJudgement:
         told = f"gives {wrong} held-out examples ({100 * wrong / len(phi):.1f} %)"
         assert any(told in line for line in found.warnings)
 
+    def test_a_signal_that_varies_more_for_some_than_for_others(self):
+        alike, uneven = (unevenly_varying(spread) for spread in (0.0, 1.0))
+        assert not any("varies much more" in line for line in (*alike.warnings, *alike.unsafe))
+        assert alike.calibrated
+        assert uneven.calibrated
+        assert "varies much more" in uneven.unsafe[0]
+        assert not uneven.check(max_auc=1.0)
+
     def test_nothing_to_say(self):
         assert assessed().warnings == assessed().unsafe == ()
+
+
+def unevenly_varying(spread):
+    """An assessment where every φ has noise, of a deviation that is log-normal over examples."""
+    rng = np.random.default_rng(3)
+    place = rng.permutation(len(Y)).astype(np.float32)
+    deviation = np.exp(spread * rng.normal(size=len(Y)) - spread**2)  # root mean square 1
+    runs = [
+        {**params, "noise": (deviation * rng.normal(size=len(Y))).astype(np.float32)}
+        for params in parameters()
+    ]
+
+    def apply(params, x):
+        noise = jax.lax.stop_gradient(params["noise"])[x["place"].astype(int)]
+        return logits(params, x["x"]) + noise[:, None] * jax.numpy.array([-0.5, 0.5])
+
+    inside, outside = (({"x": X[side], "place": place[side]}, Y[side]) for side in (FIRST, ~FIRST))
+    return gujax.assess(apply, runs[0], inside, outside, rerun=(runs[1], AGAIN), num_resamples=2)
 
 
 class TestPolicy:

@@ -265,3 +265,30 @@ def test_the_comparison_with_pytorch_needs_it(monkeypatch, capsys):
     monkeypatch.setattr(inversion.importlib.util, "find_spec", lambda name: None)
     assert main(["benchmark", "--inversion"]) == 2
     assert "not installed; install the extra 'bench'" in capsys.readouterr().err
+
+
+def test_an_assessment_is_measured_beside_the_trainings_that_it_saves(tmp_path):
+    out, text = run_job(tmp_path / "run", "benchmark --assessment --smoke")
+    results = Results.read(out / "results.parquet").where(case="digits, mlp")
+    assert results.get("members").mean == 300
+    for work in ("trainings", "first", "again"):
+        assert results.get("processor", work=work).mean > 0
+    share = results.get("share").mean
+    spent = [results.get("processor", work=work).mean for work in ("first", "trainings")]
+    assert share == pytest.approx(spent[0] / spent[1])
+    # Nothing is compiled the second time.
+    assert results.get("clock", work="again").mean < results.get("clock", work="first").mean
+    assert results.get("agreement").mean > 0.95
+    assert "of the processors" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--assessment --inversion", "not both"),
+        ("--assessment --models gpt", "the --models mlp and cnn alone"),
+    ],
+)
+def test_what_an_assessment_is_not_measured_with(tmp_path, capsys, arguments, says):
+    assert main(["benchmark", *arguments.split(), "--out", str(tmp_path / "run")]) == 2
+    assert says in capsys.readouterr().err.replace("\n", " ")

@@ -1,7 +1,7 @@
 """Time and memory of a step, beside plain steps and other libraries."""
 
 from experiments.framework.job import Job
-from experiments.jobs.benchmark import inversion, inversion_report
+from experiments.jobs.benchmark import assessment, assessment_report, inversion, inversion_report
 from experiments.jobs.benchmark.analysis import analyze, exit_code
 from experiments.jobs.benchmark.measure import measure, prepare
 from experiments.jobs.benchmark.options import Options
@@ -17,8 +17,17 @@ _INVERSION = Job(
     inversion_report.report,
     exit_code=inversion.exit_code,
 )
+_ASSESSMENT = Job(
+    "benchmark",
+    assessment.prepare,
+    assessment.measure,
+    None,
+    assessment.analyze,
+    assessment_report.report,
+)
 
 
 def run(options: Options) -> int:
     """Runs the benchmark; returns 0, or 3 if the methods disagree."""
-    return (_INVERSION if options.inversion else _STEPS).run(options)
+    job = _INVERSION if options.inversion else _ASSESSMENT if options.assessment else _STEPS
+    return job.run(options)

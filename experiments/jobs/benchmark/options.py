@@ -1,5 +1,6 @@
 """Options of the job `benchmark`."""
 
+from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Positive, RunOptions, options
 from experiments.jobs.benchmark.cases import Family
 
@@ -17,6 +18,8 @@ class Options(RunOptions):
             only on a GPU.
         inversion: Measure an iteration of Inverting Gradients instead, beside PyTorch; needs the
             `bench` extra.
+        assessment: Measure `gujax.assess` instead, beside the trainings of a model and its rerun;
+            of the models mlp and cnn, on data sets that the folder of TFDS must hold.
         growth: Also measure how cost grows with batch size, sequence length, width and depth.
         seconds: Time for each method and model; a method whose step takes longer is run once.
         rounds: Largest number of samples of each method.
@@ -26,8 +29,14 @@ class Options(RunOptions):
 
     models: tuple[Family, ...] | None = None
     inversion: bool = False
+    assessment: bool = False
     growth: bool = True
     seconds: Positive = 3.0
     rounds: Count = 15
     memory_gib: Positive | None = None
     smoke: bool = False
+
+    def __post_init__(self) -> None:
+        check_option(
+            not (self.inversion and self.assessment), "give --inversion or --assessment, not both"
+        )

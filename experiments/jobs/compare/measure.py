@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
@@ -54,7 +55,8 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Compared:
     every = [*chosen, *options.on_fronts]
     all_runs = runs.train_all(task, every, plan.book, options, steps, measured)
     results, fronts = all_runs[: len(chosen)], all_runs[len(chosen) :]
-    with steps.step("what one run predicts"):
+    # Threads of BLAS that wait for work take the time of those that have some.
+    with steps.step("what one run predicts"), threadpool_limits(1, user_api="blas"):
         predicted = {run.defense.label: predict_defense(task, run) for run in results}
     with steps.step("plain SGD under other ridges"):
         others = [ridge for ridge in options.other_ridges if ridge != own]
