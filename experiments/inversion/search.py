@@ -72,11 +72,25 @@ class Outcome(NamedTuple):
 
 
 def search(
-    received: Received, adversary: Adversary | None, budget: SearchBudget, key: PRNGKeyArray
+    received: Received,
+    adversary: Adversary | None,
+    budget: SearchBudget,
+    key: PRNGKeyArray,
+    known: PyTree | None = None,
 ) -> Outcome:
-    """Inverting Gradients by one of the adversaries that the defense has to stand."""
+    """Inverting Gradients by one of the adversaries that the defense has to stand.
+
+    Args:
+        received: The updates.
+        adversary: Who searches.
+        budget: How.
+        key: Of the starts.
+        known: What it is told of every victim; None for its own side information.
+    """
     assert adversary is not None
     x, y = received.examples
+    if known is None:
+        known = _side_information(adversary.side_information, received.params, received.examples)
     found = inversion.invert_many(
         inverting_gradients(adversary, budget),
         adversary.model_of_update(budget.sharpness),
@@ -84,7 +98,7 @@ def search(
         received.updates,
         jax.random.split(key, len(y)),
         inputs_like=x[0],
-        labels=_side_information(adversary.side_information, received.params, received.examples),
+        labels=known,
     )
     return flat(found, orders(found.inputs, x, budget.space))
 

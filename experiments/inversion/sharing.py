@@ -92,6 +92,8 @@ class SharedUpdate:
         adaptive: The one who does; None if none could do better by knowing, because the naive one's
             model of the update is what the victim computes.
         averaged: The one who averages over a bottleneck's noise; None without one.
+        told: The one who is told the draws of a bottleneck's noise, as ``(labels, key data of
+            every example)``: no attacker, but a bound on those who are not; None without one.
         stochastic: Paths of the leaves that a bottleneck makes stochastic.
         in_training: ``in_training(key)``, what training with it does to every mean gradient beside
             what the loss does.
@@ -110,6 +112,7 @@ class SharedUpdate:
     naive: Adversary
     adaptive: Adversary | None = None
     averaged: Adversary | None = None
+    told: Adversary | None = None
     stochastic: tuple[str, ...] = ()
     in_training: Callable[[PRNGKeyArray], optax.GradientTransformation] = _unchanged
 
@@ -139,12 +142,14 @@ class Received(NamedTuple):
         params: The parameters at which it was computed.
         examples: What they computed it of, each [V, B, ...].
         updates: The updates; every leaf is [V, ...].
+        keys: Of the defense's noise, [V], which no attacker has.
     """
 
     shared: SharedUpdate
     params: PyTree
     examples: Examples
     updates: PyTree
+    keys: PRNGKeyArray
 
     def last_layer(self, name: str) -> Array:
         """Gradients of the last layer's "kernel" or "bias", [V, ...]."""
@@ -168,8 +173,9 @@ def share(shared: SharedUpdate, params: PyTree, victims: Victims, key: PRNGKeyAr
     count = len(victims) // size
     x = jnp.asarray(victims.x.reshape(count, size, *victims.x.shape[1:]))
     y = jnp.asarray(victims.y.reshape(count, size))
-    updates = _share_many(shared.share, params, (x, y), jax.random.split(key, count))
-    return Received(shared, params, (x, y), updates)
+    keys = jax.random.split(key, count)
+    updates = _share_many(shared.share, params, (x, y), keys)
+    return Received(shared, params, (x, y), updates, keys)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -13,6 +13,7 @@ import pytest
 from experiments.framework.command_line import main
 from experiments.framework.results import Results, entry
 from experiments.inversion.defenses import Setting, build_shared_updates
+from experiments.inversion.sharing import share
 from experiments.jobs.precode.claims import claims
 from experiments.tasks.task import Task
 from gujax import data, models, training
@@ -54,9 +55,9 @@ def test_no_bottleneck_is_without_its_adaptive_attack(run, results):
         return set(results.where(defense=defense).values("attack"))
 
     assert made("no defense") == {"ig", "analytic"}
-    assert made("PRECODE") == {"ig", "adaptive", "averaged", "analytic"}
+    assert made("PRECODE") == {"ig", "adaptive", "averaged", "patient", "told", "analytic"}
     frame = pl.read_parquet(run[0] / "examples.parquet")
-    assert len(frame) == SEEDS * VICTIMS * 6
+    assert len(frame) == SEEDS * VICTIMS * 8
     # The first layer comes before the bottleneck, which leaves its input to be read.
     assert frame.filter(pl.col("attack") == "analytic")["success"].all()
 
@@ -232,3 +233,48 @@ def test_a_mistake_is_told_in_one_sentence(capsys, tmp_path, arguments, says):
     assert says in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_who_is_told_the_noise_models_the_update_exactly():
+    """The bound knows the victim's own draws; the others' draws give another gradient."""
+    model = models.mlp((20,), 3, (8, 8))
+    split = data.Split.from_arrays(np.random.default_rng(0).normal(size=(4, 20)), [0, 1, 2, 0])
+    task = Task(
+        data.Dataset("random", split, split, 3), model, "MLP", training.cross_entropy_loss(model)
+    )
+    (precode,) = build_shared_updates(task, ["precode"], Setting(batch_size=2))
+    params = precode.model.init(jax.random.key(0))
+    received = share(precode, params, split, jax.random.key(1))
+    x, y = received.examples
+    told, guess = precode.told.model_of_update(), precode.adaptive.model_of_update()
+    for place in range(2):
+        observed = jax.tree.map(lambda leaf, place=place: leaf[place], received.updates)
+        data_of_keys = jax.random.key_data(jax.random.split(received.keys[place], 2))
+        expected = told(params, (x[place], (y[place], data_of_keys)))
+        differences = jax.tree.map(lambda a, b: float(abs(a - b).max()), observed, expected)
+        assert max(jax.tree.leaves(differences)) < 1e-6
+        guessed = guess(params, (x[place], y[place]))
+        differences = jax.tree.map(lambda a, b: float(abs(a - b).max()), observed, guessed)
+        assert max(jax.tree.leaves(differences)) > 1e-3
+
+
+def test_what_adaptive_attacks_lack_is_judged_by_quality():
+    def of(name, **ssim):
+        return [
+            entry("ssim", values, network=name, defense="PRECODE", attack=attack)
+            for attack, values in ssim.items()
+        ]
+
+    low, mid, high = [0.2, 0.22, 0.21], [0.4, 0.43, 0.41], [0.9, 0.91, 0.92]
+    successes = [
+        entry("success", [0.0, 0.0, 0.0], network="a", defense=defense, attack=attack)
+        for defense, attack in (("no defense", "ig"), ("PRECODE", "ig"), ("PRECODE", "adaptive"))
+    ]
+    found = claimed_of(successes + of("a", adaptive=low, patient=mid, told=high))
+    verdicts = {claim.key: claim.verdict for claim in found}
+    assert verdicts["averaging_helps_adaptive_attack"] == "reproduced"
+    assert verdicts["noise_is_what_adaptive_attack_lacks"] == "reproduced"
+    found = claimed_of(successes + of("a", adaptive=mid, patient=low, told=low))
+    verdicts = {claim.key: claim.verdict for claim in found}
+    assert verdicts["averaging_helps_adaptive_attack"] == "contradicted"
+    assert verdicts["noise_is_what_adaptive_attack_lacks"] == "not told apart"

@@ -46,6 +46,7 @@ def build(task: Task, setting: Setting, strength: float) -> SharedUpdate:
         bottleneck,
         share=share,
         adaptive=replace(bottleneck.adaptive, smoothing=SMOOTHING),
+        told=None,  # the draws are not all that is random
         in_training=in_training,
     )
 

@@ -20,6 +20,7 @@ from experiments.jobs.precode.training import Trained, held_out, train
 from experiments.tasks.task import ModelName, load_task
 
 _DEFENSES = ("precode", "ppp:1", "cvb")
+BOUNDS = ("told",)  # beside the attacks
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _network(options: Options, model: ModelName) -> runs.Plan:
         names = tuple(name for name in names if name.partition(":")[0] not in without)
     shared_updates = build_shared_updates(task, ("none", *names), setting)
     budget = SearchBudget.suited(space, model, iterations=options.iterations)
-    return runs.Plan(options, task, space, shared_updates, compared(), budget)
+    return runs.Plan(options, task, space, shared_updates, (*compared(), *BOUNDS), budget)
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> list[Network]:

@@ -11,7 +11,7 @@ from experiments.inversion import attacks, showing
 from experiments.inversion.analysis import strongest
 from experiments.inversion.claims import RULE, SAFE
 from experiments.jobs.precode.claims import LOSS_LIMIT
-from experiments.jobs.precode.measure import Network, Plan
+from experiments.jobs.precode.measure import BOUNDS, Network, Plan
 from experiments.report import figures
 from experiments.report.formats import UNKNOWN, percent, plain
 from experiments.report.page import Picture, Report
@@ -90,7 +90,8 @@ def _tables(plan: Plan, results: Results) -> dict[str, Table]:
 
 def _success_table(results: Results) -> Table:
     """Success rates: every attacker side by side, and which of them is the strongest."""
-    headings = {name: attacks.label(name) for name in attacks.compared()} | {"ig": "not adaptive"}
+    names = *attacks.compared(), *BOUNDS
+    headings = {name: attacks.label(name) for name in names} | {"ig": "not adaptive"}
     columns = [Column(h, "success", percent(), {"attack": name}) for name, h in headings.items()]
     table = tabulate("Examples reconstructed (percent)", results, [*_ROWS, *columns])
     best = {row: strongest(under) for row, under in results.groups("network", "defense")}
