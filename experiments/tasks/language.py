@@ -1,5 +1,7 @@
 """Language models by name, and what is done with their texts."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,6 +58,33 @@ def load_language_model(name: str) -> models.LanguageModel:
     if found.tokenizer is None:
         raise UserError(f"--model {name}: the folder has no tokenizer.json; put it there")
     return found
+
+
+def layer_groups(layers: int, parts: int) -> Callable[[str], str]:
+    """Groups of a language model's parameters: embeddings, norms, and runs of layers.
+
+    Args:
+        layers: How many layers the model has.
+        parts: Into how many runs, as equal as they can be, these are cut; at most `layers`.
+
+    Returns:
+        The group of a parameter by its path, such as "blocks/3/queries/kernel" → "layers 1 to 5".
+        The final layer counts with the embeddings, whose parameter it often is.
+    """
+    parts = min(parts, layers)
+    ends = [(part + 1) * layers // parts for part in range(parts)]
+
+    def group_of(path: str) -> str:
+        if "norm" in path:
+            return "norms"
+        found = re.match(r"blocks/(\d+)/", path)
+        if found is None:
+            return "embeddings"
+        part = next(k for k, end in enumerate(ends) if int(found[1]) < end)
+        first = 1 + (ends[part - 1] if part else 0)
+        return f"layer {first}" if first == ends[part] else f"layers {first} to {ends[part]}"
+
+    return group_of
 
 
 def _packaged() -> Path:

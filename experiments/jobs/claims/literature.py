@@ -7,12 +7,6 @@ _GNQ = "GNQ v2 (arXiv 2510.10902)"
 # Key, statement, source, and why it is not tested.
 _CLAIMS = (
     (
-        "assertions",
-        "GNQ separates true from made-up assertions better than the gradient norm",
-        _GNQ,
-        "needs a published language model, whose weights are not at hand",
-    ),
-    (
         "extraction",
         "GNQ accumulated over checkpoints predicts targeted extraction from a language model",
         _GNQ,
