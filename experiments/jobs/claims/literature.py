@@ -7,12 +7,6 @@ _GNQ = "GNQ v2 (arXiv 2510.10902)"
 # Key, statement, source, and why it is not tested.
 _CLAIMS = (
     (
-        "extraction",
-        "GNQ accumulated over checkpoints predicts targeted extraction from a language model",
-        _GNQ,
-        "needs a pretrained language model and its checkpoints",
-    ),
-    (
         "counterfactual",
         "GNQ agrees with counterfactual memorization",
         _GNQ,
