@@ -31,6 +31,8 @@ from gujax.assessment import Assessment, assess
 from gujax.gradients import (
     explain,
     gram,
+    gram_by_blocks,
+    gram_by_group,
     materialize,
     num_examples,
     per_example_grads,
@@ -93,6 +95,8 @@ __all__ = [
     "explain",
     "gdp_delta",
     "gram",
+    "gram_by_blocks",
+    "gram_by_group",
     "init_ledger",
     "leverage",
     "materialize",

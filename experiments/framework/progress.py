@@ -32,13 +32,21 @@ class Steps:
         yield self._bar.console
         self._bar.start()
 
+    def within(self, done: int, total: int) -> None:
+        """Tells how far the step is that is under way; a line where output is not a terminal."""
+        if self._bar.disable:
+            seconds = time.monotonic() - self._start
+            self._bar.console.print(f"  {done} of {total} ({seconds:.0f} s)", highlight=False)
+        else:
+            self._bar.update(self._task, completed=self._done + done / total)
+
     @contextmanager
     def step(self, description: str) -> Iterator[None]:
         """Shows `description` while the block runs and counts it when it ends."""
         self._bar.update(self._task, description=description)
         yield
         self._done += 1
-        self._bar.advance(self._task)
+        self._bar.update(self._task, completed=self._done)
         if self._bar.disable:
             seconds = time.monotonic() - self._start
             self._bar.console.print(f"[{self._done}/{self._total}] {description} ({seconds:.0f} s)")

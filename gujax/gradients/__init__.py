@@ -8,6 +8,7 @@ from gujax.gradients._algebra import (
     squared_norms,
     weighted_sum,
 )
+from gujax.gradients._blocks import GroupOf, gram_by_blocks, gram_by_group
 from gujax.gradients._explain import Explanation, explain
 from gujax.gradients._factored import FactoredLeaf
 from gujax.gradients._microbatch import MicrobatchedGrads
@@ -20,11 +21,14 @@ __all__ = [
     "DeferredGrads",
     "Explanation",
     "FactoredLeaf",
+    "GroupOf",
     "MicrobatchedGrads",
     "batch_size",
     "bind",
     "explain",
     "gram",
+    "gram_by_blocks",
+    "gram_by_group",
     "inline",
     "materialize",
     "num_examples",

@@ -7,18 +7,6 @@ _GNQ = "GNQ v2 (arXiv 2510.10902)"
 # Key, statement, source, and why it is not tested.
 _CLAIMS = (
     (
-        "assertions",
-        "GNQ separates true from made-up assertions better than the gradient norm",
-        _GNQ,
-        "needs a published language model, whose weights are not at hand",
-    ),
-    (
-        "extraction",
-        "GNQ accumulated over checkpoints predicts targeted extraction from a language model",
-        _GNQ,
-        "needs a pretrained language model and its checkpoints",
-    ),
-    (
         "counterfactual",
         "GNQ agrees with counterfactual memorization",
         _GNQ,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, PyTree
+from jaxtyping import Bool
 
 from experiments.framework.errors import as_user_error, check_option
 from experiments.framework.progress import Steps
@@ -15,14 +15,12 @@ from experiments.membership.defenses import Privacy, Training
 from experiments.membership.defenses import prepare as prepare_training
 from experiments.membership.history import History
 from experiments.membership.release import ledger_of, ledger_totals, nats_spread
-from experiments.tasks.language import load_language_model
+from experiments.tasks.language import Tuning, choose_texts, load_language_model, tuning
 from experiments.tasks.recipe import Recipe
 from gujax import data, models, training
 from gujax.attacks.texts import TokenScores, extract, membership_scores, score_tokens
 from gujax.data import Tokens
 from gujax.uniqueness import Ledger
-
-_NEWS = "ag_news7600"  # has two text features, of which the default needs the longer one
 
 
 class Plan(NamedTuple):
@@ -65,44 +63,11 @@ class FineTuned(NamedTuple):
     trained: int
 
 
-class Tuning(NamedTuple):
-    """What is trained: the whole model, or adapters beside it.
-
-    Attributes:
-        params: What is trained, at the start.
-        shared: What is frozen.
-        adapted: The adapters, where they are what is trained.
-    """
-
-    loss_fn: training.LossFn
-    params: PyTree
-    shared: tuple[PyTree, ...]
-    adapted: models.Lora | None
-
-    def released(self, params: PyTree) -> PyTree:
-        """Parameters of the plain model."""
-        if self.adapted is None:
-            return params
-        (base,) = self.shared
-        return self.adapted.merge(base, params)
-
-
 def prepare(options: Options) -> Plan:
     """Loads model and texts."""
     wanted = options.num_texts + options.num_held_out
-    feature = options.feature
-    if feature is None and options.texts == _NEWS:
-        feature = "description"
-    with as_user_error(ValueError, ModuleNotFoundError):
-        texts = data.load_texts(options.texts, feature=feature)
-    different = tuple(dict.fromkeys(texts))  # a text twice may be trained on and held out
-    check_option(
-        len(different) >= wanted,
-        f"--texts {options.texts} has {len(different)} different texts, --num-texts and "
-        f"--num-held-out ask for {wanted}; ask for fewer",
-    )
-    chosen = np.random.default_rng(options.seed).permutation(len(different))[:wanted]
-    texts = tuple(different[i] for i in chosen)
+    asked_by = "--num-texts and --num-held-out"
+    texts = choose_texts(options.texts, options.feature, wanted, asked_by, options.seed)
     model = load_language_model(options.model)
     with as_user_error(ValueError):
         context = model.config.context
@@ -131,16 +96,16 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> FineTuned:
     ready = prepare_training(
         options.trained_under, plan.recipe, everyone, options.relative_ridge, options.audit_every
     )
-    tuning = tuning_of(plan)
+    trained = tuning_of(plan)
     history = History(directory.checkpoints / "history.jsonl")
     with steps.step("fine-tuning"):
-        result = _train(plan, tuning, ready, history, steps)
+        result = _train(plan, trained, ready, history, steps)
     with steps.step("what it knows after"):
         params = training.released_params(result.params, result.opt_state)
-        after = score_tokens(lm.model.apply, tuning.released(params), plan.tokens)
-    trained = sum(leaf.size for leaf in jax.tree.leaves(tuning.params))
+        after = score_tokens(lm.model.apply, trained.released(params), plan.tokens)
+    count = sum(leaf.size for leaf in jax.tree.leaves(trained.params))
     table = _table(plan, ledger_of(result), before, after)
-    return FineTuned(table, history.table(), ready.privacy, trained)
+    return FineTuned(table, history.table(), ready.privacy, count)
 
 
 def frames(plan: Plan, tuned: FineTuned) -> dict[str, pl.DataFrame]:
@@ -150,17 +115,12 @@ def frames(plan: Plan, tuned: FineTuned) -> dict[str, pl.DataFrame]:
 
 def tuning_of(plan: Plan) -> Tuning:
     """What the options ask to train."""
-    lm, rank = plan.language_model, plan.options.lora_rank
-    if rank == 0:
-        return Tuning(training.next_token_loss(lm.model.apply), lm.params, (), None)
-    adapted = models.lora(lm.model, rank, alpha=2.0 * rank)
     key = jax.random.fold_in(jax.random.key(plan.options.seed), 1)
-    loss_fn = training.next_token_loss(adapted.apply)
-    return Tuning(loss_fn, adapted.init(key), (lm.params,), adapted)
+    return tuning(plan.language_model, plan.options.lora_rank, key)
 
 
 def _train(
-    plan: Plan, tuning: Tuning, ready: Training, history: History, steps: Steps
+    plan: Plan, trained: Tuning, ready: Training, history: History, steps: Steps
 ) -> training.TrainResult:
     options, count = plan.options, plan.options.num_texts
     split = training.text_split(Tokens(plan.tokens.tokens[:count], plan.tokens.lengths[:count]))
@@ -176,15 +136,15 @@ def _train(
             console.print(line, highlight=False, soft_wrap=True)
 
         return training.train(
-            tuning.loss_fn,
-            tuning.params,
+            trained.loss_fn,
+            trained.params,
             split,
             ready.make_optimizer(jax.random.fold_in(key, 2)),
             batch_size=plan.recipe.batch_size,
             epochs=plan.recipe.epochs,
             key=key,
             sampling=ready.sampling,
-            shared=tuning.shared,
+            shared=trained.shared,
             callback=watch,
         )
 

@@ -1,0 +1,123 @@
+"""The `extraction` job: its run, its numbers, what it refuses."""
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+from experiments.framework.command_line import main
+from experiments.framework.errors import UserError
+from experiments.framework.results import Results
+from experiments.jobs.extraction.analysis import auc, spearman
+from experiments.jobs.extraction.measure import exposures_of, prepare, statistics
+from experiments.jobs.extraction.options import Options
+from tests.experiments.running import check_files
+
+WORDS = ["river", "stone", "lamp", "seven", "green", "paper", "north", "candle"]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    lines = dict.fromkeys(" ".join(rng.choice(WORDS, 3)) for _ in range(20))
+    file = tmp_path_factory.mktemp("texts") / "texts.txt"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+SMALL = {"num_texts": 4, "canaries": 2, "seeds": 2, "exposures": (1, 6), "cut_to": 28}
+SMALL |= {"lora_rank": 0, "batch_size": 4, "epochs": 12, "learning_rate": 0.02, "prefix": 4}
+
+
+@pytest.fixture(scope="module")
+def run(texts, tmp_path_factory):
+    out = tmp_path_factory.mktemp("extraction") / "run"
+    words = ["--model", "tiny", "--texts", str(texts), "--out", str(out)]
+    for name, value in SMALL.items():
+        several = value if isinstance(value, tuple) else (value,)
+        words += [f"--{name.replace('_', '-')}", *map(str, several)]
+    assert main(["extraction", *words]) == 0
+    return out
+
+
+def test_what_is_seen_often_is_extracted(run):
+    check_files(run, "report.html", "claims.json", "texts.parquet")
+    rows = pl.read_parquet(run / "texts.parquet")
+    assert len(rows) == 2 * 2 * (4 + 2)
+    unequal = rows.filter(pl.col("condition") == "unequal", ~pl.col("canary"))
+    assert sorted(unequal["exposures"].unique()) == [12, 72]
+    often, seldom = (unequal.filter(exposures=n)["log_probability"].mean() for n in (72, 12))
+    assert often > seldom
+    assert rows["loss_after"].mean() < rows["loss_before"].mean()
+    # As often on average, where all are seen equally often.
+    assert (rows.filter(condition="equal")["exposures"] == 42).all()
+    # A step adds no more than log 2 nats.
+    assert (rows["nats"] <= rows["exposures"] * np.log(2) + 1e-3).all()
+    assert rows["nats"].min() > 0
+    of_canaries = rows.filter("canary")["canary_exposure"]
+    assert of_canaries.min() >= 0
+    assert of_canaries.max() <= 5
+
+
+def test_correlations_follow_from_the_texts(run):
+    results = Results.read(run / "results.parquet")
+    rows = pl.read_parquet(run / "texts.parquet").filter(~pl.col("canary"), condition="unequal")
+    ranks = [
+        np.corrcoef(of_seed["exposures"].rank(), of_seed["log_probability"].rank())[0, 1]
+        for _, of_seed in rows.group_by("seed", maintain_order=True)
+    ]
+    found = results.get("spearman", condition="unequal", predictor="exposures")
+    np.testing.assert_allclose(found.values, ranks, rtol=1e-6)
+    constant = results.get("spearman", condition="equal", predictor="exposures")
+    assert np.isnan(constant.values).all()
+
+
+def test_measures_of_a_batch_are_those_of_its_gram_matrix():
+    rng = np.random.default_rng(0)
+    grads = {"w": jnp.asarray(rng.normal(size=(5, 7)))}
+    mask = jnp.array([True, True, True, True, False])
+    rows = np.asarray(grads["w"], np.float64)
+    ridge = 0.1 * np.mean(np.sum(rows[:4] ** 2, axis=1))
+    gnq = []
+    for j in range(4):
+        others = np.delete(rows[:4], j, axis=0)
+        second_moment = others.T @ others + ridge * np.eye(7)
+        gnq.append(rows[j] @ np.linalg.solve(second_moment, rows[j]))
+    measured = {name: function(grads, mask) for name, function in statistics(0.1).items()}
+    np.testing.assert_allclose(measured["gnq"], [*gnq, 0], rtol=1e-4)
+    nats = np.minimum(0.5 * np.log1p(gnq), np.log(2))
+    np.testing.assert_allclose(measured["nats"], [*nats, 0], rtol=1e-4)
+    norms = np.sum(rows**2, axis=1)
+    np.testing.assert_allclose(measured["squared_norm"], [*norms[:4], 0], rtol=1e-5)
+
+
+def test_what_does_not_vary_tells_nothing():
+    assert np.isnan(spearman(np.ones(4), np.arange(4.0)))
+    assert np.isnan(auc(np.arange(4.0), np.ones(4)))
+    assert auc(np.array([1.0, 2, 3, 4]), np.array([0.0, 1, 0, 1])) == 0.75
+
+
+def plan_of(file, **options):
+    return prepare(Options(**({"model": "tiny", "texts": str(file)} | SMALL | options)))
+
+
+def test_texts_and_canaries_are_seen_as_often(texts):
+    plan = plan_of(texts)
+    assert exposures_of(plan.options, "unequal").tolist() == [1, 1, 6, 6, 1, 6]
+    one, other = ({*of_seed[:4]} for of_seed in plan.texts)
+    assert not one & other
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_texts": 5}, "--num-texts 5 must be a multiple of the 2 --exposures"),
+        ({"prefix": 28}, "--prefix 28 must be less than --cut-to 28"),
+        ({"batch_size": 9}, "--batch-size 9 must be at most --num-texts 4"),
+        ({"seeds": 30}, "--num-texts and --seeds ask for 120; ask for fewer"),
+        ({"prefix": 20}, r"--prefix 20: a text has \d+ tokens"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(texts, options, message):
+    with pytest.raises(UserError, match=message):
+        plan_of(texts, **options)
