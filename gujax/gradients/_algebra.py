@@ -1,5 +1,6 @@
 """Linear algebra on per-example gradients, dense or factored leaves alike."""
 
+import math
 from abc import ABC, abstractmethod
 from functools import reduce
 from operator import add
@@ -206,7 +207,8 @@ def _leaf_gram(a: Array | FactoredLeaf, b: Array | FactoredLeaf) -> Array:
 
 
 def _rows(leaf: Array) -> Array:
-    return leaf.reshape(leaf.shape[0], -1).astype(_accumulation_type(leaf))
+    size = math.prod(leaf.shape[1:])  # said, as no examples leave it open
+    return leaf.reshape(leaf.shape[0], size).astype(_accumulation_type(leaf))
 
 
 def _accumulation_type(leaf: Array) -> jnp.dtype:

@@ -17,7 +17,7 @@ from experiments.tasks.task import load_task
 from gujax import training
 
 TASK = with_canaries(load_task("digits", "mlp", (16,), train_size=300), "mislabelled", 20)
-RECIPE = Recipe("adam", 0.02, False, 30, 40)
+RECIPE = Recipe("adam", 0.01, False, 30, 20)
 SGD = parse_defense("sgd")
 
 

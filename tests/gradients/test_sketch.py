@@ -135,7 +135,7 @@ def kernel(seed, *shape):
 
 
 KINDS = {  # loss, parameters, batch, whose axes of positions may be cut
-    "matrix": (matrix, FACTORED["matrix"][1], normal(21, EXAMPLES, 4, 20)),
+    "matrix": (matrix, FACTORED["matrix"][1], normal(21, EXAMPLES, 6, 20)),
     "grouped": FACTORED["grouped"],
     "tied": FACTORED["tied"],
     "attention": (
