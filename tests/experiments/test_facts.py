@@ -1,5 +1,7 @@
 """The `facts` job: its statements, sets and AUC, its run, what it refuses."""
 
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,7 +11,6 @@ from sklearn.metrics import roc_auc_score
 from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
 from experiments.framework.results import Results
-from experiments.jobs.facts import measure
 from experiments.jobs.facts.analysis import auc, sets_of
 from experiments.jobs.facts.measure import prepare
 from experiments.jobs.facts.options import Options
@@ -37,7 +38,8 @@ def run(folder, tmp_path_factory):
     options |= {"layer-parts": 2, "made-up": "0.5 0.125"}
     words = [w for name, v in options.items() for w in (f"--{name}", *str(v).split())]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "_SAME_LENGTH", 64)  # one program, not one for every length
+        module = sys.modules["experiments.jobs.facts.measure"]
+        patch.setattr(module, "_SAME_LENGTH", 64)  # one program, not one for every length
         assert main(["facts", *words, "--out", str(out)]) == 0
     return out
 
