@@ -5,7 +5,7 @@ from functools import partial
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy import stats
 
 from experiments.framework.results import Entry, entry
@@ -120,7 +120,7 @@ def _aucs(s: Scored, share: float, ridge: float, seed: int) -> dict[tuple[str, s
     scores = {("", "loss"): s.loss[places], ("", "tokens"): tokens.astype(float)}
     for group, K in {"": np.sum([*s.grams.values()], axis=0), **s.grams}.items():
         of_sets = K[places[:, :, None], places[:, None, :]]
-        scores[group, "gnq"] = np.asarray(_uniqueness(ridge)(of_sets))
+        scores[group, "gnq"] = np.asarray(_uniqueness(of_sets, ridge))
         scores[group, "squared_norm"] = np.diagonal(K)[places]
     return {
         (*name, pairs): auc(values, made_up, counted)
@@ -129,8 +129,11 @@ def _aucs(s: Scored, share: float, ridge: float, seed: int) -> dict[tuple[str, s
     }
 
 
-def _uniqueness(ridge: float):
-    return jax.jit(jax.vmap(partial(uniqueness, relative_ridge=ridge)))
+@partial(jax.jit, static_argnames="ridge")  # compiled once for each number of sets
+def _uniqueness(
+    grams: Float[Array, "sets facts facts"], ridge: float
+) -> Float[Array, "sets facts"]:
+    return jax.vmap(partial(uniqueness, relative_ridge=ridge))(grams)
 
 
 def _reduced(s: Scored, reduction: str) -> Scored:
