@@ -117,11 +117,12 @@ def _aucs(s: Scored, share: float, ridge: float, seed: int) -> dict[tuple[str, s
     places, made_up = sets_of(len(s.tokens) // 2, share, seed)
     tokens = s.tokens[places]
     same = tokens[:, :, None] == tokens[:, None, :]
-    scores = {("", "loss"): s.loss[places], ("", "tokens"): tokens.astype(float)}
+    scores: dict[tuple[str, str], np.ndarray] = {}
     for group, K in {"": np.sum([*s.grams.values()], axis=0), **s.grams}.items():
         of_sets = K[places[:, :, None], places[:, None, :]]
         scores[group, "gnq"] = np.asarray(_uniqueness(of_sets, ridge))
         scores[group, "squared_norm"] = np.diagonal(K)[places]
+    scores |= {("", "loss"): s.loss[places], ("", "tokens"): tokens.astype(float)}
     return {
         (*name, pairs): auc(values, made_up, counted)
         for name, values in scores.items()
