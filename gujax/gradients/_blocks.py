@@ -95,7 +95,8 @@ def gram_by_blocks(
         callback: called after every pair with the pairs that are done, and all.
 
     Returns:
-        K by name of the group, [N, N] float32 on the host, examples in the order of the parts.
+        K by name of the group, in the order of the parameters, [N, N] float32 on the host; examples
+        in the order of the parts.
 
     Raises:
         ValueError: if a size is not positive, there are no parts, or a gradient is not finite.
@@ -134,7 +135,7 @@ def gram_by_blocks(
                 callback(done, total)
         if own is not None and (size := _bytes(own)) <= room:
             kept[i], room = own, room - size
-    return found
+    return {name: found[name] for name in _grouped(params, group_of)}  # jit sorts names
 
 
 class _Tiles:

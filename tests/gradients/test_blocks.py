@@ -83,6 +83,7 @@ def test_blocks_of_several_lengths_give_the_whole(setting, block_size, kept_byte
         callback=lambda *done: seen.append(done),
     )
     close(found, by_group(rows)[1])
+    assert list(found) == ["rest", "layers"]  # as among the parameters
     assert [done for done, _ in seen] == list(range(1, seen[0][1] + 1))
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy import stats
 
 from experiments.framework.results import Entry, entry
@@ -117,11 +117,12 @@ def _aucs(s: Scored, share: float, ridge: float, seed: int) -> dict[tuple[str, s
     places, made_up = sets_of(len(s.tokens) // 2, share, seed)
     tokens = s.tokens[places]
     same = tokens[:, :, None] == tokens[:, None, :]
-    scores = {("", "loss"): s.loss[places], ("", "tokens"): tokens.astype(float)}
+    scores: dict[tuple[str, str], np.ndarray] = {}
     for group, K in {"": np.sum([*s.grams.values()], axis=0), **s.grams}.items():
         of_sets = K[places[:, :, None], places[:, None, :]]
-        scores[group, "gnq"] = np.asarray(_uniqueness(ridge)(of_sets))
+        scores[group, "gnq"] = np.asarray(_uniqueness(of_sets, ridge))
         scores[group, "squared_norm"] = np.diagonal(K)[places]
+    scores |= {("", "loss"): s.loss[places], ("", "tokens"): tokens.astype(float)}
     return {
         (*name, pairs): auc(values, made_up, counted)
         for name, values in scores.items()
@@ -129,8 +130,11 @@ def _aucs(s: Scored, share: float, ridge: float, seed: int) -> dict[tuple[str, s
     }
 
 
-def _uniqueness(ridge: float):
-    return jax.jit(jax.vmap(partial(uniqueness, relative_ridge=ridge)))
+@partial(jax.jit, static_argnames="ridge")  # compiled once for each number of sets
+def _uniqueness(
+    grams: Float[Array, "sets facts facts"], ridge: float
+) -> Float[Array, "sets facts"]:
+    return jax.vmap(partial(uniqueness, relative_ridge=ridge))(grams)
 
 
 def _reduced(s: Scored, reduction: str) -> Scored:
