@@ -47,6 +47,30 @@ def squared_changes(
     rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
 ) -> tuple[Int[np.ndarray, "pool"], Float[np.ndarray, "pool"]]:
     """How many pairs of runs treated an example alike, and the sum of their (φ¹ − φ²)² / 2."""
+    phis, masks = _runs(phi, rerun_phi, members, rerun_members)
+    counts, sums = np.zeros(phis.shape[1], int), np.zeros(phis.shape[1])
+    for i, j in combinations(range(len(phis)), 2):
+        alike = masks[i] == masks[j]
+        if not i and alike.sum() < 20:
+            raise ValueError(
+                f"rerun_members agrees with members on {alike.sum()} examples; at least 20 must be "
+                "in both or in neither, so train the rerun on another random half"
+            )
+        changes = np.square(phis[i] - phis[j]) / 2
+        if not changes[alike].any():
+            raise ValueError(f"{_SAME[i > 0]} give the same φ: they are the same model")
+        counts += alike
+        sums += np.where(alike, changes, 0)
+    return counts, sums
+
+
+def _runs(
+    phi: Float[Array | np.ndarray, "pool"],
+    rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
+    members: Bool[Array | np.ndarray, "pool"],
+    rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
+) -> tuple[Float[np.ndarray, "runs pool"], Bool[np.ndarray, "runs pool"]]:
+    """φ and members of the published model and its reruns, checked."""
     phi, members, rerun_phi, rerun_members = (
         np.asarray(x) for x in (phi, members, rerun_phi, rerun_members)
     )
@@ -61,21 +85,7 @@ def squared_changes(
             f"{rerun_members.shape}"
         )
     phis = np.concatenate([phi[None], np.atleast_2d(rerun_phi)]).astype(float)
-    masks = np.concatenate([members[None], np.atleast_2d(rerun_members)]).astype(bool)
-    counts, sums = np.zeros(phi.shape, int), np.zeros(phi.shape)
-    for i, j in combinations(range(len(phis)), 2):
-        alike = masks[i] == masks[j]
-        if not i and alike.sum() < 20:
-            raise ValueError(
-                f"rerun_members agrees with members on {alike.sum()} examples; at least 20 must be "
-                "in both or in neither, so train the rerun on another random half"
-            )
-        changes = np.square(phis[i] - phis[j]) / 2
-        if not changes[alike].any():
-            raise ValueError(f"{_SAME[i > 0]} give the same φ: they are the same model")
-        counts += alike
-        sums += np.where(alike, changes, 0)
-    return counts, sums
+    return phis, np.concatenate([members[None], np.atleast_2d(rerun_members)]).astype(bool)
 
 
 def excess_kurtosis(
@@ -99,17 +109,16 @@ def excess_kurtosis(
     Returns:
         Excess kurtosis of φ¹ − φ² over examples that are members of both or of neither, mean over
         pairs of runs.
+
+    Raises:
+        ValueError: shapes do not match.
     """
-    phis = np.concatenate([np.atleast_2d(np.asarray(x, float)) for x in (phi, rerun_phi)])
-    masks = np.concatenate([np.atleast_2d(np.asarray(x, bool)) for x in (members, rerun_members)])
-    return float(
-        np.mean(
-            [
-                kurtosis((phis[i] - phis[j])[masks[i] == masks[j]])
-                for i, j in combinations(range(len(phis)), 2)
-            ]
-        )
-    )
+    phis, masks = _runs(phi, rerun_phi, members, rerun_members)
+    found = [
+        kurtosis((phis[i] - phis[j])[masks[i] == masks[j]])
+        for i, j in combinations(range(len(phis)), 2)
+    ]
+    return float(np.mean(found))
 
 
 def influence_deviation(spectrum: Spectrum, ridge: float) -> float:
