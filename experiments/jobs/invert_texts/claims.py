@@ -5,12 +5,14 @@ reads, where updates have fewer different inputs than the width less one in the 
 "ends" is that at most 1 % are recovered.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from experiments.framework.claims import Claim, above, below, test
 from experiments.framework.results import Measured, Results
 from experiments.jobs.invert_texts.plan import Plan
 from experiments.report.formats import percent
+from gujax.statistics import Interval
 
 EXACT, STOPPED = 0.99, 0.01
 
@@ -38,25 +40,31 @@ def claims(plan: Plan, results: Results) -> Iterator[Claim]:
         "DAGER recovers the texts of a batch exactly where it has fewer tokens than the model's "
         f"width: more than {100 * EXACT:.0f} % of the tokens that the model reads.",
         few,
-        {label: above(x, EXACT) for label, x in few.items()},
+        partial(above, limit=EXACT),
     )
     yield from _claim(
         "dager_ends_at_the_width",
         "Aggregation over as many tokens as the width ends DAGER: at most "
         f"{100 * STOPPED:.0f} % of the tokens are recovered.",
         many,
-        {label: below(x, STOPPED) for label, x in many.items()},
+        partial(below, limit=STOPPED),
     )
     yield from _claim(
         "noise_stops_dager",
         "Noise and pruning end the exact attack where nobody adapts it to them: at most "
         f"{100 * STOPPED:.0f} % of the tokens are recovered.",
         noisy,
-        {label: below(x, STOPPED) for label, x in noisy.items()},
+        partial(below, limit=STOPPED),
     )
 
 
-def _claim(key: str, statement: str, measured: Mapping[str, Measured], effects) -> Iterator[Claim]:
+def _claim(
+    key: str,
+    statement: str,
+    measured: Mapping[str, Measured],
+    effect: Callable[[Measured], Interval],
+) -> Iterator[Claim]:
     if measured:
         text = "; ".join(f"{label}: {percent()(x)} %" for label, x in measured.items())
+        effects = {label: effect(x) for label, x in measured.items()}
         yield test(key, statement, _DAGER, text, effects)

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Int, PyTree
 
 from experiments.framework.errors import UserError, as_user_error, check_option
 from experiments.inversion.defenses import Setting, build_shared_updates
 from experiments.inversion.sharing import SharedUpdate
 from experiments.jobs.invert_texts.options import Options
-from experiments.tasks.language import Bytes
+from experiments.tasks.language import Bytes, whole_text_loss
 from experiments.tasks.task import Task
 from gujax import data, models
 from gujax.training import LossFn
@@ -56,7 +55,7 @@ def prepare(options: Options) -> Plan:
         )
     tokens = _load(options)
     model = models.gpt(options.context, VOCABULARY, options.width, options.blocks, options.heads)
-    task = Task(_dataset(options.texts, tokens), model, "GPT", next_token_loss(model))
+    task = Task(_dataset(options.texts, tokens), model, "GPT", _loss(model))
     setting = Setting(batch_size=options.batch_size, crowd=options.crowd)
     shared_updates = build_shared_updates(task, options.defenses, setting)
     needed = max(shared.num_examples for shared in shared_updates) * options.updates
@@ -69,15 +68,10 @@ def prepare(options: Options) -> Plan:
     return Plan(options, tokens, model, shared_updates)
 
 
-def next_token_loss(model: models.Model) -> LossFn:
-    """Mean cross-entropy of one text's tokens but the first, in nats."""
-
-    def loss_fn(params: PyTree, example: tuple[Array, Array]) -> Float[Array, ""]:
-        text, _ = example  # a text has no label
-        logits = model.apply(params, text[:-1])
-        return optax.softmax_cross_entropy_with_integer_labels(logits, text[1:]).mean()
-
-    return loss_fn
+def _loss(model: models.Model) -> LossFn:
+    """The loss of examples in the form in which defenses take them: a text has no label."""
+    of_text = whole_text_loss(model)
+    return lambda params, example: of_text(params, example[0])
 
 
 def _load(options: Options) -> Int[np.ndarray, "texts t"]:
