@@ -74,16 +74,30 @@ def test_documents_hold_the_tables_of_the_runs_that_count(runs, tmp_path, capsys
     (docs / "mine.md").write_text("written by hand\n")
     command = ["claims", "--runs", str(runs), "--docs", str(docs), "--out"]
     assert main([*command, str(tmp_path / "first")]) == 0
-    names = ["claims.md", "mine.md", "onion-cifar10.md", "onion-digits.md"]
+    names = ["claims.md", "mine.md", "onion-cifar10.md", "onion-digits.md", "records"]
     assert sorted(page.name for page in docs.iterdir()) == names
     page = (docs / "onion-digits.md").read_text()
     assert "**Table of new**" in page
     assert "`python -m experiments onion --rounds 2`" in page
     assert "[onion; digits](onion-digits.md)" in (docs / "claims.md").read_text()
-    for file in (runs / "other").iterdir():
-        file.unlink()
-    assert main([*command, str(tmp_path / "second")]) == 0
-    assert sorted(page.name for page in docs.iterdir()) == [n for n in names if "cifar" not in n]
+
+
+def test_documents_outlive_the_run_directories(runs, tmp_path):
+    docs = tmp_path / "docs"
+    command = ["claims", "--docs", str(docs), "--runs"]
+    assert main([*command, str(runs), "--out", str(tmp_path / "first")]) == 0
+    written = {page.name: page.read_text() for page in docs.glob("*.md")}
+    finish(tmp_path / "new" / "run", "newest", "2026-01-04T00:00:00+0000")
+    assert main([*command, str(tmp_path / "new"), "--out", str(tmp_path / "second")]) == 0
+    assert (docs / "onion-cifar10.md").read_text() == written["onion-cifar10.md"]
+    assert "**Table of newest**" in (docs / "onion-digits.md").read_text()
+    measured = pl.read_parquet(tmp_path / "second" / "claims.parquet")["measured"]
+    assert {"newest", "else"} < set(measured)
+    assert "new" not in set(measured)
+    (docs / "records" / "onion-cifar10.json").unlink()
+    assert main([*command, str(tmp_path / "new"), "--out", str(tmp_path / "third")]) == 0
+    assert not (docs / "onion-cifar10.md").exists()
+    assert "cifar10" not in (docs / "claims.md").read_text()
 
 
 def test_a_later_run_of_other_claims_takes_nothing_away(runs):

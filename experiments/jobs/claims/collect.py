@@ -11,6 +11,7 @@ from experiments.framework.errors import UserError
 from experiments.framework.run_directory import STATUS_FILE, is_complete
 from experiments.framework.schema import command_of
 from experiments.framework.trial import SWEEP_FILE
+from experiments.report.page import TABLES_FILE
 
 
 @dataclass(frozen=True)
@@ -18,19 +19,21 @@ class Run:
     """A completed run, or a sweep of runs.
 
     Attributes:
-        path: Its directory.
+        name: Of its directory.
         config: Its `config.json`; of a sweep, that of its latest run.
         setting: Job, data and model in words; runs of equal words replace one another.
         seconds: How long it took; of a sweep, all of its runs.
         claims: The claims that it tested.
+        tables: Its tables in Markdown; None if it has none.
         sweep: The command of a sweep; None of a single run.
     """
 
-    path: Path
+    name: str
     config: dict[str, Any]
     setting: str
     seconds: float
     claims: list[Claim]
+    tables: str | None = None
     sweep: list[str] | None = None
 
     @property
@@ -54,7 +57,7 @@ class Tested:
     @property
     def name(self) -> str:
         """Name of the run directory."""
-        return self.run.path.name if self.run else "–"
+        return self.run.name if self.run else "–"
 
     @property
     def setting(self) -> str:
@@ -104,7 +107,7 @@ def collect(runs: Sequence[Run]) -> list[Tested]:
 def _read(path: Path) -> Run:
     config = json.loads((path / "config.json").read_text())
     config = {"job": config["job"], "environment": config["environment"], **config}
-    return Run(path, config, _setting(config), _seconds(path), _claims(path))
+    return Run(path.name, config, _setting(config), _seconds(path), _claims(path), _tables(path))
 
 
 def _read_sweep(path: Path) -> Run | None:
@@ -117,12 +120,18 @@ def _read_sweep(path: Path) -> Run | None:
     configs = [json.loads((run / "config.json").read_text()) for run in runs]
     setting = f"sweep of {content['job']}; {len(content['trials'])} runs"
     latest = max(configs, key=lambda config: config["environment"]["time"])
-    return Run(path, latest, setting, sum(map(_seconds, runs)), claims, content["command"])
+    seconds = sum(map(_seconds, runs))
+    return Run(path.name, latest, setting, seconds, claims, _tables(path), content["command"])
 
 
 def _claims(path: Path) -> list[Claim]:
     file = path / CLAIMS_FILE
     return from_json(json.loads(file.read_text())) if file.exists() else []
+
+
+def _tables(path: Path) -> str | None:
+    file = path / TABLES_FILE
+    return file.read_text() if file.exists() else None
 
 
 def _seconds(path: Path) -> float:

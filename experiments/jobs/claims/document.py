@@ -10,7 +10,6 @@ from experiments.framework.claims import Claim
 from experiments.framework.errors import UserError
 from experiments.jobs.claims.collect import Run, Tested
 from experiments.report.formats import significant
-from experiments.report.page import TABLES_FILE
 
 BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
 _MARK = "<!-- written by the job `claims`; changes are lost -->"
@@ -92,8 +91,8 @@ def write_pages(folder: Path, tested: Sequence[Tested], runs: Sequence[Run]) -> 
     for page in folder.glob("*.md"):
         if page.read_text().startswith(_MARK):
             page.unlink()
-    latest = {run.setting: run for run in runs if (run.path / TABLES_FILE).exists()}
-    names = {setting: f"{_slug(setting)}.md" for setting in latest}
+    latest = {run.setting: run for run in runs if run.tables is not None}
+    names = {setting: f"{slug(setting)}.md" for setting in latest}
     for setting, run in latest.items():
         (folder / names[setting]).write_text(_page(run))
     links = {setting: f"[{setting}]({name})" for setting, name in sorted(names.items())}
@@ -119,7 +118,7 @@ def _items(tested: Sequence[Tested], setting: str) -> str:
 def _page(run: Run) -> str:
     environment = run.config["environment"]
     versions = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
-    tables = _folded((run.path / TABLES_FILE).read_text())
+    tables = _folded(run.tables or "")
     return (
         f"{_MARK}\n\n# {run.setting}\n\n`{shlex.join(run.command)}`\n\n"
         f"{environment['time']}, {run.seconds:.0f} s on {environment['cpus']} cores; "
@@ -138,6 +137,7 @@ def _folded(tables: str) -> str:
     return "\n\n".join(blocks)
 
 
-def _slug(setting: str) -> str:
+def slug(setting: str) -> str:
+    """Name of a setting's page, and of its record."""
     words = "".join(c if c.isalnum() or c == "_" else " " for c in setting).split()
     return "-".join(words)

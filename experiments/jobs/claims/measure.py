@@ -10,6 +10,7 @@ from experiments.jobs.claims import document
 from experiments.jobs.claims.collect import Run, Tested, collect, runs_in
 from experiments.jobs.claims.literature import OUT_OF_REACH
 from experiments.jobs.claims.options import Options
+from experiments.jobs.claims.records import read_records, write_records
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def prepare(options: Options) -> Plan:
     if options.update is not None:
         document.check_markers(options.update)
     runs, left_out = runs_in(options.runs)
+    if options.docs is not None:
+        runs = sorted(read_records(options.docs) + runs, key=lambda run: run.time)
     tested = collect(runs) + [Tested(claim) for claim in OUT_OF_REACH]
     tested.sort(key=lambda one: (one.claim.source, one.claim.statement, one.setting))
     return Plan(options, tested, runs, left_out)
@@ -52,6 +55,7 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> None:
         if plan.options.update is not None:
             document.update(plan.options.update, listed)
         if plan.options.docs is not None:
+            write_records(plan.options.docs, plan.tested, plan.runs)
             document.write_pages(plan.options.docs, plan.tested, plan.runs)
 
 

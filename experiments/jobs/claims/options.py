@@ -15,7 +15,9 @@ class Options(RunOptions):
     Attributes:
         runs: Folders to search, at any depth, for run directories.
         docs: Folder into which to write the verdicts (claims.md) and the tables of every run that
-            counts (one page each); pages of an earlier call are replaced. Default: none.
+            counts (one page each), with a record of these runs in records/: the runs of an earlier
+            call count as well, until a later one of their setting takes their place or their
+            record is deleted. Default: none.
         update: Markdown file in which to replace what stands between `<!-- claims -->` and
             `<!-- /claims -->` by the list; default: none.
     """
