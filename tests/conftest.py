@@ -17,6 +17,13 @@ os.environ.setdefault(
     "XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
 )
 
+# Each process of pytest-xdist keeps to a processor: threads of several that wait for one another on
+# all of them double what the tests take.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER and hasattr(os, "sched_setaffinity"):
+    PROCESSORS = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {PROCESSORS[int(WORKER.removeprefix("gw")) % len(PROCESSORS)]})
+
 # What one test compiled another finds on disk, in whichever process, until the session ends.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     PROGRAMS = tempfile.mkdtemp(prefix="programs-")

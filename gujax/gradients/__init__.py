@@ -3,6 +3,7 @@
 from gujax.gradients._algebra import (
     DeferredGrads,
     gram,
+    gram_and_sum,
     materialize,
     num_examples,
     squared_norms,
@@ -27,6 +28,7 @@ __all__ = [
     "bind",
     "explain",
     "gram",
+    "gram_and_sum",
     "gram_by_blocks",
     "gram_by_group",
     "inline",

@@ -15,13 +15,12 @@ from typing import Literal, NamedTuple
 Way = Literal["inner", "outer"]
 
 # Working memory in bytes where the caller sets no limit: large enough for efficient matrix
-# products, small beside the activations of a model that needs more.
-WORKING_MEMORY = 2**26
+# products, small enough that what is formed is still in the processor's cache when it is used.
+WORKING_MEMORY = 2**23
 
 # Bytes of factors that do not stay in a processor's cache: copying what they repeat is then slower
 # than the operation that JAX itself forms the gradients with (measured on convolutions).
 LARGE_FACTORS = 2**24
-
 
 # Operations that take as long as a byte that is written and read again. On a CPU both ways were
 # timed on products of 8 to 32 examples, 8 to 128 positions and 128 to 1536 columns; it is also what
@@ -55,7 +54,7 @@ class Options(NamedTuple):
     Args:
         way: "inner" or "outer" where both are possible; None for the cheaper one.
         memory_limit: bytes that the computation for one parameter may take beside its factors;
-            None for 64 MiB, or more where less would cost time.
+            None for 8 MiB, or more where less would cost time.
     """
 
     way: Way | None = None
@@ -115,14 +114,17 @@ def outer_flops(sites: Sequence[Sizes], examples: int, others: int, elements: in
     The products of `others` are those of `examples` in the usual case and are not counted twice.
     What is compared has so many `elements`.
     """
-    forming = sum(
+    return _forming_flops(sites, examples) + 2 * examples * others * elements
+
+
+def _forming_flops(sites: Sequence[Sizes], examples: int) -> int:
+    return sum(
         2
         * examples
         * site.positions
         * (site.groups * site.columns if site.indexed else site.elements)
         for site in sites
     )
-    return forming + 2 * examples * others * elements
 
 
 def _num_pairs(a: Sizes, b: Sizes, examples: int, others: int) -> int:
@@ -137,6 +139,7 @@ def choose_gram(
     itemsize: int = 4,
     unaligned: int | None = None,
     options: Options = DEFAULT_OPTIONS,
+    summed: bool = False,
 ) -> Choice:
     """How to compute the Gram matrix [examples, others] of one parameter.
 
@@ -149,6 +152,8 @@ def choose_gram(
             if all do it in the same way). Then only their dense sum can be compared: the way is
             "outer", whatever was asked for.
         options: the caller's.
+        summed: whether a sum of the gradients is wanted as well, whose weights are known. What is
+            multiplied out gives it in passing; beside inner products it is work of its own.
 
     Returns:
         The cheaper way, or the one asked for, in blocks that keep to the limit where possible.
@@ -160,6 +165,8 @@ def choose_gram(
     pair = 2 * itemsize * sites[0].groups * _most_positions(sites) ** 2 * others
     row = itemsize * max(examples, others) * sites[0].groups * sites[0].columns
     pairs = 2 * itemsize * sum(_num_pairs(a, b, examples, others) for a in sites for b in sites)
+    if summed:
+        inner += _forming_flops(sites, examples)
     return _cheaper(
         _Work("inner", inner, pairs, pair, examples),
         _Work("outer", outer, row * sites[0].rows, row, sites[0].rows),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +21,9 @@ from gujax.gradients._cost import (
 )
 from gujax.gradients._layout import Placement, lift, place
 from gujax.gradients._sealing import REMEDY, Opaque, seal, unchanged, unseal, witness
+from gujax.precision import exact_products
+
+_FEWEST = 64  # positions of examples together for which halves of a matrix product pay
 
 
 @jax.tree_util.register_dataclass
@@ -235,12 +238,12 @@ class FactoredLeaf(Opaque):
             return _over_examples(lambda mine: mine._inner_gram(other), self, choice.block)
         if self._aligned:
 
-            def product_of_rows(start: int | Array, size: int) -> Array:
+            def product_of_rows(start: int | Array, size: int) -> tuple[Array, None]:
                 mine = self._rows(start, size)
                 theirs = mine if other is self else other._rows(start, size)
-                return mine @ theirs.T
+                return mine @ theirs.T, None
 
-            return self._over_rows(product_of_rows, choice.block)
+            return self._over_rows(product_of_rows, choice.block)[0]
 
         def product_with_all(mine: "FactoredLeaf") -> Array:
             dense = mine._dense_rows()
@@ -249,6 +252,28 @@ class FactoredLeaf(Opaque):
 
         return _over_examples(product_with_all, self, choice.block)
 
+    def gram_and_sum(self, weights: Float[Array, " examples"]) -> tuple[Array, Array]:
+        """`gram` of these gradients and `weighted_sum`, from products that are formed once.
+
+        For weights that do not depend on the Gram matrix: of what is formed, a block is then in
+        memory at a time.
+        """
+        if self._sites is None:
+            return self._of(self.sites).gram_and_sum(weights)
+        choice = choose_gram(
+            self._sizes, self.num_examples, self.num_examples, summed=True, **self._setting
+        )
+        if choice.way == "inner" or not self._aligned:
+            return exact_products(self.gram)(self), self.weighted_sum(weights)
+
+        def both_of_rows(start: int | Array, size: int) -> tuple[Array, Array]:
+            rows = self._rows(start, size)
+            summed = weights.astype(rows.dtype) @ rows
+            return rows @ rows.T, summed.reshape(self._sizes[0].groups, size, -1)
+
+        gram, total = exact_products(self._over_rows)(both_of_rows, choice.block)
+        return gram, place(self.sites[0].placement, total).astype(self.dtype)
+
     def squared_norms(self) -> Float[Array, " examples"]:
         """Squared norm of every example's gradient."""
         if self._sites is None:
@@ -256,9 +281,9 @@ class FactoredLeaf(Opaque):
         choice = choose_norms(self._sizes, self.num_examples, **self._setting)
         if choice.way == "outer" and self._aligned:
             return self._over_rows(
-                lambda start, size: jnp.sum(jnp.square(self._rows(start, size)), axis=1),
+                lambda start, size: (jnp.sum(jnp.square(self._rows(start, size)), axis=1), None),
                 choice.block,
-            )
+            )[0]
 
         def norms(some: "FactoredLeaf") -> Array:
             if choice.way == "outer":
@@ -311,23 +336,39 @@ class FactoredLeaf(Opaque):
         total = sum(site.products(start, size) for site in self.sites)
         return total.reshape(self.num_examples, -1)  # type: ignore[union-attr]
 
-    def _over_rows(self, function: Callable[[int | Array, int], Array], size: int) -> Array:
-        """Sum of `function` over all rows of the products, so many at a time.
+    def _over_rows(
+        self, function: Callable[[int | Array, int], tuple[Array, Array | None]], size: int
+    ) -> tuple[Array, Any]:
+        """`function` of all rows of the products, so many at a time: the sum, and rows in order.
 
         Each chunk of per-example gradients is formed, used and dropped.
+
+        Args:
+            function: of the first row and the number of rows; gives what is summed over chunks,
+                and rows that are put together, [groups, rows, columns], or None.
+            size: number of rows at a time.
         """
         rows = self._sizes[0].rows
         if size == rows:
             return function(0, rows)
         whole, rest = divmod(rows, size)
 
-        def step(total: Array, start: Array) -> tuple[Array, None]:
-            return total + function(start, size), None
+        def step(total: Array, start: Array) -> tuple[Array, Array | None]:
+            added, chunk = function(start, size)
+            return total + added, chunk
 
-        shape = jax.eval_shape(lambda: function(0, size))
+        shape, _ = jax.eval_shape(lambda: function(0, size))
         starts = jnp.arange(whole) * size
-        total, _ = lax.scan(step, jnp.zeros_like(shape), starts)
-        return total + function(whole * size, rest) if rest else total
+        total, chunks = lax.scan(step, jnp.zeros_like(shape), starts)
+        if chunks is not None:  # [chunks, groups, size, columns]
+            chunks = jnp.moveaxis(chunks, 0, 1)
+            chunks = chunks.reshape(chunks.shape[0], whole * size, chunks.shape[-1])
+        if not rest:
+            return total, chunks
+        added, chunk = function(whole * size, rest)
+        if chunk is not None and chunks is not None:
+            chunk = jnp.concatenate([chunks, chunk], axis=1)
+        return total + added, chunk
 
 
 def aligned(sites: Sequence[tuple[Sizes, Placement]]) -> bool:
@@ -355,12 +396,27 @@ def _over_examples(
 
 def _own_inner_gram(sites: tuple[Site, ...]) -> Array:
     """Inner products of the sum of sites with itself."""
-    total = sum(_inner(site, site) for site in sites)
+    total = sum(map(_own_inner, sites))
     for i, a in enumerate(sites):
         for b in sites[:i]:
             cross = _inner(a, b)
             total = total + cross + cross.T
     return total  # type: ignore[return-value]
+
+
+def _own_inner(site: Site, halvings: int = 2) -> Float[Array, "examples examples"]:
+    """Inner products of a site's gradients with one another: of what is mirrored, one half."""
+    half = site.right.shape[0] // 2
+    if not half or not halvings or half * site.sizes.positions < _FEWEST:
+        return _inner(site, site)
+    first, second = (
+        replace(site, left=site.left[some], right=site.right[some])
+        for some in (slice(half), slice(half, None))
+    )
+    corner = _inner(first, second)
+    upper = jnp.concatenate([_own_inner(first, halvings - 1), corner], axis=1)
+    lower = jnp.concatenate([corner.T, _own_inner(second, halvings - 1)], axis=1)
+    return jnp.concatenate([upper, lower])
 
 
 def _inner_norm(sites: tuple[Site, ...]) -> Array:

@@ -35,7 +35,7 @@ def per_example_grads(
             of positions, or products multiplied "outer"; None takes the cheaper one for each. Both
             are exact. A parameter whose uses are laid out differently always takes "outer".
         memory_limit: bytes that computing one parameter's part of the Gram matrix, or of the
-            norms, may take beside the factors; it is then done in blocks. None stands for 64 MiB,
+            norms, may take beside the factors; it is then done in blocks. None stands for 8 MiB,
             or more where less would cost time. `gujax.explain` shows what is chosen and taken.
 
     Returns:

@@ -51,12 +51,14 @@ class Release(NamedTuple):
 
     `uniqueness` is what the state shows, in general that of the g_i; `released` is that of the
     weights_i g_i, with which the ledger is charged. Both None if the rule does not measure.
+    `update` is the released update where the rule has formed it already.
     """
 
     weights: Float[Array, "batch"]
     divisor: Scalar
     uniqueness: Float[Array, "batch"] | None = None
     released: Float[Array, "batch"] | None = None
+    update: PyTree | None = None
 
 
 class Measurement(NamedTuple):
@@ -73,8 +75,9 @@ class Measurement(NamedTuple):
 def measurement(ridge: Scalar, relative_ridge: Scalar) -> Callable[..., Measurement]:
     """Function that measures the uniqueness of a batch under one of the two ridges.
 
-    It takes the batch and, optionally, weights: then it measures the weighted gradients. The
-    uniqueness is NaN where a gradient's squared norm is not finite.
+    It takes the batch and, optionally, weights: then it measures the weighted gradients; and the
+    Gram matrix where there is one already. The uniqueness is NaN where a gradient's squared norm is
+    not finite.
 
     Args:
         ridge: absolute ridge λ, not negative.
@@ -92,8 +95,12 @@ def measurement(ridge: Scalar, relative_ridge: Scalar) -> Callable[..., Measurem
         )
     known_positive = _known_positive(ridge) or _known_positive(relative_ridge)
 
-    def measure(batch: Batch, weights: Float[Array, "batch"] | None = None) -> Measurement:
-        kernel = gram(batch.grads)
+    def measure(
+        batch: Batch,
+        weights: Float[Array, "batch"] | None = None,
+        kernel: Float[Array, "batch batch"] | None = None,
+    ) -> Measurement:
+        kernel = gram(batch.grads) if kernel is None else kernel
         strength = resolve_ridge(kernel, ridge, relative_ridge, mask=batch.mask)
         if weights is not None:
             kernel = _weighted(kernel, weights)
@@ -234,7 +241,10 @@ def aggregate(
             )
         # The division is folded into the weights: dividing B numbers costs nothing, dividing
         # every gradient is one more pass over all parameters.
-        released = weighted_sum(updates, weights / release.divisor)
+        if release.update is None:
+            released = weighted_sum(updates, weights / release.divisor)
+        else:
+            released = jax.tree.map(lambda x: jnp.where(poisoned, jnp.nan, x), release.update)
         return released, filled_state(state, shown, weights, ledger)
 
     return optax.GradientTransformationExtraArgs(init, update)

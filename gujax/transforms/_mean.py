@@ -2,6 +2,7 @@
 
 import optax
 
+from gujax.gradients import gram_and_sum
 from gujax.transforms._aggregation import (
     Batch,
     Release,
@@ -48,8 +49,9 @@ def mean(
         weights, divisor = batch.mask.astype(float), count(batch.mask)
         if num_examples is None:
             return Release(weights, divisor)
-        gnq = measure(batch).uniqueness
-        return Release(weights, divisor, uniqueness=gnq, released=gnq)
+        kernel, average = gram_and_sum(batch.grads, weights / divisor)
+        gnq = measure(batch, kernel=kernel).uniqueness
+        return Release(weights, divisor, uniqueness=gnq, released=gnq, update=average)
 
     return aggregate(
         rule,

@@ -14,7 +14,15 @@ from gujax.gradients._cost import (
     choose_norms,
     form_at_once,
 )
-from tests.gradients.checks import assert_near, compiled, dense, largest_array, rows
+from tests.gradients.checks import (
+    assert_near,
+    assert_trees_near,
+    compiled,
+    dense,
+    double,
+    largest_array,
+    rows,
+)
 from tests.gradients.zoo import CASES
 
 WAYS = ("inner", "outer")
@@ -40,6 +48,15 @@ class TestChoice:
         assert choice.block == 27
         assert choice.memory == 4 * 64 * 27 * 16
         assert form_at_once(choice, sites, 27 * 16)  # 432 elements in place of 900 · 43
+
+    def test_a_sum_beside_the_gram_matrix_is_free_where_products_are_multiplied_out(self):
+        sites = [Sizes(1, 64, 576, 576)]
+        alone, both = choose_gram(sites, 16, 16), choose_gram(sites, 16, 16, summed=True)
+        forming = 2 * 16 * 64 * 576 * 576
+        assert both.flops == (alone.flops + forming if both.way == "inner" else alone.flops)
+        assert choose_gram(sites, 16, 16, options=Options("inner"), summed=True).flops == (
+            2 * (16 * 64) ** 2 * (576 + 576) + forming
+        )
 
     def test_norms_need_no_other_examples(self):
         sites = [Sizes(1, 10, 40, 60)]
@@ -136,18 +153,22 @@ SOME = {  # several sites, indexed sites, groups, sites that are laid out differ
 @pytest.mark.parametrize("name", SOME)
 def test_every_way_and_block_gives_the_same_numbers(name, way):
     loss, params, batch, shared = CASES[name]()
-    G = rows(dense(loss, params, batch, shared)[1])
-    H = rows(dense(loss, params, CASES[name](1).batch, shared)[1])
+    expected = dense(loss, params, batch, shared)[1]
+    G, H = rows(expected), rows(dense(loss, params, CASES[name](1).batch, shared)[1])
     lengths, other_lengths = np.linalg.norm(G, axis=1), np.linalg.norm(H, axis=1)
+    weights = np.random.default_rng(0).normal(size=len(G))
+    total = jax.tree.map(lambda g: np.tensordot(weights, double(g), 1).astype(g.dtype), expected)
 
     def answers(limit):
         grads_fn = gradients.per_example_grads(loss, gram_way=way, memory_limit=limit)
         grads, others = grads_fn(params, batch, *shared), grads_fn(params, OTHERS, *shared)
-        return gradients.gram(grads), gradients.gram(grads, others), gradients.squared_norms(grads)
+        both = gradients.gram_and_sum(grads, jnp.asarray(weights))
+        return both, gradients.gram(grads, others), gradients.squared_norms(grads)
 
     OTHERS = CASES[name](1).batch
     for limit in (None, SOME[name]):
-        K, cross, norms = compiled(lambda limit=limit: answers(limit))
+        (K, summed), cross, norms = compiled(lambda limit=limit: answers(limit))
+        assert_trees_near(summed, total, 1e-12, "sum")
         assert_near(K, G @ G.T, 1e-12, np.outer(lengths, lengths), "gram")
         assert_near(cross, G @ H.T, 1e-12, np.outer(lengths, other_lengths), "cross")
         assert_near(norms, lengths**2, 1e-12, lengths**2, "norms")
