@@ -43,8 +43,9 @@ def bottleneck_claims(
             yield from _precode(
                 naive=_success(under, "ig"),
                 adaptive=_success(under, "adaptive"),
-                plain=_success({k: networks[k].where(defense="no defense") for k in under}, "ig"),
+                plain=(plain := _success(_undefended(networks, under), "ig")),
             )
+            yield from _bypassed(under, plain)
         elif family in ("ppp", "cvb"):
             yield _holds(label, ADAPTIVE if family == "ppp" else CVB, under)
 
@@ -56,6 +57,34 @@ def key_part(label: str) -> str:
 
 def _success(networks: Mapping[str, Results], attack: str) -> dict[str, Measured]:
     return {name: found.get("success", attack=attack) for name, found in networks.items()}
+
+
+def _undefended(networks: Mapping[str, Results], like: Mapping[str, Results]) -> dict[str, Results]:
+    return {name: networks[name].where(defense="no defense") for name in like}
+
+
+def _bypassed(networks: Mapping[str, Results], plain: Mapping[str, Measured]) -> Iterator[Claim]:
+    """Whether the noise is of no avail against who reads what it did from the update."""
+    found = {
+        name: success
+        for name, results in networks.items()
+        if (success := results.find("success", attack="bypass")) is not None
+    }
+    if found:
+        show = percent()
+        yield test(
+            "encoder_undoes_precode",
+            "What PRECODE's noise did stands in the update: who takes the error behind the noise "
+            f"from the gradient of the encoder's bias reconstructs more than {100 * BROKEN:.0f} % "
+            f"of examples, and at most {100 * SAFE:.0f} points fewer than without PRECODE.",
+            "ours; not in the papers",
+            "; ".join(
+                f"{name}: success {show(x)} %, {show(plain[name])} % without PRECODE"
+                for name, x in found.items()
+            ),
+            [above(x, BROKEN) for x in found.values()]
+            + [above(x - plain[name], -SAFE) for name, x in found.items()],
+        )
 
 
 def _limits(networks: Mapping[str, Results]) -> Iterator[Claim]:

@@ -92,6 +92,9 @@ class SharedUpdate:
         adaptive: The one who does; None if none could do better by knowing, because the naive one's
             model of the update is what the victim computes.
         averaged: The one who averages over a bottleneck's noise; None without one.
+        bypass: The one who reads what a bottleneck's noise did to the error at the encoder from the
+            encoder's own gradient; None but for one example and a fully connected encoder.
+        encoder: Path of that encoder.
         told: The one who is told the draws of a bottleneck's noise, as ``(labels, key data of
             every example)``: no attacker, but a bound on those who are not; None without one.
         stochastic: Paths of the leaves that a bottleneck makes stochastic.
@@ -112,6 +115,8 @@ class SharedUpdate:
     naive: Adversary
     adaptive: Adversary | None = None
     averaged: Adversary | None = None
+    bypass: Adversary | None = None
+    encoder: str = ""
     told: Adversary | None = None
     stochastic: tuple[str, ...] = ()
     in_training: Callable[[PRNGKeyArray], optax.GradientTransformation] = _unchanged

@@ -9,7 +9,8 @@ Against membership inference: `out_of_fold_labels`, soft labels of teachers that
 example.
 
 A bottleneck is no defense without its adaptive attack beside it: one that matches only
-``inversion.without(*model.stochastic)``, and one that averages over the noise, `noise_averaged`.
+``inversion.without(*model.stochastic)``, one that averages over the noise, `noise_averaged`, and
+one that reads what the noise did from the encoder's own gradient, `encoder_loss`.
 """
 
 from gujax._extras import extra
@@ -33,7 +34,12 @@ with extra("models"):
         perturb,
         prune,
     )
-    from gujax.defenses._precode import BottleneckModel, bottleneck_loss, insert_bottleneck
+    from gujax.defenses._precode import (
+        BottleneckModel,
+        bottleneck_loss,
+        encoder_loss,
+        insert_bottleneck,
+    )
     from gujax.defenses._randomized import RandomizedModel, noise_averaged, randomized_loss
 
 __all__ = [
@@ -45,6 +51,7 @@ __all__ = [
     "check_folds",
     "convolutional",
     "divergence_bits",
+    "encoder_loss",
     "fold_masks",
     "gaussian_noise",
     "insert_bottleneck",

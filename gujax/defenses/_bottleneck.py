@@ -67,7 +67,13 @@ class VariationalBottleneck(nnx.Module):
         Returns:
             What the next layer sees, shaped as ``x``, and each example's KL divergence in bits.
         """
-        mean, spread = jnp.split(self.encoder(x), 2, axis=-1)
+        return self.decoded(self.encoder(x), key)
+
+    def decoded(
+        self, encoded: Float[Array, "batch ..."], key: PRNGKeyArray | None = None
+    ) -> tuple[Float[Array, "batch ..."], Float[Array, "batch"]]:
+        """What `__call__` returns, from what the encoder gave."""
+        mean, spread = jnp.split(encoded, 2, axis=-1)
         std = jax.nn.softplus(spread)
         code = mean if key is None else reparameterize(key, mean, std)
         return self.decoder(code), jax.vmap(divergence_bits)(mean, std)

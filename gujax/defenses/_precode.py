@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +28,13 @@ class BottleneckModel(RandomizedModel):
             that the adaptive attack matches (Scheliga, Mäder, Seeland 2022, arXiv 2208.04767).
             Others' gradients depend on the noise too, through what is propagated back to them, but
             a layer's input, which the attack reads from them, does not.
+        encode: maps ``(params, x)`` of one example to what the encoder gives, before any noise.
+        encoder: path of the encoder.
     """
 
     stochastic: tuple[str, ...]
+    encode: Callable[[PyTree, Float[Array, "..."]], Float[Array, "..."]]
+    encoder: str
 
 
 def insert_bottleneck(
@@ -73,6 +78,11 @@ def insert_bottleneck(
         logits = module(x[None])[0]
         return logits, place.divergence[0]
 
+    def encode(params: PyTree, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        module = nnx.merge(structure, params)
+        module(x[None])
+        return submodules(module)[before].encoded[0]
+
     extended = from_module(make_with_bottleneck, input_shape)
     stochastic = _stochastic(extended.init, sample, input_shape, f"{before}/bottleneck/")
     return BottleneckModel(
@@ -82,6 +92,8 @@ def insert_bottleneck(
         input_shape,
         sample=sample,
         stochastic=stochastic,
+        encode=encode,
+        encoder=f"{before}/bottleneck/encoder",
     )
 
 
@@ -103,6 +115,29 @@ def bottleneck_loss(model: BottleneckModel, beta: float = 1e-3) -> LossFn:
     return randomized_loss(model, beta)
 
 
+@cache  # the same function for the same model, so that jit finds it again
+def encoder_loss(model: BottleneckModel) -> LossFn:
+    """What has the gradient of `bottleneck_loss` up to the encoder, whatever noise was drawn.
+
+    The noise reaches the encoder and what is before it only through the error that is propagated
+    back to the encoder's output. Of one example that error *is* the gradient of the encoder's
+    bias, where the encoder is fully connected: who sees the update knows it. The gradient of
+    ⟨error, encoder's output⟩ is then the victim's, with nothing random left to guess.
+
+    Args:
+        model: a model with a `linear` bottleneck.
+
+    Returns:
+        ``loss_fn(params, (x, error))`` of one example, a scalar.
+    """
+
+    def loss_fn(params: PyTree, example: tuple[Array, Array]) -> Float[Array, ""]:
+        x, error = example
+        return jnp.vdot(error, model.encode(params, x))
+
+    return loss_fn
+
+
 class _Bottlenecked(nnx.Module):
     """A layer and the bottleneck before it; it samples where it was given a key."""
 
@@ -111,9 +146,11 @@ class _Bottlenecked(nnx.Module):
         self.layer = layer
         self.key: PRNGKeyArray | None = nnx.data(None)
         self.divergence: Float[Array, "batch"] | None = nnx.data(None)
+        self.encoded: Float[Array, "batch ..."] | None = nnx.data(None)
 
     def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
-        x, self.divergence = self.bottleneck(x, self.key)
+        self.encoded = self.bottleneck.encoder(x)
+        x, self.divergence = self.bottleneck.decoded(self.encoded, self.key)
         return self.layer(x)
 
 

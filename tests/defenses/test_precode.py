@@ -14,6 +14,7 @@ from gujax.models._convnet import ConvNet
 from gujax.models._lenet import LeNet
 from gujax.models._mlp import MLP
 from gujax.models._resnet import ResNet
+from gujax.trees import named_leaves
 
 IMAGE = (8, 8, 2)
 LENET = partial(LeNet, IMAGE, 3, "relu")
@@ -248,6 +249,30 @@ class TestNoiseAveraged:
         distance = 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)
         np.testing.assert_allclose(found.matching_loss, distance, rtol=1e-4)
         assert distance > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "before"),
+    [(make_mlp, (6,), "layers/2"), (make_mlp, (6,), "layers/1"), (LENET, IMAGE, "head")],
+)
+def test_the_encoders_bias_tells_what_the_noise_did(make, shape, before):
+    """The victim's gradient up to the encoder follows from its input and the update."""
+    model = defenses.insert_bottleneck(models.from_module(make, shape), before)
+    params, x = model.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), shape)
+    loss_fn, encoder_loss = defenses.bottleneck_loss(model), defenses.encoder_loss(model)
+    assert encoder_loss is defenses.encoder_loss(model)  # compiled once
+    for key in jax.random.split(jax.random.key(2)):
+        victims = dict(named_leaves(jax.grad(loss_fn)(params, (x, 1, key))))
+        error = victims[f"{model.encoder}/bias"]
+        found = dict(named_leaves(jax.grad(encoder_loss)(params, (x, error))))
+        assert found.keys() == victims.keys()
+        reached = {path for path, leaf in found.items() if np.any(leaf)}
+        assert reached == {f"{model.encoder}/bias", f"{model.encoder}/kernel"} | (
+            set(victims) - set(model.stochastic)
+        )
+        for path in reached:
+            scale = np.max(np.abs(victims[path]))
+            np.testing.assert_allclose(found[path], victims[path], atol=1e-5 * scale, err_msg=path)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from experiments.tasks.task import Task
 from gujax import defenses
 from gujax.attacks import inversion
 from gujax.training import GradientFn, LossFn
+from gujax.trees import named_leaves
 
 ADAPTATION = "of a bottleneck it leaves out the leaves that are stochastic"
 
@@ -51,6 +52,10 @@ def bottleneck(
         return replace(inversion.batch_gradient(loss_fn), draws=_as_told)
 
     guess, last = averaging(1), last_layer(task)
+    bypass = None
+    if setting.batch_size == 1 and _is_linear(model):
+        behind = (path for path in model.stochastic if path != f"{model.encoder}/kernel")
+        bypass = Adversary(defenses.encoder_loss(model), leaf_weights=inversion.without(*behind))
     return SharedUpdate(
         model=model,
         loss_fn=loss_fn,
@@ -62,9 +67,17 @@ def bottleneck(
         naive=guess,
         adaptive=replace(guess, leaf_weights=inversion.without(*model.stochastic)),
         averaged=averaging(setting.draws),
+        bypass=bypass,
+        encoder=model.encoder,
         told=Adversary(loss_fn, told),
         stochastic=model.stochastic,
     )
+
+
+def _is_linear(model: defenses.BottleneckModel) -> bool:
+    """Whether the encoder is fully connected: its bias then has the error at one place alone."""
+    shapes = dict(named_leaves(jax.eval_shape(model.init, jax.random.key(0))))
+    return shapes[f"{model.encoder}/kernel"].ndim == 2
 
 
 def _as_told(examples: PyTree) -> PyTree:

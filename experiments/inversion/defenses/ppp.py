@@ -42,10 +42,12 @@ def build(task: Task, setting: Setting, strength: float) -> SharedUpdate:
         return optax.GradientTransformation(init, update)
 
     assert bottleneck.adaptive is not None
+    bypass = bottleneck.bypass
     return replace(
         bottleneck,
         share=share,
         adaptive=replace(bottleneck.adaptive, smoothing=SMOOTHING),
+        bypass=None if bypass is None else replace(bypass, smoothing=SMOOTHING),
         told=None,  # the draws are not all that is random
         in_training=in_training,
     )

@@ -24,8 +24,9 @@ class Options(InversionOptions, TaskOptions):
         defenses: What to attack, each a name or "name:strength", such as gaussian:0.1; default: all
             but Laplacian noise that fit the model.
         attacks: With what: ig, adaptive, averaged, patient (averages, and leaves out what is
-            stochastic), told (a bound: knows a bottleneck's noise), dlg, analytic, lone_units,
-            spear, idlg, labels; all but idlg and labels bring "adaptive" along.
+            stochastic), bypass (reads what a bottleneck's noise did from the encoder's bias), told
+            (a bound: knows a bottleneck's noise), dlg, analytic, lone_units, spear, idlg, labels;
+            all but idlg and labels bring "adaptive" along.
         batch_size: Examples of one update, where the defense does not say.
         epochs: Train the networks for so many passes before; 0 attacks them at initialization.
         learning_rate: Of Inverting Gradients, in standardized units; default: what suits the model.
@@ -46,6 +47,7 @@ class Options(InversionOptions, TaskOptions):
         "ig",
         "adaptive",
         "averaged",
+        "bypass",
         "analytic",
         "lone_units",
         "spear",
