@@ -62,6 +62,7 @@ def predict(
     published: Model,
     reruns: Sequence[Model],
     *,
+    label_smoothing: float = 0.0,
     num_resamples: int = 200,
     seed: int = 0,
 ) -> Prediction:
@@ -73,6 +74,7 @@ def predict(
         pool: Inputs and classes of all examples, of which some are members of each model.
         published: Parameters of the model, and which of the pool are its members, [N].
         reruns: The same of other models, with other halves and seeds.
+        label_smoothing: That all of them were trained with.
         num_resamples: Of the intervals.
         seed: Of the resampling.
     """
@@ -86,6 +88,7 @@ def predict(
             (pool[0][inside], pool[1][inside]),
             (pool[0][outside], pool[1][outside]),
             rerun=[(again, mask[order]) for again, mask in reruns] or None,
+            label_smoothing=label_smoothing,
             num_resamples=num_resamples,
             seed=seed,
         )

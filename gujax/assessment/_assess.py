@@ -1,6 +1,7 @@
 """Assess a model that was trained anywhere."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gujax.assessment._assessment import Assessment
@@ -35,6 +36,7 @@ def assess(
     *,
     rerun: tuple[Any, Any] | Sequence[tuple[Any, Any]] | None = None,
     loss: str = "cross_entropy",
+    label_smoothing: float = 0.0,
     sketch_dimension: int | None = None,
     microbatch_size: int = 256,
     num_resamples: int = 200,
@@ -61,7 +63,9 @@ def assess(
             without it, the deviation is under-estimated and the attack over-estimated. A sequence
             of such pairs for more precision: the error of the gap falls with the root of their
             number.
-        loss: what the model was trained with. Only cross-entropy (with or without label smoothing).
+        loss: what the model was trained with. Only cross-entropy.
+        label_smoothing: share of each label that training spread over all classes, in [0, 1). It
+            pulls examples towards one φ from both sides; the prediction then needs a rerun.
         sketch_dimension: numbers that each gradient is projected to, in place of the exact Gram
             matrix; None for the exact one up to 4,096 examples, and beyond the first of 512,
             1,024, 2,048 and 4,096 that holds the effective dimensions.
@@ -86,6 +90,13 @@ def assess(
     check_count("num_resamples", num_resamples)
     if sketch_dimension is not None:
         check_count("sketch_dimension", sketch_dimension)
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing={label_smoothing} must be in [0, 1)")
+    if label_smoothing and rerun is None:
+        raise ValueError(
+            f"label_smoothing={label_smoothing} needs a rerun: it moves some signals up and others "
+            "down, and a gap between means of different examples shows only what is left"
+        )
     pool = checked_pool(apply, params, members, held_out)
     again = checked_reruns(params, rerun, pool)
 
@@ -93,7 +104,8 @@ def assess(
     examples = (pool.x, pool.y)
     phi, right = signals(apply, params, examples, block)
     reruns = [(signals(apply, other, examples, block)[0], mask) for other, mask in again]
-    compared = compare(phi, pool.members, reruns)
+    target = 1 - label_smoothing * (1 - 1 / pool.num_classes)
+    compared = compare(phi, pool.members, reruns, target)
     sizes: tuple[int | None, ...] = (sketch_dimension,)
     if sketch_dimension is None and len(pool.y) > _EXACT:
         sizes = _SKETCHES
@@ -107,6 +119,7 @@ def assess(
                 made = size if len(sizes) == 1 else max(size, _FOLDED)
                 sketches = signal_sketches(apply, params, examples, block, made, seed, progress)
             spectrum = sketch_spectrum(folded(sketches, size), phi, pool.members)
+        spectrum = replace(spectrum, target=target)
         fitted = calibrate(spectrum, compared)
         if size is None or _is_large_enough(size, fitted):
             break
@@ -149,8 +162,8 @@ def _uneven(kurtosis: float) -> str:
     return (
         "The signal varies much more between trainings for some examples than for others (excess "
         f"kurtosis of its changes {kurtosis:.1f}; 0 if it varies alike, above {_TOO_UNEVEN:g} not "
-        "relied on): an attack that knows how much each varies finds more than is predicted, as "
-        "was seen under label smoothing and on small tables."
+        "relied on): as under label smoothing that label_smoothing= does not name, where an attack "
+        "finds more than is predicted, or on small tables."
     )
 
 

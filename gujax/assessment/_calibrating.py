@@ -89,6 +89,7 @@ def compare(
     phi: Float[np.ndarray, "pool"],
     members: Bool[np.ndarray, "pool"],
     reruns: Sequence[tuple[Float[np.ndarray, "pool"], Bool[np.ndarray, "pool"]]],
+    target: float = 1.0,
 ) -> Compared:
     """Gap and deviation of φ, as seen.
 
@@ -96,6 +97,7 @@ def compare(
         phi: of the published model, [N].
         members: that it was trained on, [N].
         reruns: φ of each rerun and its members.
+        target: probability of its class that training pulls an example to.
 
     Raises:
         ValueError: a rerun is the same model as another.
@@ -105,7 +107,8 @@ def compare(
     phis, masks = (np.stack(part) for part in zip(*reruns))
     counts, sums = squared_changes(phi, phis, members, masks)
     runs = phi, phis, members, masks
-    return Compared(paired_gap(*runs), counts, sums, (phis, masks), excess_kurtosis(*runs))
+    gap = paired_gap(*runs, target)
+    return Compared(gap, counts, sums, (phis, masks), excess_kurtosis(*runs))
 
 
 def calibrate(spectrum: Spectrum, compared: Compared) -> Calibrated:
@@ -128,7 +131,7 @@ def calibrate(spectrum: Spectrum, compared: Compared) -> Calibrated:
         ridge,
         spectrum.represented_ridge(ridge),
         spectrum.effective_dimension(ridge),
-        shift_of(spectrum.self_influence(ridge), *spectrum.runs),
+        shift_of(spectrum.self_influence(ridge), *spectrum.runs, spectrum.target),
         deviation,
     )
 
@@ -150,7 +153,7 @@ def resample(
     spectrum = replace(spectrum, reruns=compared.reruns)
     members = spectrum.members
     ridges = fitted.ridge * np.exp(_GRID)
-    shifts = shift_of(spectrum.self_influences(ridges), *spectrum.runs)
+    shifts = shift_of(spectrum.self_influences(ridges), *spectrum.runs, spectrum.target)
     weights = _drawn(members, num_resamples, np.random.default_rng(seed))
     deviations = compared.deviation(weights)
     observed = compared.gap.observed(weights)

@@ -86,7 +86,7 @@ def ridge_for_gap(spectrum: Spectrum, gap: Gap, size: float) -> float:
     def predicted(log_ridges: np.ndarray) -> np.ndarray:
         shifts = np.zeros((len(log_ridges), len(needed)))
         influences = spectrum.self_influences(np.exp(log_ridges), needed)
-        shifts[:, needed] = shift_of(influences, signals, masks)
+        shifts[:, needed] = shift_of(influences, signals, masks, spectrum.target)
         return gap.predicted(shifts)
 
     top = np.log(spectrum.eigenvalues[-1])

@@ -138,7 +138,8 @@ def influence_deviation(spectrum: Spectrum, ridge: float) -> float:
     """
     inside = spectrum.members
     shrunk = spectrum.coordinates / (spectrum.eigenvalues + ridge)
-    pulled = spectrum.coordinates[inside] * expit(-spectrum.signal[inside])[:, None]
+    pull = expit(-spectrum.signal[inside]) - (1 - spectrum.target)
+    pulled = spectrum.coordinates[inside] * pull[:, None]
     moved = np.einsum("jr,rs,js->j", shrunk, pulled.T @ pulled, shrunk, optimize=True)
     own = np.einsum("jr,jr->j", shrunk[inside], pulled)
     moved[inside] = np.maximum(moved[inside] - np.square(own), 0)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float
+from scipy.special import expit
 
 _SIGNIFICANT = 2.326  # standard errors: one-sided 1 %
 _Z95 = 1.96
@@ -19,12 +20,12 @@ class Part(NamedTuple):
     Attributes:
         examples: which ones, [N].
         values: what their mean is taken of, [N].
-        share: of their mean predicted shift in the predicted gap.
+        share: of their mean predicted shift in the predicted gap, one number or one for each, [N].
     """
 
     examples: Bool[np.ndarray, "pool"]
     values: Float[np.ndarray, "pool"]
-    share: float
+    share: float | Float[np.ndarray, "pool"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class Gap:
     @property
     def needed(self) -> Bool[np.ndarray, "pool"]:
         """Whose predicted shifts matter, [N]."""
-        return np.any([part.examples for part in self.parts if part.share], axis=0)
+        return np.any([part.examples for part in self.parts if np.any(part.share)], axis=0)
 
     def observed(self, weights: Float[np.ndarray, "*draws pool"]) -> Float[np.ndarray, "*draws"]:
         """The gap where examples count that often, [..., N]."""
@@ -91,7 +92,7 @@ class Gap:
         # One pass over the shifts, however many parts there are.
         combined = np.zeros(counts.shape)
         for part in self.parts:
-            if part.share:
+            if np.any(part.share):
                 chosen = counts * part.examples
                 combined += part.share / chosen.sum(axis=-1, keepdims=True) * chosen
         return shifts @ combined.T
@@ -115,6 +116,7 @@ def paired_gap(
     rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
     members: Bool[Array | np.ndarray, "pool"],
     rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
+    target: float = 1.0,
 ) -> Gap:
     """The gap from several runs: each example with itself, in training and out of it.
 
@@ -123,11 +125,18 @@ def paired_gap(
     its error falls with the root of the number of reruns. Where a single rerun has no examples
     beyond the members, those that both runs treat alike stand for what else differs between them.
 
+    Under label smoothing training moves φ up or down, towards one value, and in the mean that
+    cancels. There an example counts with the sign of the way from its mean φ of the two runs to
+    that value: were nothing learned of examples, the runs could be exchanged, and the gap would be
+    zero.
+
     Args:
         phi: φ of the published model, [N].
         rerun_phi: φ of the rerun, [N], or of several, [R, N].
         members: the examples that the published model was trained on, [N].
         rerun_members: those of the reruns, likewise.
+        target: probability of its class that training pulls an example to; below 1 with label
+            smoothing.
 
     Raises:
         ValueError: fewer than 20 members are left out of a rerun.
@@ -141,12 +150,14 @@ def paired_gap(
             "the rerun on another random half"
         )
     pairs = [
-        list(_contrast(phis[[i, j]], masks[[i, j]])) for i, j in combinations(range(len(phis)), 2)
+        list(_contrast(phis[[i, j]], masks[[i, j]], target))
+        for i, j in combinations(range(len(phis)), 2)
     ]
     found = [pair for pair in pairs if pair]
     if not found:
-        change, alike = phis[0] - phis[1], masks[0] == masks[1]
-        return Gap((Part(masks[0] & ~masks[1], change, 1.0), Part(alike, -change, 0.0)))
+        ways, alike = _ways(phis[:2], target), masks[0] == masks[1]
+        change = ways * (phis[0] - phis[1])
+        return Gap((Part(masks[0] & ~masks[1], change, ways), Part(alike, -change, 0.0)))
     share = 1 / len(found)
     return Gap(
         tuple(Part(x, share * values, share * part) for pair in found for x, values, part in pair)
@@ -154,11 +165,17 @@ def paired_gap(
 
 
 def _contrast(
-    phis: Float[np.ndarray, "2 pool"], masks: Bool[np.ndarray, "2 pool"]
+    phis: Float[np.ndarray, "2 pool"], masks: Bool[np.ndarray, "2 pool"], target: float
 ) -> Iterator[Part]:
     """Those that only the first of two runs was trained on, and those that only the second was."""
-    change = phis[0] - phis[1]
+    ways = _ways(phis, target)
+    change = ways * (phis[0] - phis[1])
     only = [masks[0] & ~masks[1], masks[1] & ~masks[0]]
     if min(examples.sum() for examples in only) >= _LEAST:
         for examples, sign in zip(only, (0.5, -0.5)):
-            yield Part(examples, sign * change, 0.5)
+            yield Part(examples, sign * change, 0.5 * ways)
+
+
+def _ways(phis: Float[np.ndarray, "2 pool"], target: float) -> Float[np.ndarray, "pool"]:
+    """Whether training pulls φ up (1) or down (-1), in the middle of two runs."""
+    return np.where(expit(phis.mean(axis=0)) > target, -1.0, 1.0)

@@ -22,8 +22,10 @@ def membership_shift(
     To first order in the parameters, d solves d = a σ(−(φ_out + d)), with a the influence of the
     example on itself (`Spectrum.self_influence`), σ(−φ) the pull of cross-entropy, and φ_out the
     signal without it. For a held-out example φ_out is observed and the root is found; for a member
-    φ = φ_out + d is, and d = a σ(−φ). Where a spectrum knows reruns, the pull is the mean over the
-    runs: the shift is one over retrainings, and a single φ is off by the deviation.
+    φ = φ_out + d is, and d = a σ(−φ). With label smoothing the pull is that towards a soft label,
+    q − σ(φ) with the spectrum's target q, and may be negative. Where a spectrum knows reruns, the
+    pull is the mean over the runs: the shift is one over retrainings, and a single φ is off by the
+    deviation.
 
     Args:
         gram: Gram matrix of the gradients of φ, [N, N]; or their `Spectrum`.
@@ -32,29 +34,31 @@ def membership_shift(
         ridge: λ > 0, from `calibrated_ridge`.
 
     Returns:
-        d, [N], ≥ 0, in nats of φ.
+        d, [N], in nats of φ; ≥ 0 without label smoothing.
 
     Raises:
         ValueError: the ridge is not positive, or the arguments do not fit each other.
     """
     check_positive("ridge", ridge)
     spectrum = gram if isinstance(gram, Spectrum) else gram_spectrum(gram, phi, members)
-    return shift_of(spectrum.self_influence(ridge), *spectrum.runs)
+    return shift_of(spectrum.self_influence(ridge), *spectrum.runs, spectrum.target)
 
 
 def shift_of(
     influence: Float[np.ndarray, "*ridges pool"],
     signals: Float[np.ndarray, "runs pool"],
     masks: Bool[np.ndarray, "runs pool"],
+    target: float = 1.0,
 ) -> Float[np.ndarray, "*ridges pool"]:
-    """The shift from the influence a: the only d with d = a · mean over runs of σ(−φ with it).
+    """The shift from the influence a: the only d with d = a · (target − mean of σ(φ with it)).
 
     Args:
         influence: a, [..., N].
         signals: φ in each run, [R, N].
         masks: which examples each run was trained on, [R, N]; of the others φ with it is φ + d.
+        target: probability of its class that an example is pulled to.
     """
-    constant = influence * np.mean(expit(-signals) * masks, axis=0)
+    constant = influence * (np.mean(expit(-signals) * masks, axis=0) - (1 - target))
     open_ended = ~masks.all(axis=0)
     shift = constant.copy()
     shift[..., open_ended] += _root(

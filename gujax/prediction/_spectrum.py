@@ -29,6 +29,8 @@ class Spectrum:
             it is exact.
         reruns: φ of further trainings and which examples each was trained on, [R, N]; None where
             there are none.
+        target: probability of its own class that training pulls an example to: 1, or less under
+            label smoothing, which pulls examples that are surer than that back.
     """
 
     eigenvalues: Float[np.ndarray, "rank"]
@@ -39,6 +41,7 @@ class Spectrum:
     weights: Float[np.ndarray, "pool"]
     size: int | None = None
     reruns: tuple[Float[np.ndarray, "reruns pool"], Bool[np.ndarray, "reruns pool"]] | None = None
+    target: float = 1.0
 
     @property
     def runs(self) -> tuple[Float[np.ndarray, "runs pool"], Bool[np.ndarray, "runs pool"]]:

@@ -294,6 +294,15 @@ class TestJudgement:
         assert "varies much more" in uneven.unsafe[0]
         assert not uneven.check(max_auc=1.0)
 
+    def test_label_smoothing_needs_a_rerun(self):
+        first, again = parameters()
+        with pytest.raises(ValueError, match=r"label_smoothing=0\.1 needs a rerun"):
+            gujax.assess(logits, first, IN, OUT, label_smoothing=0.1)
+        with pytest.raises(ValueError, match=r"label_smoothing=1 must be in \[0, 1\)"):
+            gujax.assess(logits, first, IN, OUT, rerun=(again, AGAIN), label_smoothing=1)
+        # Trained without: what it would have moved down did move up, so that nothing fits.
+        assert assessed(label_smoothing=0.2).auc != assessed().auc
+
     def test_nothing_to_say(self):
         assert assessed().warnings == assessed().unsafe == ()
 

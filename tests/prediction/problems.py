@@ -4,12 +4,15 @@ import numpy as np
 from scipy.special import expit
 
 
-def fit_logistic(signed, ridge, start=None):
-    """Minimizer of Σ log(1 + exp(−θ·x)) + ridge/2 |θ|², by Newton's method; rows are y x."""
+def fit_logistic(signed, ridge, start=None, target=1.0):
+    """Minimizer of Σ log(1 + exp(−θ·x)) + ridge/2 |θ|², by Newton's method; rows are y x.
+
+    With a target below 1 labels are soft: that is the probability of the own class.
+    """
     theta = np.zeros(signed.shape[1]) if start is None else start.copy()
     for _ in range(100):
         phi = signed @ theta
-        slope = ridge * theta - signed.T @ expit(-phi)
+        slope = ridge * theta - signed.T @ (target - expit(phi))
         weights = expit(phi) * expit(-phi)
         curvature = signed.T @ (weights[:, None] * signed) + ridge * np.eye(len(theta))
         step = np.linalg.solve(curvature, slope)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,6 +144,25 @@ class TestLeaveOneOutRetraining:
         assert np.median(error) < 0.01
         assert np.quantile(error, 0.95) < 0.05
 
+    def test_under_label_smoothing(self):
+        """Training pulls the surest examples back, and retraining shows the same."""
+        target = 0.8
+        rows, members = logistic_pool(seed=1, members=self.MEMBERS, held_out=400, features=30)
+        theta = fit_logistic(rows[members], 0.5, target=target)
+        phi, inside = rows @ theta, rows[members]
+        true = np.array(
+            [
+                phi[j] - row @ fit_logistic(np.delete(inside, j, axis=0), 0.5, theta, target)
+                for j, row in enumerate(inside)
+            ]
+        )
+        assert np.mean(true < 0) > 0.1
+        spectrum = replace(gram_spectrum(rows @ rows.T, phi, members), target=target)
+        shift = gujax.membership_shift(spectrum, phi, members, 0.5)[members]
+        error = np.abs(shift - true) / np.abs(true).mean()
+        assert np.median(error) < 0.01
+        assert np.quantile(error, 0.95) < 0.05
+
     def test_with_the_calibrated_ridge(self, problem):
         gram, members, phi, true = problem
         # The gap of one draw of examples is the mean shift plus the luck of the draw, which is no
@@ -235,6 +256,42 @@ class TestPairedGap:
         _, phi, members = random_pool(0, 80, 3)
         with pytest.raises(ValueError, match="leaves out 0 members"):
             paired_gap(phi, phi + 1, members, members)
+
+
+class TestSmoothedGap:
+    """Signals move up or down towards one value."""
+
+    TARGET = 0.6
+
+    def runs(self, strength):
+        rng = np.random.default_rng(6)
+        base, masks = 3 * rng.normal(size=4000), np.argsort(rng.random((2, 4000))) < 2000
+        pulls = self.TARGET - expit(base)
+        phis = base + strength * pulls * masks + 0.3 * rng.normal(size=(2, 4000))
+        return phis, masks, np.abs(strength * pulls).mean()
+
+    def test_it_is_the_mean_size_of_the_shift(self):
+        phis, masks, size = self.runs(0.5)
+        signed = paired_gap(phis[0], phis[1], *masks, self.TARGET)
+        assert abs(signed.mean - size) < 3 * signed.standard_error
+        assert paired_gap(phis[0], phis[1], *masks).mean < 0.5 * size
+
+    def test_nothing_learned_is_no_gap(self):
+        phis, masks, _ = self.runs(0.0)
+        gap = paired_gap(phis[0], phis[1], *masks, self.TARGET)
+        assert abs(gap.mean) < 3 * gap.standard_error
+
+    def test_calibration_takes_it(self):
+        gradients, phi, members = random_pool(0, 160, 200)
+        again = np.random.default_rng(1).random(160) < 0.5
+        target = 0.7
+        ways = np.where(expit(phi) > target, -1, 1)
+        gap = paired_gap(phi, phi + 0.2 * ways * (1 * again - members), members, again, target)
+        spectrum = replace(gram_spectrum(gradients @ gradients.T, phi, members), target=target)
+        ridge = gujax.calibrated_ridge(spectrum, phi, members, gap=gap)
+        shift = gujax.membership_shift(spectrum, phi, members, ridge)
+        assert gap.predicted(shift) == pytest.approx(gap.mean)
+        assert shift.min() < 0 < shift.max()
 
 
 class TestReruns:

@@ -33,11 +33,17 @@ def analyze(plan: Plan, runs: Mapping[str, Run]) -> Iterator[Entry]:
     for trainer in plan.trainers:
         setting = trainer.setting
         place: dict[str, Key] = {"setting": setting.name, "role": setting.role}
-        yield from of_setting(runs[setting.name], place)
+        yield from of_setting(runs[setting.name], place, setting.label_smoothing > 0)
 
 
-def of_setting(run: Run, place: Mapping[str, Key]) -> Iterator[Entry]:
-    """All entries of one setting."""
+def of_setting(run: Run, place: Mapping[str, Key], both_ways: bool) -> Iterator[Entry]:
+    """All entries of one setting.
+
+    Args:
+        run: The setting's models and predictions.
+        place: Keys of its entries.
+        both_ways: Whether training moves signals down as well as up, so that size is exposure.
+    """
     models = len(run.members)
     targets = range(len(run.targets))
     yield entry("test_accuracy", run.test_accuracy, **place)
@@ -49,7 +55,7 @@ def of_setting(run: Run, place: Mapping[str, Key]) -> Iterator[Entry]:
         for measure in LEVELS:
             yield entry(measure, [part[measure] for part in parts], **place, method=attack)
         yield from _cost(run, place, attack, models - 1, 0.0)
-    for measure, value in zip(LEVELS, with_perfect_knowledge(run.phi, run.members)):
+    for measure, value in zip(LEVELS, with_perfect_knowledge(run.phi, run.members, both_ways)):
         yield entry(measure, value, **place, method="measured d and s")
 
     predicted = run.predicted
@@ -77,7 +83,7 @@ def of_setting(run: Run, place: Mapping[str, Key]) -> Iterator[Entry]:
         for measure in LEVELS:
             yield entry(measure, [part[measure] for part in parts], **place, method=name)
     for name, of_rival in _by_rival([exposures(run, index) for index in targets]).items():
-        found = [_ranking(run, index, values) for index, values in enumerate(of_rival)]
+        found = [_ranking(run, index, values, both_ways) for index, values in enumerate(of_rival)]
         for measure in ("spearman", *TOPS):
             yield entry(measure, [one[measure] for one in found], **place, method=name)
     for name, trainings, seconds in costs(run):
@@ -108,19 +114,25 @@ def deviation(
 
 
 def with_perfect_knowledge(
-    phi: Float[np.ndarray, "models examples"], members: Bool[np.ndarray, "models examples"]
+    phi: Float[np.ndarray, "models examples"],
+    members: Bool[np.ndarray, "models examples"],
+    both_ways: bool = False,
 ) -> Float[np.ndarray, "3"]:
     """AUC and TPRs of an attacker who knows every shift and the deviation exactly.
 
-    Measured shifts carry an error that would count as exposure. So μ = d/s ≥ 0 is taken from the
-    distribution under which the measured ones, μ plus noise of known variance, are most likely
-    (Kiefer and Wolfowitz 1956), found by expectation maximization.
+    Measured shifts carry an error that would count as exposure. So μ = d/s, ≥ 0 unless training
+    moves signals both ways, is taken from the distribution under which the measured ones, μ plus
+    noise of known variance, are most likely (Kiefer and Wolfowitz 1956), found by expectation
+    maximization.
     """
     s = deviation(phi, members)
-    measured = np.maximum(shifts(phi, members) / s, -5.0)
+    measured = shifts(phi, members) / s
+    if not both_ways:
+        measured = np.maximum(measured, -5.0)
     inside = members.sum(axis=0)
     error = np.sqrt(1 / inside + 1 / (len(members) - inside))
-    grid = np.linspace(0, max(measured.max(), 1.0), _GRID)
+    least = min(measured.min(), -1.0) if both_ways else 0.0
+    grid = np.linspace(least, max(measured.max(), 1.0), _GRID)
     likelihood = np.exp(-np.square((measured[:, None] - grid) / error[:, None]) / 2)
     likelihood /= likelihood.max(axis=1, keepdims=True)
     weights = np.full(_GRID, 1 / _GRID)
@@ -187,7 +199,7 @@ def exposures(run: Run, index: int) -> dict[str, Vector]:
     scores = evidence(run, index)
     del scores["loss"]
     return {
-        "prediction": run.predicted.shift[index],
+        "prediction": np.abs(run.predicted.shift[index]),
         "loss": -run.phi[target],
         "gradient norm": run.gradients.norm[index],
         "self-influence": run.gradients.self_influence[index],
@@ -198,10 +210,12 @@ def exposures(run: Run, index: int) -> dict[str, Vector]:
     }
 
 
-def _ranking(run: Run, index: int, values: Vector) -> dict[str, float]:
-    """How well values order the members of a target by measured shift."""
+def _ranking(run: Run, index: int, values: Vector, both_ways: bool) -> dict[str, float]:
+    """How well values order the members of a target by measured shift, or by its size."""
     inside = run.members[run.targets[index, 0]]
     measured, values = measured_shift(run, index)[inside], values[inside]
+    if both_ways:
+        measured = np.abs(measured)
     if np.isnan(values).any():
         return dict.fromkeys(("spearman", *TOPS), float("nan"))
     found = {"spearman": float(stats.spearmanr(values, measured).statistic)}

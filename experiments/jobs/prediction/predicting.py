@@ -85,6 +85,7 @@ class Publisher:
         self._examples = np.asarray(trainer.pool.x), np.asarray(trainer.pool.y)
         # One function for all targets, so that it is compiled once.
         self._apply = partial(training.predict, trainer.task.model.apply)
+        self._label_smoothing = trainer.setting.label_smoothing
 
     def predict(
         self, trained: Trained, target: int, reruns: Sequence[int], resamples: int
@@ -104,6 +105,7 @@ class Publisher:
             self._examples,
             (one_of(trained.params, target), inside),
             [(one_of(trained.params, k), trained.members[k]) for k in others],
+            label_smoothing=self._label_smoothing,
             num_resamples=resamples,
         )
         level = np.array([found.auc, found.tpr(0.01), found.tpr(0.001)])

@@ -51,6 +51,11 @@ class Setting:
     strength: float = 0.0
 
     @property
+    def label_smoothing(self) -> float:
+        """Share of the label that is smoothed."""
+        return self.strength if self.regularization == "label smoothing" else 0.0
+
+    @property
     def training(self) -> str:
         """Optimizer, epochs and regularization, in words."""
         words = f"{self.optimizer} {self.learning_rate:g}, {self.epochs} epochs"
