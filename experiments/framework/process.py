@@ -80,14 +80,14 @@ def _clear(out: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _end_with_parent(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Asks the kernel to kill this process when its parent dies (Linux only)."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it has died already
-        sys.exit(f"process {parent}, which started this trial, is gone")
+        sys.exit(f"process {parent}, which started this one, is gone")
 
 
 if __name__ == "__main__":
-    _end_with_parent(int(sys.argv.pop(1)))
+    end_with_parent(int(sys.argv.pop(1)))
     sys.exit(main())

@@ -1,6 +1,6 @@
 """Shares and attacks the updates of every seed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from experiments.inversion.attacks import applicable, methods
 from experiments.inversion.measuring import rows, victim_uniqueness
 from experiments.inversion.options import InversionOptions
 from experiments.inversion.search import SearchBudget, check_leaves
-from experiments.inversion.sharing import SharedUpdate, Victims, chosen, share
+from experiments.inversion.sharing import Received, SharedUpdate, Victims, chosen, share
 from experiments.inversion.space import Space
 from experiments.tasks.task import Task
 from gujax import training, transforms
@@ -110,33 +110,70 @@ class Attacked(NamedTuple):
 TRUTH = ("truth", "")
 
 
-def run(plan: Plan, steps: Steps) -> Attacked:
-    """Makes all attacks; takes `Plan.num_steps` steps."""
-    frames, pictures = [], {}
+class Round(NamedTuple):
+    """What is about to be shared once, of one seed under one defense.
+
+    Attributes:
+        seed: The seed.
+        shared: How it will be shared.
+        params: Parameters of its network.
+        victims: The examples.
+        reference: Those beside them in the batch in which uniqueness is measured.
+        share_key: Of the defense's noise.
+        attack_key: Of the attacks' starts.
+    """
+
+    seed: int
+    shared: SharedUpdate
+    params: PyTree
+    victims: Victims
+    reference: Victims
+    share_key: PRNGKeyArray
+    attack_key: PRNGKeyArray
+
+
+def rounds(plan: Plan) -> Iterator[Round]:
+    """Everything that will be shared, seed by seed: the same in every process that asks."""
     for seed in range(plan.options.seeds):
         victims, reference = _draw(plan, seed)
-        if seed == 0:
-            pictures[TRUTH] = plan.space.restore(victims.x)
-        init_key, share_key, attack_key = jax.random.split(jax.random.key(seed), 3)
+        init_key, *keys = jax.random.split(jax.random.key(seed), 3)
         networks: dict[object, PyTree] = {}  # defenses of one network share its parameters
         for shared in plan.shared_updates:
             if shared.loss_fn not in networks:
                 networks[shared.loss_fn] = _parameters(plan, shared, init_key)
-            params = networks[shared.loss_fn]
-            received = share(shared, params, victims, share_key)
-            gnq = victim_uniqueness(
-                shared, params, victims, reference, share_key, plan.relative_ridge
-            )
-            for name in applicable(shared, plan.attacks):
-                with steps.step(f"seed {seed}: {shared.label}, {name}"):
-                    outcome = methods()[name].run(received, plan.budget, attack_key)
-                    measured = rows(
-                        received, name, outcome, victims, plan.space, plan.options.ssim_threshold
-                    )
-                seed_column = pl.lit(seed, pl.Int32).alias("seed")
-                frames.append(measured.with_columns(seed_column, uniqueness=gnq))
-                if seed == 0 and outcome.inputs is not None:
-                    pictures[shared.label, name] = plan.space.restore(outcome.inputs)
+            yield Round(seed, shared, networks[shared.loss_fn], victims, reference, *keys)
+
+
+def received_here(now: Round) -> Received:
+    """What the server receives where this process computes what the victims would."""
+    return share(now.shared, now.params, now.victims, now.share_key)
+
+
+def run(plan: Plan, steps: Steps, receive: Callable[[Round], Received] = received_here) -> Attacked:
+    """Makes all attacks; takes `Plan.num_steps` steps.
+
+    Args:
+        plan: What is attacked.
+        steps: Of the run.
+        receive: Gives what the server receives.
+    """
+    frames: list[pl.DataFrame] = []
+    pictures: dict[tuple[str, str], np.ndarray] = {}
+    for now in rounds(plan):
+        seed, shared, params, victims, reference, share_key, attack_key = now
+        pictures.setdefault(TRUTH, plan.space.restore(victims.x))
+        received = receive(now)
+        gnq = victim_uniqueness(shared, params, victims, reference, share_key, plan.relative_ridge)
+        for name in applicable(shared, plan.attacks):
+            with steps.step(f"seed {seed}: {shared.label}, {name}"):
+                outcome = methods()[name].run(received, plan.budget, attack_key)
+                measured = rows(
+                    received, name, outcome, victims, plan.space, plan.options.ssim_threshold
+                )
+            seed_column = pl.lit(seed, pl.Int32).alias("seed")
+            frames.append(measured.with_columns(seed_column, uniqueness=gnq))
+            if seed == 0 and outcome.inputs is not None:
+                pictures[shared.label, name] = plan.space.restore(outcome.inputs)
     return Attacked(pl.concat(frames), pictures)
 
 

@@ -98,6 +98,9 @@ class SharedUpdate:
         told: The one who is told the draws of a bottleneck's noise, as ``(labels, key data of
             every example)``: no attacker, but a bound on those who are not; None without one.
         stochastic: Paths of the leaves that a bottleneck makes stochastic.
+        num_clients: Whose updates are averaged, each of as many examples, in their order.
+        client: ``client(params, examples, key)``, the update of one of them; None where there is
+            only one.
         in_training: ``in_training(key)``, what training with it does to every mean gradient beside
             what the loss does.
     """
@@ -119,6 +122,8 @@ class SharedUpdate:
     encoder: str = ""
     told: Adversary | None = None
     stochastic: tuple[str, ...] = ()
+    num_clients: int = 1
+    client: Share | None = None
     in_training: Callable[[PRNGKeyArray], optax.GradientTransformation] = _unchanged
 
     def check_victims(self, count: int) -> None:

@@ -28,6 +28,7 @@ class Setting:
         beta: Weight of the KL divergence, in bits, in the loss.
         early_beta: That of CVB, whose divergence is a sum over positions.
         local_learning_rate: Of local steps.
+        local_steps: Of every client under secure aggregation.
         relative_ridge: Ridge of the uniqueness that gate and clip measure, over the mean squared
             gradient norm of the batch.
         l2_norm_clip: Of DP-SGD.
@@ -41,6 +42,7 @@ class Setting:
     beta: float = 1e-3
     early_beta: float = 1e-5
     local_learning_rate: float = 0.05
+    local_steps: int = 1
     relative_ridge: float = 0.1
     l2_norm_clip: float = 1.0
     draws: int = 4

@@ -1,0 +1,21 @@
+"""What a server reads off updates that clients send from processes of their own."""
+
+from experiments.framework.job import Job
+from experiments.jobs.federated.analysis import analyze
+from experiments.jobs.federated.claims import claims
+from experiments.jobs.federated.measure import measure
+from experiments.jobs.federated.options import Options
+from experiments.jobs.federated.plan import prepare
+from experiments.jobs.federated.report import report
+
+__all__ = ["Options", "run"]
+
+run = Job(
+    "federated",
+    prepare,
+    measure,
+    lambda plan, attacked: {"examples": attacked.frame},
+    analyze,
+    report,
+    claims,
+).run

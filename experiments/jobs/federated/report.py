@@ -1,0 +1,56 @@
+"""What the job shows; its words are in `report.html.jinja`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.framework.claims import Claim
+from experiments.framework.results import Results
+from experiments.inversion import showing
+from experiments.inversion.runs import Attacked
+from experiments.jobs.federated.plan import Plan
+from experiments.report import figures
+from experiments.report.formats import plain
+from experiments.report.page import Picture, Report
+from experiments.report.tables import Column, KeyColumn, tabulate
+
+_RECEIVED = KeyColumn("what the server receives", "defense")
+
+
+def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Claim]) -> Report:
+    """Tables, figures and their page."""
+    measured = {entry.measure for entry in results.entries}
+    labels = [shared.label for shared in plan.attacked.shared_updates]
+    panel = figures.BarPanel(
+        "", "examples reconstructed", showing.success_bars(results, labels), in_percent=True
+    )
+    drawn = {
+        "success": Picture(
+            figures.bar_panels([[panel]], labels), "Success of each attack on every kind of update"
+        )
+    }
+    if plan.attacked.space.is_image:
+        drawn["pictures"] = Picture(
+            figures.reconstruction_grid(showing.picture_rows(attacked)),
+            "Examples, and what each attack made of the updates that they are in",
+        )
+    qualities = [m for m in ("success", "ssim", "feature_error") if m in measured]
+    return Report(
+        Path(__file__).with_name("report.html.jinja"),
+        tables={
+            **{m: showing.by_attack(results, m, (_RECEIVED,)) for m in qualities},
+            "updates": tabulate(
+                "What is sent",
+                results,
+                [
+                    _RECEIVED,
+                    Column("clients in it", "clients", plain(".0f")),
+                    Column("local steps", "local_steps", plain(".0f")),
+                    Column("examples in it", "examples_per_update", plain(".0f")),
+                ],
+            ),
+        },
+        figures=drawn,
+        terminal=("success", "ssim", "feature_error", "claims"),
+        claims=claims,
+        words={"plan": plan, "options": plan.options, "shown": showing.SHOWN},
+    )
