@@ -177,5 +177,6 @@ def test_the_job_claims_finds_a_sweeps_claims_beside_its_runs(swept, tmp_path):
     shown = pl.read_parquet(tmp_path / "out" / "claims.parquet")
     of_sweep = shown.filter(pl.col("setting") == f"sweep of {STUB}; 12 runs")
     assert of_sweep["measured"].str.contains("over 6 settings").to_list() == [True]
+    assert not shown["setting"].str.starts_with(f"{STUB}").any()  # they count once, over all
     page = next(docs.glob("sweep-of-*.md")).read_text()
     assert f"`python -m experiments sweep {STUB} --made-up`" in page

@@ -26,6 +26,7 @@ class Run:
         claims: The claims that it tested.
         tables: Its tables in Markdown; None if it has none.
         sweep: The command of a sweep; None of a single run.
+        part: Whether it is one of a sweep's runs, whose claims the sweep judges over all of them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Run:
     claims: list[Claim]
     tables: str | None = None
     sweep: list[str] | None = None
+    part: bool = False
 
     @property
     def time(self) -> str:
@@ -95,19 +97,33 @@ def runs_in(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
 def collect(runs: Sequence[Run]) -> list[Tested]:
     """Every claim by the latest run of each setting that tested it.
 
-    A later run that tests other claims, such as one with fewer defenses, takes nothing away.
+    What a sweep judges over its runs counts once, and not for each of them. A later run that tests
+    other claims, such as one with fewer defenses, takes nothing away.
 
     Args:
         runs: Oldest first.
     """
-    latest = {(run.setting, claim.key): Tested(claim, run) for run in runs for claim in run.claims}
+    latest = {
+        (run.setting, claim.key): Tested(claim, run)
+        for run in runs
+        if not run.part
+        for claim in run.claims
+    }
     return list(latest.values())
 
 
 def _read(path: Path) -> Run:
     config = json.loads((path / "config.json").read_text())
     config = {"job": config["job"], "environment": config["environment"], **config}
-    return Run(path.name, config, _setting(config), _seconds(path), _claims(path), _tables(path))
+    return Run(
+        path.name,
+        config,
+        _setting(config),
+        _seconds(path),
+        _claims(path),
+        _tables(path),
+        part=_is_part(path),
+    )
 
 
 def _read_sweep(path: Path) -> Run | None:
@@ -127,6 +143,11 @@ def _read_sweep(path: Path) -> Run | None:
 def _claims(path: Path) -> list[Claim]:
     file = path / CLAIMS_FILE
     return from_json(json.loads(file.read_text())) if file.exists() else []
+
+
+def _is_part(path: Path) -> bool:
+    sweep = path.parent.parent
+    return (sweep / SWEEP_FILE).exists() and (sweep / CLAIMS_FILE).exists()
 
 
 def _tables(path: Path) -> str | None:
