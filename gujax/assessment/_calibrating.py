@@ -21,6 +21,7 @@ from gujax.prediction import (
     ridge_for_gap,
     shift_of,
     squared_changes,
+    surest_gap,
 )
 
 _GRID = np.linspace(-5, 7, 49)  # of log λ, around the calibrated one
@@ -35,6 +36,7 @@ class Compared(NamedTuple):
         changes: sum of their halved squared changes of φ, [N]; likewise.
         reruns: φ of the reruns and their members, [R, N]; likewise.
         kurtosis: excess kurtosis of changes of φ of examples that were treated alike; likewise.
+        surest: the gap of the examples that the runs are surest of; likewise, or if they are few.
     """
 
     gap: Gap
@@ -42,6 +44,7 @@ class Compared(NamedTuple):
     changes: Float[np.ndarray, "pool"] | None
     reruns: tuple[Float[np.ndarray, "reruns pool"], Bool[np.ndarray, "reruns pool"]] | None
     kurtosis: float | None = None
+    surest: Gap | None = None
 
     def deviation(
         self, weights: Float[np.ndarray, "*draws pool"] | None = None
@@ -108,7 +111,8 @@ def compare(
     counts, sums = squared_changes(phi, phis, members, masks)
     runs = phi, phis, members, masks
     gap = paired_gap(*runs, target)
-    return Compared(gap, counts, sums, (phis, masks), excess_kurtosis(*runs))
+    surest = surest_gap(np.concatenate([phi[None], phis]), np.concatenate([members[None], masks]))
+    return Compared(gap, counts, sums, (phis, masks), excess_kurtosis(*runs), surest)
 
 
 def calibrate(spectrum: Spectrum, compared: Compared) -> Calibrated:

@@ -17,7 +17,7 @@ from gujax.prediction._deviation import (
     rerun_deviation,
     squared_changes,
 )
-from gujax.prediction._gap import Gap, generalization_gap, paired_gap
+from gujax.prediction._gap import Gap, generalization_gap, paired_gap, surest_gap
 from gujax.prediction._shift import membership_shift, shift_of
 from gujax.prediction._signal import signal
 from gujax.prediction._spectrum import Spectrum, gram_spectrum, sketch_spectrum
@@ -41,4 +41,5 @@ __all__ = [
     "signal",
     "sketch_spectrum",
     "squared_changes",
+    "surest_gap",
 ]

@@ -64,6 +64,11 @@ class Gap:
         return self.mean > _SIGNIFICANT * self.standard_error
 
     @property
+    def significantly_negative(self) -> bool:
+        """Whether the gap is below zero (one-sided, 1 %)."""
+        return self.mean < -_SIGNIFICANT * self.standard_error
+
+    @property
     def needed(self) -> Bool[np.ndarray, "pool"]:
         """Whose predicted shifts matter, [N]."""
         return np.any([part.examples for part in self.parts if np.any(part.share)], axis=0)
@@ -162,6 +167,33 @@ def paired_gap(
     return Gap(
         tuple(Part(x, share * values, share * part) for pair in found for x, values, part in pair)
     )
+
+
+def surest_gap(
+    phis: Float[np.ndarray, "runs pool"], masks: Bool[np.ndarray, "runs pool"]
+) -> Gap | None:
+    """`paired_gap` of the quarter of examples that two runs are surest of, over all pairs.
+
+    Hard labels pull every signal up, these ones least. Where training lowers them, something pulls
+    them back, as label smoothing does.
+
+    Args:
+        phis: φ in each run, [R, N].
+        masks: which examples each run was trained on, [R, N].
+
+    Returns:
+        The gap; None if no pair of runs has enough of them.
+    """
+    parts = []
+    for i, j in combinations(range(len(phis)), 2):
+        middle = (phis[i] + phis[j]) / 2
+        surest = middle >= np.quantile(middle, 0.75)
+        found = list(_contrast(phis[[i, j]], masks[[i, j]] & surest, 1.0))
+        parts += [Part(part.examples & surest, part.values, part.share) for part in found]
+    if not parts:
+        return None
+    share = 2 / len(parts)
+    return Gap(tuple(Part(x, share * values, share * part) for x, values, part in parts))
 
 
 def _contrast(
