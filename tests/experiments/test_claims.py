@@ -82,6 +82,16 @@ def test_documents_hold_the_tables_of_the_runs_that_count(runs, tmp_path, capsys
     assert "[onion; digits](onion-digits.md)" in (docs / "claims.md").read_text()
 
 
+def test_no_path_of_the_machine_is_published(tmp_path):
+    recipes = str(tmp_path / "recipes.json")
+    finish(tmp_path / "runs" / "it", "it", "2026-01-01T00:00:00+0000", recipes=recipes, out=recipes)
+    docs = tmp_path / "docs"
+    command = ["claims", "--runs", str(tmp_path / "runs"), "--docs", str(docs)]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    for file in docs.rglob("*.*"):
+        assert str(tmp_path) not in file.read_text()
+
+
 def test_documents_outlive_the_run_directories(runs, tmp_path):
     docs = tmp_path / "docs"
     command = ["claims", "--docs", str(docs), "--runs"]

@@ -46,7 +46,16 @@ class Run:
     @property
     def command(self) -> list[str]:
         """The command that makes it again."""
-        return self.sweep or command_of(self.config)
+        return self.sweep or command_of(portable(self.config))
+
+
+def portable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without where the run lay; of other paths of the machine, the last part."""
+    return {
+        name: Path(value).name if isinstance(value, str) and value.startswith("/") else value
+        for name, value in config.items()
+        if name not in ("out", "overwrite")
+    }
 
 
 @dataclass(frozen=True)

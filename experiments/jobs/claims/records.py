@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.framework.claims import from_json
 from experiments.framework.run_directory import to_json
-from experiments.jobs.claims.collect import Run, Tested
+from experiments.jobs.claims.collect import Run, Tested, portable
 from experiments.jobs.claims.document import slug
 
 _FOLDER = "records"
@@ -38,7 +38,8 @@ def write_records(docs: Path, tested: Sequence[Tested], runs: Sequence[Run]) -> 
     of_setting = defaultdict(list)
     for run in runs:
         if id(run) in counting:
-            of_setting[run.setting].append(dataclasses.asdict(run))
+            record = dataclasses.asdict(run) | {"config": portable(run.config)}
+            of_setting[run.setting].append(record)
     folder = docs / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for setting, records in of_setting.items():
