@@ -1,6 +1,7 @@
 """The texts of a batch, from the gradients of attention."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -87,9 +88,9 @@ def dager(
     if tolerance is None:
         tolerance = 1e-6 if query_key_gradients[0].dtype == np.float64 else 2e-3
     spans = [_span(np.asarray(g), layer) for layer, g in enumerate(query_key_gradients)]
-    run = jax.jit(attention_inputs)
+    first, second = (partial(_inputs, attention_inputs, layer) for layer in (0, 1))
 
-    fitting = _fitting_tokens(run, spans[0], vocabulary, context, tolerance)
+    fitting = _fitting_tokens(first, spans[0], vocabulary, context, tolerance)
     texts = np.zeros((1, 0), np.int32)
     distance = np.zeros(1)
     for position in range(context):
@@ -108,7 +109,7 @@ def dager(
             [np.repeat(texts, len(tokens), 0), np.tile(tokens, len(texts))[:, None]], axis=1
         )
         away = np.maximum(
-            np.repeat(distance, len(tokens)), _distances(run, spans[1], longer, context)
+            np.repeat(distance, len(tokens)), _distances(second, spans[1], longer, context)
         )
         kept = away <= tolerance
         texts, distance = longer[kept].astype(np.int32), away[kept]
@@ -118,6 +119,14 @@ def dager(
                 "second layer's gradient is not of these parameters, or it is noisy"
             )
     return Texts(texts, distance, len(spans[0]))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _inputs(
+    attention_inputs: AttentionInputs, layer: int, texts: Int[Array, "rows t"]
+) -> Float[Array, "rows t width"]:
+    """Of one layer: for the first, the block behind it is not computed for every token."""
+    return attention_inputs(texts)[layer]
 
 
 def _span(gradient: Float[np.ndarray, "width outputs"], layer: int) -> Float[np.ndarray, "rank w"]:
@@ -141,7 +150,7 @@ def _span(gradient: Float[np.ndarray, "width outputs"], layer: int) -> Float[np.
 
 
 def _fitting_tokens(
-    run: AttentionInputs,
+    first: Callable[[Int[Array, "rows t"]], Float[Array, "rows t width"]],
     span: Float[np.ndarray, "rank width"],
     vocabulary: int,
     context: int,
@@ -151,12 +160,12 @@ def _fitting_tokens(
     everywhere = np.repeat(np.arange(vocabulary, dtype=np.int32)[:, None], context, axis=1)
     parts = []
     for rows in _in_rows(everywhere):
-        parts.append(_away(np.asarray(run(rows)[0]), span))
+        parts.append(_away(np.asarray(first(rows)), span))
     return np.concatenate(parts)[:vocabulary] <= tolerance
 
 
 def _distances(
-    run: AttentionInputs,
+    second: Callable[[Int[Array, "rows t"]], Float[Array, "rows t width"]],
     span: Float[np.ndarray, "rank width"],
     texts: Int[np.ndarray, "texts t"],
     context: int,
@@ -165,7 +174,7 @@ def _distances(
     last = texts.shape[1] - 1
     # What comes after a position does not change it.
     padded = np.pad(texts, ((0, 0), (0, context - texts.shape[1])))
-    parts = [_away(np.asarray(run(rows)[1][:, last]), span) for rows in _in_rows(padded)]
+    parts = [_away(np.asarray(second(rows)[:, last]), span) for rows in _in_rows(padded)]
     return np.concatenate(parts)[: len(texts)]
 
 
