@@ -13,7 +13,7 @@ from gujax.progress import Progress
 from gujax.validation import check_count
 
 _EXACT = 4096  # examples up to which the Gram matrix is formed
-_SKETCHES = 512, 1024, 2048, 4096  # beyond, the first that is large enough
+_SKETCHES = 512, 2048, 4096  # beyond, the first that is large enough
 _FOLDED = 2048  # sketches of fewer numbers are folded from these: one program, computed once
 _DENSEST = 0.9  # effective dimensions per number of a sketch
 # Excess kurtosis of changes of φ between runs above which the card speaks of it. Development
@@ -68,7 +68,7 @@ def assess(
             pulls examples towards one φ from both sides; the prediction then needs a rerun.
         sketch_dimension: numbers that each gradient is projected to, in place of the exact Gram
             matrix; None for the exact one up to 4,096 examples, and beyond the first of 512,
-            1,024, 2,048 and 4,096 that holds the effective dimensions.
+            2,048 and 4,096 that holds the effective dimensions.
         microbatch_size: examples whose gradients are in memory at a time.
         num_resamples: bootstrap resamples of the intervals.
         seed: of resampling and sketches.
