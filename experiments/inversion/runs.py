@@ -194,7 +194,7 @@ def _parameters(plan: Plan, shared: SharedUpdate, key: PRNGKeyArray) -> PyTree:
         shared.loss_fn,
         params,
         plan.task.dataset.train,
-        optax.chain(transforms.mean(), optax.adam(_LEARNING_RATE)),
+        optax.chain(transforms.mean(batch_size=_TRAINING_BATCH), optax.adam(_LEARNING_RATE)),
         batch_size=_TRAINING_BATCH,
         epochs=plan.epochs,
         key=train_key,

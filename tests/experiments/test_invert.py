@@ -11,7 +11,10 @@ import pytest
 from experiments.framework.command_line import main
 from experiments.framework.results import Results, entry
 from experiments.inversion.analysis import with_attack
+from experiments.inversion.runs import rounds
 from experiments.jobs.invert.claims import claims
+from experiments.jobs.invert.measure import prepare
+from experiments.jobs.invert.options import Options
 from gujax import data
 from tests.experiments.running import check_files, referred, run_of
 
@@ -37,6 +40,18 @@ def results(run):
 def test_the_run_is_complete_and_has_every_file(run):
     out, _ = run
     check_files(out, "claims.json", "report.html", "examples.parquet", "pictures.npz")
+
+
+@pytest.mark.parametrize("defense", ["none", "precode"])
+def test_networks_may_be_trained_before(defense):
+    def accuracy(epochs):
+        given = Options(hidden=(12,), epochs=epochs, seeds=1, defenses=(defense,), victims=4)
+        plan = prepare(given)
+        now, train = next(rounds(plan)), plan.task.dataset.train
+        logits = now.shared.model.apply(now.params, train.x)
+        return np.mean(np.argmax(logits, axis=1) == train.y)
+
+    assert accuracy(4) > accuracy(0) + 0.2
 
 
 def test_a_defense_is_never_without_its_adaptive_attack(results):
