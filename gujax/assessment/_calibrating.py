@@ -111,8 +111,7 @@ def compare(
     counts, sums = squared_changes(phi, phis, members, masks)
     runs = phi, phis, members, masks
     gap = paired_gap(*runs, target)
-    surest = surest_gap(np.concatenate([phi[None], phis]), np.concatenate([members[None], masks]))
-    return Compared(gap, counts, sums, (phis, masks), excess_kurtosis(*runs), surest)
+    return Compared(gap, counts, sums, (phis, masks), excess_kurtosis(*runs), surest_gap(*runs))
 
 
 def calibrate(spectrum: Spectrum, compared: Compared) -> Calibrated:

@@ -1,6 +1,6 @@
 """How much larger the signal is with an example in training than without, as observed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -146,8 +146,7 @@ def paired_gap(
     Raises:
         ValueError: fewer than 20 members are left out of a rerun.
     """
-    phis = np.concatenate([np.atleast_2d(np.asarray(x, np.float64)) for x in (phi, rerun_phi)])
-    masks = np.concatenate([np.atleast_2d(np.asarray(x, bool)) for x in (members, rerun_members)])
+    phis, masks = _stacked(phi, rerun_phi, members, rerun_members)
     left = np.sum(masks[0] & ~masks[1:], axis=1).min()
     if left < _LEAST:
         raise ValueError(
@@ -163,14 +162,14 @@ def paired_gap(
         ways, alike = _ways(phis[:2], target), masks[0] == masks[1]
         change = ways * (phis[0] - phis[1])
         return Gap((Part(masks[0] & ~masks[1], change, ways), Part(alike, -change, 0.0)))
-    share = 1 / len(found)
-    return Gap(
-        tuple(Part(x, share * values, share * part) for pair in found for x, values, part in pair)
-    )
+    return _mean_of(found)
 
 
 def surest_gap(
-    phis: Float[np.ndarray, "runs pool"], masks: Bool[np.ndarray, "runs pool"]
+    phi: Float[Array | np.ndarray, "pool"],
+    rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
+    members: Bool[Array | np.ndarray, "pool"],
+    rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
 ) -> Gap | None:
     """`paired_gap` of the quarter of examples that two runs are surest of, over all pairs.
 
@@ -178,22 +177,37 @@ def surest_gap(
     them back, as label smoothing does.
 
     Args:
-        phis: φ in each run, [R, N].
-        masks: which examples each run was trained on, [R, N].
+        phi: φ of the published model, [N].
+        rerun_phi: φ of the rerun, [N], or of several, [R, N].
+        members: the examples that the published model was trained on, [N].
+        rerun_members: those of the reruns, likewise.
 
     Returns:
         The gap; None if no pair of runs has enough of them.
     """
-    parts = []
+    phis, masks = _stacked(phi, rerun_phi, members, rerun_members)
+    pairs = []
     for i, j in combinations(range(len(phis)), 2):
         middle = (phis[i] + phis[j]) / 2
         surest = middle >= np.quantile(middle, 0.75)
-        found = list(_contrast(phis[[i, j]], masks[[i, j]] & surest, 1.0))
-        parts += [Part(part.examples & surest, part.values, part.share) for part in found]
-    if not parts:
-        return None
-    share = 2 / len(parts)
-    return Gap(tuple(Part(x, share * values, share * part) for x, values, part in parts))
+        pairs.append(list(_contrast(phis[[i, j]], masks[[i, j]] & surest, 1.0)))
+    found = [pair for pair in pairs if pair]
+    return _mean_of(found) if found else None
+
+
+def _stacked(phi, rerun_phi, members, rerun_members) -> tuple[np.ndarray, np.ndarray]:
+    """φ and members of all runs, [R, N], the published model's first."""
+    phis = [np.atleast_2d(np.asarray(x, np.float64)) for x in (phi, rerun_phi)]
+    masks = [np.atleast_2d(np.asarray(x, bool)) for x in (members, rerun_members)]
+    return np.concatenate(phis), np.concatenate(masks)
+
+
+def _mean_of(pairs: Sequence[Sequence[Part]]) -> Gap:
+    """The mean over pairs of runs of their gaps."""
+    share = 1 / len(pairs)
+    return Gap(
+        tuple(Part(x, share * values, share * part) for pair in pairs for x, values, part in pair)
+    )
 
 
 def _contrast(
