@@ -178,14 +178,23 @@ def share(shared: SharedUpdate, params: PyTree, victims: Victims, key: PRNGKeyAr
     Raises:
         UserError: The updates do not divide the examples.
     """
+    examples = by_update(shared, victims)
+    keys = jax.random.split(key, len(examples[1]))
+    updates = _share_many(shared.share, params, examples, keys)
+    return Received(shared, params, examples, updates, keys)
+
+
+def by_update(shared: SharedUpdate, victims: Victims) -> Examples:
+    """What each update is about, [V, B, ...].
+
+    Raises:
+        UserError: The updates do not divide the examples.
+    """
     size = shared.num_examples
     shared.check_victims(len(victims))
     count = len(victims) // size
     x = jnp.asarray(victims.x.reshape(count, size, *victims.x.shape[1:]))
-    y = jnp.asarray(victims.y.reshape(count, size))
-    keys = jax.random.split(key, count)
-    updates = _share_many(shared.share, params, (x, y), keys)
-    return Received(shared, params, (x, y), updates, keys)
+    return x, jnp.asarray(victims.y.reshape(count, size))
 
 
 @partial(jax.jit, static_argnums=0)

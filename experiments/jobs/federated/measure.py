@@ -15,7 +15,7 @@ import numpy as np
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory, to_json
 from experiments.inversion import runs
-from experiments.inversion.sharing import Received
+from experiments.inversion.sharing import Received, by_update
 from experiments.jobs.federated.plan import Plan
 
 _ROOT = Path(__file__).parents[3]
@@ -30,12 +30,14 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> runs.Attacked:
             sent |= _exchange(plan, clients)
 
     def receive(now: runs.Round) -> Received:
-        here = runs.received_here(now)  # the same updates, but not over the wire
-        leaves, structure = jax.tree.flatten(here.updates)
+        examples = by_update(now.shared, now.victims)
+        leaves, structure = jax.tree.flatten(now.params)  # an update is a tree of the same kind
         found = [
             jnp.asarray(sent[f"{now.seed}|{now.shared.label}|{i}"]) for i in range(len(leaves))
         ]
-        return here._replace(updates=jax.tree.unflatten(structure, found))
+        updates = jax.tree.unflatten(structure, found)
+        keys = jax.random.split(now.share_key, len(examples[1]))
+        return Received(now.shared, now.params, examples, updates, keys)
 
     attacked = runs.run(plan.attacked, steps, receive)
     attacked.save_pictures(directory)
