@@ -10,11 +10,16 @@ from gujax import data
 CanaryKind = Literal["none", "mislabelled", "near_duplicates"]
 
 COPIES = 2
+_MOST = 50
 NOISE = 0.1  # of a copy, in standard deviations of each feature
 
 
-def with_canaries(task: Task, kind: CanaryKind, count: int) -> Task:
+def with_canaries(task: Task, kind: CanaryKind, count: int | None) -> Task:
     """The task with some training examples made canaries, and near-duplicates of them appended.
+
+    Args:
+        count: How many; None for 50, or one in a hundred examples where that is fewer: what is
+            mislabelled takes accuracy.
 
     Raises:
         UserError: There are fewer training examples than canaries, or fewer than two classes.
@@ -22,6 +27,8 @@ def with_canaries(task: Task, kind: CanaryKind, count: int) -> Task:
     train, classes = task.dataset.train, task.dataset.num_classes
     if kind == "none":
         return task
+    if count is None:
+        count = min(_MOST, max(1, len(train) // 100))
     if count > len(train):
         raise UserError(
             f"--num-canaries {count} are more than the {len(train)} training examples of "

@@ -1,7 +1,8 @@
 """Signals of examples (x, y), and their gradients' Gram matrix or sketches, block by block."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import chex
@@ -32,12 +33,12 @@ def signal_gram(
     apply: Apply, params: Any, examples: Examples, block: int, progress: Progress | None
 ) -> Float[np.ndarray, "pool pool"]:
     """T = J Jᵀ of the gradients of φ, two blocks of examples in memory at a time."""
-    blocks = blocks_of(examples, block)
-    total = len(blocks) * (len(blocks) + 1) // 2
-    full = np.empty((len(blocks) * block,) * 2, np.float32)
+    count = _num_blocks(examples, block)
+    total = count * (count + 1) // 2
+    full = np.empty((count * block,) * 2, np.float32)
     done = 0
-    for i, rows in enumerate(blocks):
-        for j, columns in enumerate(blocks[: i + 1]):
+    for i, rows in enumerate(blocks_of(examples, block)):
+        for j, columns in enumerate(islice(blocks_of(examples, block), i + 1)):
             tile = np.asarray(_gram_of(apply, params, rows, columns))
             at, to = slice(i * block, (i + 1) * block), slice(j * block, (j + 1) * block)
             full[to, at], full[at, to] = tile.T, tile
@@ -57,11 +58,11 @@ def signal_sketches(
     progress: Progress | None,
 ) -> Float[np.ndarray, "pool size"]:
     """Sketches of the gradients of φ."""
-    key, blocks, found = jax.random.key(seed), blocks_of(examples, block), []
-    for i, part in enumerate(blocks):
+    key, found = jax.random.key(seed), []
+    for part in blocks_of(examples, block):
         found.append(np.asarray(_sketches_of(apply, size, params, part, key)))
         if progress is not None:
-            progress(i + 1, len(blocks))
+            progress(len(found), _num_blocks(examples, block))
     return np.concatenate(found)[: len(examples[1])]
 
 
@@ -103,10 +104,13 @@ def signal_of_one(apply: Apply) -> Callable[..., Any]:
     return of_one
 
 
-def blocks_of(examples: Examples, block: int) -> list[tuple[chex.ArrayTree, Any]]:
-    """Blocks of equal size, the last one filled up with the last example."""
-    count, parts = len(examples[1]), []
-    for start in range(0, count, block):
-        rows = np.minimum(np.arange(start, start + block), count - 1)
-        parts.append(jax.tree.map(lambda leaf, rows=rows: leaf[rows], examples))
-    return parts
+def blocks_of(examples: Examples, block: int) -> Iterator[tuple[chex.ArrayTree, Any]]:
+    """Blocks of equal size, the last one filled up with the last example; one at a time."""
+    last = len(examples[1]) - 1
+    for start in range(0, last + 1, block):
+        rows = np.minimum(np.arange(start, start + block), last)
+        yield jax.tree.map(lambda leaf, rows=rows: leaf[rows], examples)
+
+
+def _num_blocks(examples: Examples, block: int) -> int:
+    return -(-len(examples[1]) // block)

@@ -85,7 +85,7 @@ class Spectrum:
         products = np.empty((len(rows), factors.shape[1]))
         for start in range(0, len(rows), _ROWS):
             block = slice(start, start + _ROWS)
-            products[block] = np.square(self.coordinates[rows[block]]) @ factors
+            products[block] = np.square(self.coordinates[rows[block]], dtype=float) @ factors
         together, shrunk_entries = np.split(products[:, :-1].T, 2)
         # 1 − h is a sum of positive terms; what the entries lack of a sum of 1 is what a sketch,
         # or a null space, does not see.
@@ -175,7 +175,7 @@ def sketch_spectrum(
     values, vectors = np.linalg.eigh(moment)
     resolved = _resolved(values)
     values, vectors = values[resolved], vectors[:, resolved]
-    coordinates = np.empty((len(phi), len(values)))
+    coordinates = np.empty((len(phi), len(values)), sketches.dtype)  # as exact as the sketches
     for block in blocks:
         coordinates[block] = sketches[block] @ vectors
     residual = _outside(norms, coordinates, members, sketches.dtype)
@@ -186,7 +186,7 @@ def _outside(
     norms: np.ndarray, coordinates: np.ndarray, members: np.ndarray, dtype: np.dtype
 ) -> Float[np.ndarray, "pool"]:
     """What rounding tells from zero of the squared lengths outside of the members' span."""
-    rest = norms - np.einsum("ij,ij->i", coordinates, coordinates)
+    rest = norms - np.einsum("ij,ij->i", coordinates, coordinates, dtype=float)
     unresolved = _ROUNDING * np.finfo(dtype).eps * norms
     return np.where(members | (rest < unresolved), 0, rest)
 

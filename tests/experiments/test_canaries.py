@@ -95,3 +95,8 @@ def test_a_fold_without_a_class_is_told_before_training():
     with pytest.raises(UserError, match="class 9 has so few members that a teacher would see none"):
         check_defenses(rare, [Defense("", "out_of_fold", 0.1)], options)
     check_defenses(rare, [Defense("SGD", "sgd")], options)
+
+
+def test_default_number_is_one_in_a_hundred():
+    groups = with_canaries(TASK, "near_duplicates", None).canaries.groups
+    assert np.sum(np.bincount(groups) == COPIES + 1) == 2

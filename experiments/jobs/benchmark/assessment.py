@@ -120,15 +120,14 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> list[Measured]
 
 
 def _measured(case: Case, task: Task) -> Measured:
-    parts = task.dataset.train, task.dataset.test
-    x, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y"))
-    members = np.arange(len(y)) < len(parts[0])
-    again = np.random.default_rng(0).permutation(len(y)) < len(parts[0])
-    params, trainings = _timed(partial(_train_both, case, task, (x, y), (members, again)))
+    inside, outside = ((part.x, part.y) for part in (task.dataset.train, task.dataset.test))
+    count = len(inside[1]) + len(outside[1])
+    members = np.arange(count) < len(inside[1])
+    again = np.random.default_rng(0).permutation(count) < len(inside[1])
+    params, trainings = _timed(partial(_train_both, case, task, (members, again)))
     apply = partial(training.predict, task.model.apply)
 
     def assess() -> gujax.Assessment:
-        inside, outside = ((x[side], y[side]) for side in (members, ~members))
         rerun = params[1], again
         made = gujax.assess(apply, params[0], inside, outside, rerun=rerun, microbatch_size=BLOCK)
         _ = made.auc, made.tpr(0.01)
@@ -137,14 +136,22 @@ def _measured(case: Case, task: Task) -> Measured:
     made, first = _timed(assess)
     gib = _peak_gib()
     _, second = _timed(assess)
-    agreement = _agreement(apply, params[0], (x, y), members, made) if made.calibrated else None
-    counts = int(members.sum()), int((~members).sum())
+    agreement = None
+    if made.calibrated:
+        agreement = _agreement(apply, params[0], _pool(task), members, made)
+    counts = len(inside[1]), len(outside[1])
     return Measured(case, *counts, trainings, first, second, gib, made, agreement)
 
 
-def _train_both(case: Case, task: Task, pool: Any, masks: Any) -> list[PyTree]:
+def _pool(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Members, then held-out examples; made where it is used, as it is a copy."""
+    parts = task.dataset.train, task.dataset.test
+    return tuple(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y"))
+
+
+def _train_both(case: Case, task: Task, masks: Any) -> list[PyTree]:
     """Parameters of the model and of its rerun, trained one after the other."""
-    widened = replace(task, dataset=replace(task.dataset, train=Split.from_arrays(*pool)))
+    widened = replace(task, dataset=replace(task.dataset, train=Split.from_arrays(*_pool(task))))
     recipe = Recipe("adam", 2e-3, False, BLOCK, case.epochs)
     ready = defenses.prepare(
         defenses.parse_defense("sgd"), recipe, masks[0][None], 0.1, measure=False

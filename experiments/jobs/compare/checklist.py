@@ -101,15 +101,16 @@ def _worst(plan: Plan, results: Results, label: str) -> str:
 
 
 def _canaries(plan: Plan, results: Results) -> str:
-    options = plan.options
-    if plan.task.canaries is None:
+    made = plan.task.canaries
+    if made is None:
         return "none in this run; --canaries mislabelled or near_duplicates puts some in"
     found = ", ".join(
         f"{label} {format_range(between(row))} %"
         for (label,), row in results.where(examples="canaries").groups("defense")
     )
-    kind = options.canaries.replace("_", "-")
-    return f"{options.num_canaries} {kind}; of them are found at 1 % false positives: {found}"
+    count = len(np.unique(made.groups[np.isin(made.split.ids, made.ids)]))
+    kind = plan.options.canaries.replace("_", "-")
+    return f"{count} {kind}; of them are found at 1 % false positives: {found}"
 
 
 def _time(results: Results) -> str:
