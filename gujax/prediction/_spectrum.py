@@ -175,9 +175,11 @@ def sketch_spectrum(
     values, vectors = np.linalg.eigh(moment)
     resolved = _resolved(values)
     values, vectors = values[resolved], vectors[:, resolved]
-    coordinates = np.empty((len(phi), len(values)), sketches.dtype)  # as exact as the sketches
+    # As exact as the sketches: their rounding is as large as that of these products.
+    narrow = vectors.astype(sketches.dtype)
+    coordinates = np.empty((len(phi), len(values)), sketches.dtype)
     for block in blocks:
-        coordinates[block] = sketches[block] @ vectors
+        coordinates[block] = sketches[block] @ narrow
     residual = _outside(norms, coordinates, members, sketches.dtype)
     return Spectrum(values, coordinates, residual, phi, members, weights, sketches.shape[1])
 

@@ -380,3 +380,17 @@ class TestDeviation:
     def test_what_is_no_rerun(self, second, again, message):
         with pytest.raises(ValueError, match=message):
             gujax.prediction.rerun_deviation(np.zeros(40), second, np.ones(40, bool), again)
+
+
+def test_sketches_in_float32_give_what_they_give_in_float64():
+    """Over ten decades of eigenvalues, from a strong ridge to none."""
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.standard_normal((64, 64)))[0]
+    scales = 10.0 ** np.linspace(2, -3, 64)
+    sketches = (rng.standard_normal((900, 64)) * scales @ rotation).astype(np.float32)
+    phi, members = 3 * rng.standard_normal(900), np.arange(900) < 600
+    narrow, wide = (sketch_spectrum(z, phi, members) for z in (sketches, sketches.astype(float)))
+    for ridge in (1e3, 1.0, 1e-3, 1e-6):
+        np.testing.assert_allclose(
+            narrow.self_influence(ridge), wide.self_influence(ridge), rtol=2e-3
+        )
