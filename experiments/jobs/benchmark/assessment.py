@@ -145,8 +145,8 @@ def _measured(case: Case, task: Task) -> Measured:
 
 def _pool(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Members, then held-out examples; made where it is used, as it is a copy."""
-    parts = task.dataset.train, task.dataset.test
-    return tuple(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y"))
+    train, test = task.dataset.train, task.dataset.test
+    return np.concatenate([train.x, test.x]), np.concatenate([train.y, test.y])
 
 
 def _train_both(case: Case, task: Task, masks: Any) -> list[PyTree]:
