@@ -34,7 +34,6 @@ Sharp edges: how to get it silently wrong
 """
 
 from gujax.transforms._accounting import calibrate_noise_multiplier, epsilon_spent
-from gujax.transforms._aggregation import Scalar
 from gujax.transforms._chance_gate import chance_gate
 from gujax.transforms._disclosure_budget import disclosure_budget
 from gujax.transforms._dp_sgd import DPSGDState, dp_sgd
@@ -42,6 +41,7 @@ from gujax.transforms._freeze import freeze
 from gujax.transforms._mean import mean
 from gujax.transforms._noise import add_noise
 from gujax.transforms._norm_gate import norm_gate
+from gujax.transforms._scalars import Scalar
 from gujax.transforms._state import AggregationState, KeyedState
 from gujax.transforms._uniqueness_clip import uniqueness_clip
 from gujax.transforms._uniqueness_gate import uniqueness_gate

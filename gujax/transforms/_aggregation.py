@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from gujax.gradients import DeferredGrads, FactoredLeaf, gram, num_examples, weighted_sum
 from gujax.sharding import whole
+from gujax.transforms._scalars import Scalar, Size
 from gujax.transforms._state import AggregationState, empty_state, filled_state
 from gujax.transforms._wrappers import refuse_wrappers
 from gujax.trees import named_leaves
@@ -32,9 +32,6 @@ from gujax.uniqueness import (
     update_ledger,
 )
 from gujax.validation import check_count, check_nonnegative, check_probability, is_concrete
-
-Scalar = ArrayLike  # a number, or a traced scalar: every hyperparameter can be scheduled
-Size = int | Int[Array, ""]
 
 
 class Batch(NamedTuple):
@@ -157,11 +154,11 @@ def audited_release(
 
 def aggregate(
     rule: Callable[[Batch], Release],
-    *,
-    measures: bool,
     inclusion_probability: Scalar,
     batch_size: Size | None,
     num_examples: Size | None,
+    *,
+    measures: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     """Optax transformation that releases the weighted sum of gradients that `rule` decides on.
 
@@ -173,10 +170,10 @@ def aggregate(
 
     Args:
         rule: maps a `Batch` to a `Release`.
-        measures: whether the rule measures uniqueness; required for a ledger.
         inclusion_probability: p of the disclosure bound.
         batch_size: physical batch size B; None for any of up to `MOST_EXAMPLES` examples.
         num_examples: size N of the data set, to keep a ledger.
+        measures: whether the rule measures uniqueness; required for a ledger.
 
     Raises:
         ValueError: if `inclusion_probability` is not in (0, 1); at `init`, for a size that is not

@@ -8,14 +8,13 @@ from jaxtyping import PRNGKeyArray, PyTree
 from gujax.transforms._aggregation import (
     Batch,
     Release,
-    Scalar,
-    Size,
     aggregate,
     audited_release,
     count,
     measurement,
     up_to_quantile,
 )
+from gujax.transforms._scalars import Scalar, Size
 from gujax.transforms._state import KeyedState
 from gujax.validation import check_probability
 
@@ -62,11 +61,7 @@ def chance_gate(
             return audited_release(batch, kept.astype(draws.dtype), count(kept), measure)
 
         return aggregate(
-            rule,
-            measures=num_examples is not None,
-            inclusion_probability=inclusion_probability,
-            batch_size=batch_size,
-            num_examples=num_examples,
+            rule, inclusion_probability, batch_size, num_examples, measures=num_examples is not None
         )
 
     def init(params: PyTree) -> KeyedState:

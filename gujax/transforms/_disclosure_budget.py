@@ -8,13 +8,12 @@ from jaxtyping import Array, Float
 from gujax.transforms._aggregation import (
     Batch,
     Release,
-    Scalar,
-    Size,
     aggregate,
     count,
     measurement,
     released_uniqueness,
 )
+from gujax.transforms._scalars import Scalar, Size
 from gujax.uniqueness import disclosure_bound
 from gujax.validation import check_positive
 
@@ -82,13 +81,7 @@ def disclosure_budget(
         weights, released = jax.lax.while_loop(any_exceeding, leave_out, start)
         return Release(weights, count(weights > 0), incoming, released)
 
-    return aggregate(
-        rule,
-        measures=True,
-        inclusion_probability=inclusion_probability,
-        batch_size=batch_size,
-        num_examples=num_examples,
-    )
+    return aggregate(rule, inclusion_probability, batch_size, num_examples)
 
 
 def _spent(batch: Batch) -> Float[Array, "batch"]:

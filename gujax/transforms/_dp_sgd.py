@@ -6,8 +6,9 @@ import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from gujax.gradients import squared_norms
-from gujax.transforms._aggregation import Batch, Release, Scalar, Size, aggregate, measurement
+from gujax.transforms._aggregation import Batch, Release, aggregate, measurement
 from gujax.transforms._noise import add_noise
+from gujax.transforms._scalars import Scalar, Size
 from gujax.transforms._state import KeyedState
 from gujax.uniqueness import noise_ridge
 from gujax.validation import check_finite, check_nonnegative, check_positive
@@ -76,11 +77,7 @@ def dp_sgd(
         return Release(weights, expected_batch_size, released, released)
 
     clipped_sum = aggregate(
-        rule,
-        measures=num_examples is not None,
-        inclusion_probability=inclusion_probability,
-        batch_size=batch_size,
-        num_examples=num_examples,
+        rule, inclusion_probability, batch_size, num_examples, measures=num_examples is not None
     )
 
     def init(params: PyTree) -> KeyedState:

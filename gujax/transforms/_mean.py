@@ -3,15 +3,8 @@
 import optax
 
 from gujax.gradients import gram_and_sum
-from gujax.transforms._aggregation import (
-    Batch,
-    Release,
-    Scalar,
-    Size,
-    aggregate,
-    count,
-    measurement,
-)
+from gujax.transforms._aggregation import Batch, Release, aggregate, count, measurement
+from gujax.transforms._scalars import Scalar, Size
 
 
 def mean(
@@ -54,9 +47,5 @@ def mean(
         return Release(weights, divisor, uniqueness=gnq, released=gnq, update=average)
 
     return aggregate(
-        rule,
-        measures=num_examples is not None,
-        inclusion_probability=inclusion_probability,
-        batch_size=batch_size,
-        num_examples=num_examples,
+        rule, inclusion_probability, batch_size, num_examples, measures=num_examples is not None
     )

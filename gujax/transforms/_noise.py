@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from gujax.transforms._aggregation import Scalar
+from gujax.transforms._scalars import Scalar
 
 
 def add_noise(

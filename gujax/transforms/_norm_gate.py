@@ -7,14 +7,13 @@ from gujax.gradients import squared_norms
 from gujax.transforms._aggregation import (
     Batch,
     Release,
-    Scalar,
-    Size,
     aggregate,
     audited_release,
     count,
     measurement,
     up_to_quantile,
 )
+from gujax.transforms._scalars import Scalar, Size
 from gujax.validation import check_probability
 
 
@@ -59,9 +58,5 @@ def norm_gate(
         return audited_release(batch, weights, count(kept), measure)
 
     return aggregate(
-        rule,
-        measures=num_examples is not None,
-        inclusion_probability=inclusion_probability,
-        batch_size=batch_size,
-        num_examples=num_examples,
+        rule, inclusion_probability, batch_size, num_examples, measures=num_examples is not None
     )

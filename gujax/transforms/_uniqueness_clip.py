@@ -9,13 +9,12 @@ from gujax.transforms._aggregation import (
     Batch,
     Measurement,
     Release,
-    Scalar,
-    Size,
     aggregate,
     count,
     measurement,
     released_uniqueness,
 )
+from gujax.transforms._scalars import Scalar, Size
 from gujax.validation import check_positive, is_concrete
 
 # Every iterate satisfies the cap (see `largest_scales`): these two only trade time for utility.
@@ -75,13 +74,7 @@ def uniqueness_clip(
         scales, released = largest_scales(measured, cap, batch.mask)
         return Release(scales, count(batch.mask), measured.uniqueness, released)
 
-    return aggregate(
-        rule,
-        measures=True,
-        inclusion_probability=inclusion_probability,
-        batch_size=batch_size,
-        num_examples=num_examples,
-    )
+    return aggregate(rule, inclusion_probability, batch_size, num_examples)
 
 
 def largest_scales(

@@ -6,14 +6,13 @@ import optax
 from gujax.transforms._aggregation import (
     Batch,
     Release,
-    Scalar,
-    Size,
     aggregate,
     count,
     measurement,
     released_uniqueness,
     up_to_quantile,
 )
+from gujax.transforms._scalars import Scalar, Size
 from gujax.validation import check_nonnegative, check_probability
 
 
@@ -75,10 +74,4 @@ def uniqueness_gate(
         weights = kept.astype(gnq.dtype)
         return Release(weights, count(kept), gnq, released_uniqueness(measured, weights))
 
-    return aggregate(
-        rule,
-        measures=True,
-        inclusion_probability=inclusion_probability,
-        batch_size=batch_size,
-        num_examples=num_examples,
-    )
+    return aggregate(rule, inclusion_probability, batch_size, num_examples)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from experiments.framework.command_line import main
 from experiments.framework.run_directory import is_complete
 
 FILES = {
@@ -38,6 +39,33 @@ def check_files(out, *names):
     """The run is complete, and has these files and folders beside those of every run."""
     assert is_complete(out)
     assert {path.name for path in out.iterdir()} == {*FILES, *names}
+
+
+def check_report(run, images):
+    """The report was named where it was written, and shows so many figures."""
+    page = run[0] / "report.html"
+    assert f"report: {page}" in run[1]
+    assert page.read_text().count("<img") == images
+
+
+def mistakes_of(command, cases):
+    """A test that a command with wrong arguments says one sentence and begins nothing.
+
+    Args:
+        command: Job and options that are right, in one string.
+        cases: Pairs of wrong arguments, in one string, and what the sentence holds.
+    """
+
+    @pytest.mark.parametrize(("arguments", "says"), cases)
+    def told(capsys, tmp_path, arguments, says):
+        asked = [*command.split(), *arguments.split()]
+        assert main([*asked, "--out", str(tmp_path / "run")]) == 2
+        *warnings, sentence = capsys.readouterr().err.strip().splitlines()
+        assert says in sentence
+        assert all("will go in the next release" in warning for warning in warnings)
+        assert not any(tmp_path.iterdir())
+
+    return told
 
 
 def referred(page):

@@ -15,7 +15,7 @@ from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
 from experiments.jobs.benchmark import analysis, costs, growth, inversion, methods
 from experiments.jobs.benchmark.cases import mlp_case
-from tests.experiments.running import run_job, run_of
+from tests.experiments.running import mistakes_of, run_job, run_of
 
 run = run_of("benchmark --smoke --models mlp --rounds 2")
 
@@ -248,17 +248,14 @@ def test_exponents():
     assert growth.fit([1, 2, 4], [1.0, -1.0, 2.0], [1, 2, 4]).measured is None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
+test_a_mistake_is_told_in_one_sentence = mistakes_of(
+    "benchmark",
     [
-        (["--seconds", "0"], "--seconds 0.0 must be positive"),
-        (["--rounds", "0"], "--rounds 0"),
-        (["--memory-gib", "-1"], "--memory-gib -1.0"),
+        ("--seconds 0", "--seconds 0.0 must be positive"),
+        ("--rounds 0", "--rounds 0"),
+        ("--memory-gib -1", "--memory-gib -1.0"),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
-    assert main(["benchmark", *arguments]) == 2
-    assert says in capsys.readouterr().err
 
 
 def test_the_comparison_with_pytorch_needs_it(monkeypatch, capsys):
@@ -282,13 +279,10 @@ def test_an_assessment_is_measured_beside_the_trainings_that_it_saves(tmp_path):
     assert "of the processors" in text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
+test_what_an_assessment_is_not_measured_with = mistakes_of(
+    "benchmark",
     [
         ("--assessment --inversion", "not both"),
         ("--assessment --models gpt", "the --models mlp and cnn alone"),
     ],
 )
-def test_what_an_assessment_is_not_measured_with(tmp_path, capsys, arguments, says):
-    assert main(["benchmark", *arguments.split(), "--out", str(tmp_path / "run")]) == 2
-    assert says in capsys.readouterr().err.replace("\n", " ")

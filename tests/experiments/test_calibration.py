@@ -17,7 +17,7 @@ from experiments.jobs import calibration
 from experiments.jobs.calibration.claims import claims
 from experiments.jobs.calibration.fitting import Curve, fit_ridge
 from experiments.jobs.calibration.spectrum import filtered, spectrum, uniqueness_under
-from tests.experiments.running import check_files, run_of
+from tests.experiments.running import check_files, check_report, run_of
 
 SEEDS, MODELS, EXAMPLES = 2, 8, 60
 
@@ -29,10 +29,9 @@ run = run_of(
 
 
 def test_the_run_is_complete_and_has_every_file(run):
-    out, text = run
+    out, _ = run
     check_files(out, "claims.json", "report.html", "updates.parquet", "final.parquet")
-    assert f"report: {out / 'report.html'}" in text
-    assert (out / "report.html").read_text().count("<img") == 1
+    check_report(run, images=1)
 
 
 def test_results_follow_from_the_tables(run):

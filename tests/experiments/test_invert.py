@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.framework.command_line import main
 from experiments.framework.results import Results, entry
 from experiments.inversion.analysis import with_attack
 from experiments.inversion.runs import rounds
@@ -16,7 +15,7 @@ from experiments.jobs.invert.claims import claims
 from experiments.jobs.invert.measure import prepare
 from experiments.jobs.invert.options import Options
 from gujax import data
-from tests.experiments.running import check_files, referred, run_of
+from tests.experiments.running import check_files, mistakes_of, referred, run_of
 
 SEEDS, VICTIMS = 2, 4
 
@@ -173,40 +172,35 @@ def test_verdicts_follow_from_the_strongest_attack():
     }
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
+test_a_mistake_is_told_in_one_sentence = mistakes_of(
+    "invert --hidden 8 8",
     [
-        (["--defenses", "nonsense"], "unknown defense 'nonsense'; choose from none, precode"),
-        (["--defenses", "gaussian:much"], "strength of the defense 'gaussian:much' is not a"),
-        (["--defenses", "prune:1.5"], "defense 'prune:1.5': fraction=1.5"),
-        (["--defenses", "none:2"], "takes no strength"),
-        (["--defenses", "batch:2.5"], "2.5 must be a whole number"),
-        (["--defenses", "cvb"], "defense 'cvb': bottleneck=convolutional() is for images"),
-        (["--attacks", "guess"], "unknown attack 'guess'; choose from ig, adaptive"),
-        (["--match", "layers/9"], "--match: leaf_weights=only('layers/9'): there is no such leaf"),
+        ("--defenses nonsense", "unknown defense 'nonsense'; choose from none, precode"),
+        ("--defenses gaussian:much", "strength of the defense 'gaussian:much' is not a"),
+        ("--defenses prune:1.5", "defense 'prune:1.5': fraction=1.5"),
+        ("--defenses none:2", "takes no strength"),
+        ("--defenses batch:2.5", "2.5 must be a whole number"),
+        ("--defenses cvb", "defense 'cvb': bottleneck=convolutional() is for images"),
+        ("--attacks guess", "unknown attack 'guess'; choose from ig, adaptive"),
+        ("--match layers/9", "--match: leaf_weights=only('layers/9'): there is no such leaf"),
         (
-            ["--match", "layers/2", "--defenses", "precode"],
+            "--match layers/2 --defenses precode",
             "--match layers/2 leaves nothing to match for an attack on the defense 'PRECODE'",
         ),
-        (["--bottleneck-before", "layers/7"], "defense 'precode': before='layers/7' is no layer"),
-        (["--bottleneck-before", "layers/0"], "the bottleneck leaves nothing to match for an att"),
+        ("--bottleneck-before layers/7", "defense 'precode': before='layers/7' is no layer"),
+        ("--bottleneck-before layers/0", "the bottleneck leaves nothing to match for an att"),
         (
-            ["--model", "lenet", "--bottleneck-before", "convolutions/1"],
+            "--model lenet --bottleneck-before convolutions/1",
             "defense 'precode': bottleneck=linear() is for vectors",
         ),
-        (["--victims", "12"], "--victims 12 must be a multiple of the 8 examples"),
-        (["--victims", "2000"], "--victims 2000 and --reference 48 are more than the 1437"),
-        (["--seeds", "0"], "--seeds 0 must be at least 1"),
-        (["--learning-rate", "0"], "--learning-rate 0.0 must be positive"),
-        (["--total-variation", "-1"], "--total-variation -1.0 must be at least 0"),
-        (["--sharpness", "-1"], "--sharpness -1.0 must be at least 0"),
-        (["--sharpness", "inf"], "--sharpness inf must be"),
-        (["--ssim-threshold", "1"], "--ssim-threshold 1.0 must be"),
-        (["--epochs", "-1"], "--epochs -1"),
+        ("--victims 12", "--victims 12 must be a multiple of the 8 examples"),
+        ("--victims 2000", "--victims 2000 and --reference 48 are more than the 1437"),
+        ("--seeds 0", "--seeds 0 must be at least 1"),
+        ("--learning-rate 0", "--learning-rate 0.0 must be positive"),
+        ("--total-variation -1", "--total-variation -1.0 must be at least 0"),
+        ("--sharpness -1", "--sharpness -1.0 must be at least 0"),
+        ("--sharpness inf", "--sharpness inf must be"),
+        ("--ssim-threshold 1", "--ssim-threshold 1.0 must be"),
+        ("--epochs -1", "--epochs -1"),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):
-    assert main(["invert", "--hidden", "8", "8", *arguments]) == 2
-    captured = capsys.readouterr()
-    assert says in captured.err
-    assert len(captured.err.strip().splitlines()) == 1

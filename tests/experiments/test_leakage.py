@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
 from experiments.framework.results import Results
 from experiments.jobs.leakage.attributes import find, stroke_thickness
@@ -26,7 +25,7 @@ from experiments.jobs.leakage.options import Options
 from experiments.jobs.leakage.structure import default_layers, fully_connected_layers
 from gujax import data, models
 from gujax.leakage import coordinates_from_gram
-from tests.experiments.running import check_files, referred, run_of
+from tests.experiments.running import check_files, mistakes_of, referred, run_of
 
 SEEDS, EXAMPLES, VICTIMS = 2, 80, 4
 LAYERS = ("layers/0", "layers/1")
@@ -169,8 +168,8 @@ def test_claims_have_verdicts_and_the_report_shows_them(run, results):
     assert "Threat model" in page
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
+test_a_mistake_is_told_in_one_sentence = mistakes_of(
+    "leakage",
     [
         ("--attribute colour", "--attribute brightness, thickness, parity, animal, column:NUMBER"),
         ("--attribute colour", "attribute='colour': the embedded data set 'digits'"),
@@ -199,12 +198,6 @@ def test_claims_have_verdicts_and_the_report_shows_them(run, results):
         ("--folds 2", "--folds 2"),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence(capsys, tmp_path, arguments, says):
-    assert main(["leakage", *arguments.split(), "--out", str(tmp_path / "run")]) == 2
-    error = capsys.readouterr().err
-    assert says in error
-    assert "Traceback" not in error
-    assert not any(tmp_path.iterdir())  # nothing was begun
 
 
 def dataset(x, y, names=None):

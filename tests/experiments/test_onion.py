@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from experiments.framework.command_line import main
 from experiments.framework.results import Results, entry
 from experiments.framework.run_directory import is_complete
 from experiments.jobs.onion.analysis import new_in_top, survivors, top_origin
 from experiments.jobs.onion.claims import claims
 from experiments.jobs.onion.rounds import Arm, halves_of_pool, next_layer
 from experiments.membership.runs import SeedRun
-from tests.experiments.running import referred, run_of
+from tests.experiments.running import mistakes_of, referred, run_of
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
@@ -241,8 +240,8 @@ def test_the_run_is_complete_and_says_what_it_found(study):
     assert f"report: {out / 'report.html'}" in text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
+test_wrong_options_are_told_in_one_line = mistakes_of(
+    "onion",
     [
         ("--rounds 0", "--rounds 0 must be at least 1"),
         ("--fraction 1", "--fraction 1.0 must be between 0 and 1"),
@@ -254,9 +253,3 @@ def test_the_run_is_complete_and_says_what_it_found(study):
         ("--train-size 99999", "train_size=99999 but 'digits' has 1437"),
     ],
 )
-def test_wrong_options_are_told_in_one_line(arguments, message, capsys, tmp_path):
-    assert main(["onion", *arguments.split(), "--out", str(tmp_path / "run")]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert not list(tmp_path.iterdir())

@@ -45,12 +45,8 @@ def rmia(
         offline_a: a in [0, 1] of the offline correction. None tunes it as the paper does, by
             attacking reference models with the others: the a of 0, 0.1, … 1 with the highest AUC,
             for each target over all models but the target itself.
-        complements: whether models are halves and their complements, as
-            `gujax.training.random_halves` gives them, so that no target's complement is its shadow.
-            Shadows are then as many with each example as without, whether the target holds it or
-            not: an attack on what leaks nothing finds nothing, whatever the signal's distribution.
-            Without, a member has one shadow fewer on its own side, and where models differ as
-            wholes that betrays it: the less, the more models there are.
+        complements: whether models are halves and their complements, so that no target's complement
+            is its shadow; see `lira`.
 
     Returns:
         Scores in [0, 1], multiples of 1/Z, [M, N]. NaN where an example has no shadows on a side

@@ -38,12 +38,8 @@ def vector_lira(
         logits: of each model on each example, [M, N, classes].
         y: labels, whole numbers from 0 on, [N].
         members: whether the model was trained on the example, [M, N].
-        complements: whether models are halves and their complements, as
-            `gujax.training.random_halves` gives them, so that no target's complement is its shadow.
-            Shadows are then as many with each example as without, whether the target holds it or
-            not: an attack on what leaks nothing finds nothing, whatever the signal's distribution.
-            Without, a member has one shadow fewer on its own side, and where models differ as
-            wholes that betrays it: the less, the more models there are.
+        complements: whether models are halves and their complements, so that no target's complement
+            is its shadow; see `lira`.
 
     Returns:
         Scores, [M, N], higher meaning "member"; NaN where an example has no shadow on a side.
