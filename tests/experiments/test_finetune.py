@@ -1,22 +1,26 @@
 """The `finetune` job: its card, its options, adapters, and going on after an interruption."""
 
 import json
+import sys
 from dataclasses import replace
 
 import jax
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
 from experiments.framework.results import Results
 from experiments.jobs.finetune.measure import prepare, tuning_of
 from experiments.jobs.finetune.options import Options
+from experiments.jobs.finetune.references import lira_scores
 from experiments.membership.defenses import prepare as prepare_training
 from experiments.membership.release import VIOLATED
 from experiments.tasks.language import load_language_model
 from gujax import models, training
+from gujax.attacks.texts import TokenScores
 from gujax.data import Tokens
 from tests.experiments.running import check_files
 
@@ -98,6 +102,48 @@ def plan_of(file, **options):
     return prepare(Options(**(chosen | options)))
 
 
+def test_lira_asks_reference_fine_tunings(texts, tmp_path, monkeypatch):
+    """Killed after the first reference, the run goes on with the second, and finds members."""
+    words = [*command(texts, references=4, epochs=30), "--out", str(tmp_path / "run")]
+    module = sys.modules[prepare.__module__]
+    scored = module.score_tokens
+    calls = []
+
+    def killed_at_the_fourth(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 4:  # before, after, the first reference, the second
+            raise KeyboardInterrupt
+        return scored(*args, **kwargs)
+
+    monkeypatch.setattr(module, "score_tokens", killed_at_the_fourth)
+    assert main(["finetune", *words]) == 130
+    assert len(list(tmp_path.rglob("reference_*.npy"))) == 1
+    assert main(["finetune", *words]) == 0
+    assert len(calls) == 4 + 2 + 3  # the first reference is not trained again
+    rows = pl.read_parquet(tmp_path / "run" / "per_text.parquet")
+    scores, member = rows["score_lira"].to_numpy(), rows["member"].to_numpy()
+    assert roc_auc_score(member, scores) > 0.9
+    card = (tmp_path / "run" / "card.html").read_text()
+    assert "LiRA against 4 reference fine-tunings" in card
+    assert "each on half of all 14 texts" in card
+
+
+def test_lira_is_the_test_between_texts_in_and_out():
+    """Close to the likelihood ratio of densities that are known: N(±1, 1), each text shifted."""
+    rng = np.random.default_rng(0)
+    texts, references = 4000, 64
+    halves = np.asarray(training.random_halves(jax.random.key(0), references, texts))
+    member, shift = rng.random(texts) < 0.5, rng.normal(0, 5, texts)
+    phi = rng.normal(size=(references, texts)) + np.where(halves, 1, -1) + shift
+    own = rng.normal(size=texts) + np.where(member, 1, -1)
+    loss = np.log1p(np.exp(-own - shift))
+    unused = np.zeros((texts, 1))
+    released = TokenScores(-loss[:, None], unused, unused, unused > 0, unused == 0)
+    scores = lira_scores(released, phi, halves)
+    assert roc_auc_score(member, scores) == pytest.approx(roc_auc_score(member, own), abs=0.01)
+    assert roc_auc_score(member, -loss) < 0.65  # what is known of no other model finds little
+
+
 def test_adapters_leave_the_model_as_it_is(texts):
     plan = plan_of(texts, lora_rank=2)
     tuning = tuning_of(plan)
@@ -169,6 +215,9 @@ def test_an_interrupted_fine_tuning_goes_on_bit_for_bit(texts, tmp_path, lora_ra
         ({"defense": "censor"}, "--defense censor removes examples"),
         ({"defense": "gate", "audit_every": 2}, "--audit-every: the gate defense measures"),
         ({"policy": ("max_loss=1",)}, "--policy max_loss=1: unknown measure"),
+        ({"references": 3}, "--references 3 must be even, and 4 at least"),
+        ({"references": 2}, "--references 2 must be even, and 4 at least"),
+        ({"references": 4, "batch_size": 8}, "--batch-size 8 must be at most 7, half of all texts"),
         ({"num_held_out": 99}, "ask for 107; ask for fewer"),
         ({"cut_to": 500}, "cut_to=500 must be between 2 and the model's context, 128"),
         ({"model": "nowhere"}, "--model nowhere: there is no such file or folder"),

@@ -7,11 +7,10 @@ import polars as pl
 
 from experiments.framework.results import Entry, Results, entry, summarized
 from experiments.jobs.finetune.measure import FineTuned, Plan
-from experiments.jobs.finetune.options import MEASURES
+from experiments.jobs.finetune.options import MEASURES, Options
 from experiments.membership import release
 from experiments.membership.policy import Finding, limited
 from gujax.attacks.membership import AttackResult, evaluate_attack
-from gujax.attacks.texts import MEMBERSHIP_SCORES
 from gujax.statistics import bootstrap_mean
 
 MEMBERS, HELD_OUT = "trained on", "held out"
@@ -29,7 +28,7 @@ def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
     """
     table = tuned.texts
     members = table.filter("member")
-    attacks = _attacks(table, plan.options.seed)
+    attacks = _attacks(table, plan.options)
     measured = limited(members) | {name: float(members[name].mean()) for name in _SHARES}  # type: ignore[arg-type]
     measured["membership_auc"] = max(result.auc.high for result in attacks.values())
     yield entry("trained", tuned.trained)
@@ -56,12 +55,12 @@ def _texts(rows: pl.DataFrame, texts: str, seed: int) -> Iterator[Entry]:
                 yield entry(f"mean_{measure}", value, unit, texts=texts, when=when, end=end)
 
 
-def _attacks(table: pl.DataFrame, seed: int) -> dict[str, AttackResult]:
+def _attacks(table: pl.DataFrame, options: Options) -> dict[str, AttackResult]:
     """Every attack on membership."""
     members = table["member"].to_numpy()[None]
     return {
-        name: evaluate_attack(table[f"score_{name}"].to_numpy()[None], members, seed=seed)
-        for name in MEMBERSHIP_SCORES
+        name: evaluate_attack(table[f"score_{name}"].to_numpy()[None], members, seed=options.seed)
+        for name in options.attacks
     }
 
 

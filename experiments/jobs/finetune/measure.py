@@ -1,16 +1,18 @@
 """What the fine-tuning does: trains under a ledger, then attacks what would be released."""
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
 import numpy as np
 import polars as pl
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from experiments.framework.errors import as_user_error, check_option
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
-from experiments.jobs.finetune.options import Options
+from experiments.jobs.finetune.options import LIRA, Options
+from experiments.jobs.finetune.references import halves_of, lira_scores, reference_odds
 from experiments.membership.defenses import Privacy, Training
 from experiments.membership.defenses import prepare as prepare_training
 from experiments.membership.history import History
@@ -39,13 +41,18 @@ class Plan(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """Scores before, training, scores after."""
-        return 3
+        """Scores before, training, scores after; and the references."""
+        return 3 + self.options.references
 
     @property
     def members(self) -> Bool[np.ndarray, " texts"]:
         """Which of the texts are trained on."""
         return np.arange(len(self.texts)) < self.options.num_texts
+
+    def part(self, chosen: Bool[np.ndarray, " texts"]) -> data.Split:
+        """Some of the texts, to train on."""
+        tokens = self.tokens
+        return training.text_split(Tokens(tokens.tokens[chosen], tokens.lengths[chosen]))
 
 
 class FineTuned(NamedTuple):
@@ -65,9 +72,8 @@ class FineTuned(NamedTuple):
 
 def prepare(options: Options) -> Plan:
     """Loads model and texts."""
-    wanted = options.num_texts + options.num_held_out
     asked_by = "--num-texts and --num-held-out"
-    texts = choose_texts(options.texts, options.feature, wanted, asked_by, options.seed)
+    texts = choose_texts(options.texts, options.feature, options.num_all, asked_by, options.seed)
     model = load_language_model(options.model)
     with as_user_error(ValueError):
         context = model.config.context
@@ -92,19 +98,18 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> FineTuned:
     options, lm = plan.options, plan.language_model
     with steps.step("what the model knows before"):
         before = score_tokens(lm.model.apply, lm.params, plan.tokens)
-    everyone = np.ones(options.num_texts, bool)
-    ready = prepare_training(
-        options.trained_under, plan.recipe, everyone, options.relative_ridge, options.audit_every
-    )
-    trained = tuning_of(plan)
+    ready, trained = _ready(plan, options.num_texts), tuning_of(plan)
     history = History(directory.checkpoints / "history.jsonl")
     with steps.step("fine-tuning"):
         result = _train(plan, trained, ready, history, steps)
     with steps.step("what it knows after"):
         params = training.released_params(result.params, result.opt_state)
         after = score_tokens(lm.model.apply, trained.released(params), plan.tokens)
+    attacks = membership_scores(after, _said(plan), before)
+    if options.references:
+        attacks[LIRA] = _lira(plan, trained, after, directory, steps)
     count = sum(leaf.size for leaf in jax.tree.leaves(trained.params))
-    table = _table(plan, ledger_of(result), before, after)
+    table = _table(plan, ledger_of(result), before, after, attacks)
     return FineTuned(table, history.table(), ready.privacy, count)
 
 
@@ -119,12 +124,20 @@ def tuning_of(plan: Plan) -> Tuning:
     return tuning(plan.language_model, plan.options.lora_rank, key)
 
 
+def _ready(plan: Plan, num_texts: int, measure: bool = True) -> Training:
+    """The defense, ready to train on so many texts."""
+    options = plan.options
+    every = options.audit_every if measure else 1
+    everyone = np.ones(num_texts, bool)
+    return prepare_training(
+        options.trained_under, plan.recipe, everyone, options.relative_ridge, every, measure
+    )
+
+
 def _train(
     plan: Plan, trained: Tuning, ready: Training, history: History, steps: Steps
 ) -> training.TrainResult:
-    options, count = plan.options, plan.options.num_texts
-    split = training.text_split(Tokens(plan.tokens.tokens[:count], plan.tokens.lengths[:count]))
-    key = jax.random.key(options.seed)
+    options = plan.options
     with steps.set_aside() as console:
 
         def watch(epoch: int, result: training.TrainResult) -> None:
@@ -135,42 +148,81 @@ def _train(
             line = f"epoch {epoch + 1} of {options.epochs}: {shown}"
             console.print(line, highlight=False, soft_wrap=True)
 
-        return training.train(
-            trained.loss_fn,
-            trained.params,
-            split,
-            ready.make_optimizer(jax.random.fold_in(key, 2)),
-            batch_size=plan.recipe.batch_size,
-            epochs=plan.recipe.epochs,
-            key=key,
-            sampling=ready.sampling,
-            shared=trained.shared,
-            callback=watch,
+        key = jax.random.key(options.seed)
+        return _descend(plan, trained, ready, plan.members, key, watch)
+
+
+def _descend(
+    plan: Plan,
+    trained: Tuning,
+    ready: Training,
+    chosen: Bool[np.ndarray, " texts"],
+    key: PRNGKeyArray,
+    callback: Callable[[int, training.TrainResult], None],
+) -> training.TrainResult:
+    """A fine-tuning on the chosen texts."""
+    return training.train(
+        trained.loss_fn,
+        trained.params,
+        plan.part(chosen),
+        ready.make_optimizer(jax.random.fold_in(key, 2)),
+        batch_size=plan.recipe.batch_size,
+        epochs=plan.recipe.epochs,
+        key=key,
+        sampling=ready.sampling,
+        shared=trained.shared,
+        callback=callback,
+    )
+
+
+def _lira(
+    plan: Plan, trained: Tuning, after: TokenScores, directory: RunDirectory, steps: Steps
+) -> Float[np.ndarray, " texts"]:
+    """LiRA's scores, after fine-tuning references in the same way, but on other texts."""
+    lm, epochs = plan.language_model, plan.recipe.epochs
+    halves = halves_of(plan.options)
+
+    def train(chosen: Bool[np.ndarray, " texts"], index: int) -> TokenScores:
+        ready = _ready(plan, int(chosen.sum()), measure=False)
+        key = jax.random.fold_in(jax.random.key(plan.options.seed), 4 + index)
+        result = _descend(
+            plan, trained, ready, chosen, key, lambda epoch, _: steps.within(epoch + 1, epochs)
         )
+        params = training.released_params(result.params, result.opt_state)
+        return score_tokens(lm.model.apply, trained.released(params), plan.tokens)
+
+    return lira_scores(after, reference_odds(halves, train, directory.checkpoints, steps), halves)
 
 
-def _table(plan: Plan, ledger: Ledger, before: TokenScores, after: TokenScores) -> pl.DataFrame:
+def _said(plan: Plan) -> list[str]:
+    """The texts, as far as the model reads them."""
+    decode = plan.language_model.tokenizer.decode
+    rows = zip(plan.tokens.tokens, plan.tokens.lengths)
+    return [decode(row[:length].tolist()) for row, length in rows]
+
+
+def _table(
+    plan: Plan,
+    ledger: Ledger,
+    before: TokenScores,
+    after: TokenScores,
+    attacks: Mapping[str, Float[np.ndarray, " texts"]],
+) -> pl.DataFrame:
     """One row per text: what the updates disclose (members), and what the model gives away.
 
     Every `audit_every`-th step was audited: totals are scaled up by it.
     """
     options, members = plan.options, plan.members
     totals, known = ledger_totals(ledger, options.audit_every), len(members) - options.num_texts
-    lm = plan.language_model
-    cut = [
-        lm.tokenizer.decode(row[:length].tolist())
-        for row, length in zip(plan.tokens.tokens, plan.tokens.lengths)
-    ]
 
     def of_members(values: np.ndarray) -> np.ndarray:
         return np.concatenate([values, np.full(known, np.nan)])
 
     found, earlier = extract(after, options.prefix), extract(before, options.prefix)
-    attacks = membership_scores(after, cut, before)
     return pl.DataFrame(
         {
             "position": np.arange(len(members)),
-            "text": cut,
+            "text": _said(plan),
             "member": members,
             "tokens": plan.tokens.lengths,
             **{name: of_members(one) for name, one in totals.items()},

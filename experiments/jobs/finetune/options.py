@@ -1,14 +1,16 @@
 """Options of the job `finetune`."""
 
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, Fraction, Positive, options
+from experiments.framework.options import Count, CountFromZero, Fraction, Positive, options
 from experiments.membership.defenses import Defense, parse_defense
 from experiments.membership.policy import EVERY_UPDATE, Rule, parse_policy
 from experiments.tasks.options import FineTuningOptions
+from gujax.attacks.texts import MEMBERSHIP_SCORES
 
 # What a policy may limit beside the updates: shares of texts, and the upper end of an AUC.
 MODEL_SEEN = ("extracted", "extracted_by_draws", "membership_auc")
 MEASURES = (*EVERY_UPDATE, *MODEL_SEEN)
+LIRA = "lira"
 
 
 @options
@@ -24,6 +26,8 @@ class Options(FineTuningOptions):
         delta: δ of DP-SGD.
         l2_norm_clip: Clipping norm of DP-SGD.
         draws: How often such an attacker draws a continuation.
+        references: Further fine-tunings, each on a random half of all texts, by which LiRA asks
+            for members; even, and 4 at least, or 0 for none. Each takes about as long as the run.
         policy: Limits that the release must respect, such as max_nats=0.5 or extracted=0; also
             p99_nats, mean_nats, max_mu, predicted_auc, predicted_tpr_1pct, predicted_tpr_01pct, of
             an attacker who sees every update; and of one who has the model, extracted and
@@ -37,6 +41,7 @@ class Options(FineTuningOptions):
     delta: Fraction = 1e-5
     l2_norm_clip: Positive = 1.0
     draws: Count = 1000
+    references: CountFromZero = 0
     policy: tuple[str, ...] = ()
     audit_every: Count = 1
 
@@ -52,12 +57,35 @@ class Options(FineTuningOptions):
             self.audit_every == 1 or not defense.method.measures_anyway,
             f"--audit-every: the {defense.family} defense measures every step anyway; leave it 1",
         )
+        check_option(
+            self.references % 2 == 0 and self.references != 2,
+            f"--references {self.references} must be even, and 4 at least, or 0 for none: every "
+            "text needs two of those with it and two of those without it",
+        )
+        half = self.num_all // 2
+        check_option(
+            not self.references or self.batch_size <= half,
+            f"--batch-size {self.batch_size} must be at most {half}, half of all texts, on which "
+            "--references are trained",
+        )
         super().__post_init__()
 
     @property
     def trained_under(self) -> Defense:
         """The defense that `defense` names."""
         return parse_defense(self.defense, self.delta)
+
+    @property
+    def num_all(self) -> int:
+        """All texts, those to train on first."""
+        return self.num_texts + self.num_held_out
+
+    @property
+    def attacks(self) -> dict[str, str]:
+        """Attacks on membership, and what each is read off, in words."""
+        if not self.references:
+            return MEMBERSHIP_SCORES
+        return MEMBERSHIP_SCORES | {LIRA: f"LiRA against {self.references} reference fine-tunings"}
 
     @property
     def rules(self) -> tuple[Rule, ...]:

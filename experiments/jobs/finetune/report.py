@@ -18,7 +18,6 @@ from experiments.report import figures
 from experiments.report.card import Card
 from experiments.report.page import Picture
 from experiments.report.tables import Table, tabulate
-from gujax.attacks.texts import MEMBERSHIP_SCORES
 
 _MOST = 8  # texts that the card shows
 
@@ -39,7 +38,7 @@ def report(plan: Plan, tuned: FineTuned, results: Results, claims: Sequence[Clai
                 tuned.texts, ("suffix_log_probability",), "Texts that are extracted most easily"
             ),
             "extraction": _extraction_table(plan.options, results),
-            "membership": _membership_table(results),
+            "membership": _membership_table(plan.options, results),
             "spread": _spread_table(results),
         },
         figures=_figures(tuned, results, found),
@@ -84,8 +83,9 @@ def assumptions(options: Options, privacy: Privacy | None) -> list[str]:
         f"Extraction: the attacker knows the first {options.prefix} tokens of a text exactly, and "
         "wants all of the rest, word for word. Other prompts, and nearly right continuations, may "
         "give away more.",
-        "Membership: attacks that need no shadow models, against texts of the same source. Better "
-        "attacks may exist, so these numbers are lower bounds.",
+        _attacker(options),
+        "What an attack on the released model finds is not predicted from this one run: that "
+        "prediction is for one label per example, and a text is many that share their weights.",
         ridge,
         "Gaussian approximation: the sum of the other texts' gradients is taken to be Gaussian. "
         "Inclusion probability p = 1/2, the attacker's prior. A text is charged in the steps in "
@@ -107,6 +107,20 @@ def assumptions(options: Options, privacy: Privacy | None) -> list[str]:
             f"{options.audit_every}. They are estimates, not bounds."
         )
     return lines
+
+
+def _attacker(options: Options) -> str:
+    """Whom the numbers of membership speak of."""
+    means = (
+        f"attacks among which LiRA knows how {options.references} models came out that were "
+        f"fine-tuned in the same way, each on half of all {options.num_all} texts"
+        if options.references
+        else "attacks that need no shadow models (--references 8 adds LiRA)"
+    )
+    return (
+        f"Membership: {means}, against texts of the same source. Better attacks may exist, so "
+        "these numbers are lower bounds."
+    )
 
 
 def _exposed_table(texts: pl.DataFrame, by: Sequence[str], title: str) -> Table:
@@ -149,14 +163,14 @@ def _extraction_table(options: Options, results: Results) -> Table:
     return Table("Loss and extraction of texts, before and after fine-tuning", columns, rows, note)
 
 
-def _membership_table(results: Results) -> Table:
+def _membership_table(options: Options, results: Results) -> Table:
     rows = [
         [
             words,
             _interval(results, "membership_auc", 100, ".1f", attack=attack),
             _interval(results, "membership_tpr_1pct", 100, ".1f", attack=attack),
         ]
-        for attack, words in MEMBERSHIP_SCORES.items()
+        for attack, words in options.attacks.items()
     ]
     columns = ["attack by", "AUC (%)", "TPR at 1 % FPR (%)"]
     note = "In brackets: 95 %, bootstrap over texts. 50 and 1 are guessing."

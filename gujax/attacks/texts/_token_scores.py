@@ -38,6 +38,16 @@ class TokenScores:
         """Mean cross-entropy of each text, in nats per token."""
         return -self.log_probs.sum(axis=1) / self.counted.sum(axis=1)
 
+    @property
+    def log_odds(self) -> Float[np.ndarray, "texts"]:
+        """log(p / (1 − p)) of each text, p the geometric mean of its tokens' probabilities.
+
+        The signal φ of `gujax.attacks.membership.lira`: closer to Gaussian over models than the
+        loss, as `scaled_confidence` is of a label.
+        """
+        losses = np.maximum(self.losses.astype(float), np.finfo(float).tiny)
+        return -losses - np.log(-np.expm1(-losses))
+
 
 def score_tokens(
     apply: Callable[[PyTree, Int[Array, "..."]], Float[Array, "..."]],
