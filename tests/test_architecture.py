@@ -131,15 +131,7 @@ def test_other_packages_are_reached_by_their_public_faces(name):
 
 # Modules that are a public face by themselves.
 FACES = {
-    *(
-        "gujax.hashing",
-        "gujax.progress",
-        "gujax.validation",
-        "gujax.statistics",
-        "gujax.trees",
-        "gujax.precision",
-        "gujax.sharding",
-    ),
+    *(name for row in LAYERS[:2] for name in row if name != "gujax._extras"),
     "gujax.attacks.attributes",  # needs scikit-learn, which the other attacks do without
     "gujax.attacks.inversion.search",  # the compiled loop, for those who time or compose it
 }

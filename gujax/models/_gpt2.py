@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from gujax.models._attention import attend, rotated
-from gujax.models._embedding import Embedding
+from gujax.models._embedding import Embedding, output_layer
 from gujax.models._language_config import LanguageConfig
 
 
@@ -72,11 +72,7 @@ class PublishedGPT(nnx.Module):
         )
         self.blocks = nnx.List([GPTBlock(config, rngs=rngs) for _ in range(config.layers)])
         self.norm = _norm(config, rngs)
-        self.output = (
-            None
-            if config.tied
-            else nnx.Linear(config.width, config.vocabulary, use_bias=False, rngs=rngs)
-        )
+        self.output = output_layer(config, rngs)
 
     def __call__(self, tokens: Int[Array, "batch t"]) -> Float[Array, "batch t vocabulary"]:
         """Logits of the token that follows each position."""

@@ -5,7 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from gujax.models._attention import attend, rotated
-from gujax.models._embedding import Embedding
+from gujax.models._embedding import Embedding, output_layer
 from gujax.models._language_config import LanguageConfig
 
 
@@ -54,11 +54,7 @@ class Llama(nnx.Module):
         self.tokens = Embedding(config.vocabulary, config.width, rngs=rngs)
         self.blocks = nnx.List([LlamaBlock(config, rngs=rngs) for _ in range(config.layers)])
         self.norm = nnx.RMSNorm(config.width, epsilon=config.epsilon, rngs=rngs)
-        self.output = (
-            None
-            if config.tied
-            else nnx.Linear(config.width, config.vocabulary, use_bias=False, rngs=rngs)
-        )
+        self.output = output_layer(config, rngs)
 
     def __call__(self, tokens: Int[Array, "batch t"]) -> Float[Array, "batch t vocabulary"]:
         """Logits of the token that follows each position."""

@@ -85,44 +85,32 @@ def loss_of_logits(params, example):
     return cross_entropy(classify(params, example[0]), example[1])
 
 
+def train(split, **evaluation):
+    training.train(
+        loss_of_logits,
+        jnp.zeros((3, 3)),
+        split,
+        optax.chain(transforms.mean(batch_size=2), optax.sgd(0.1)),
+        batch_size=2,
+        epochs=1,
+        key=jax.random.key(0),
+        **evaluation,
+    )
+
+
 @pytest.mark.parametrize("y", [Y[:, None], Y.astype(float), np.eye(3)[Y][:, :2], Y[:, None] > 1])
 def test_losses_refuse_labels_that_broadcast(y):
-    split = replace(Split.from_arrays(X, Y), y=y)
-    optimizer = optax.chain(transforms.mean(batch_size=2), optax.sgd(0.1))
     with pytest.raises(ValueError, match="y of one example has shape"):
-        training.train(
-            loss_of_logits,
-            jnp.zeros((3, 3)),
-            split,
-            optimizer,
-            batch_size=2,
-            epochs=1,
-            key=jax.random.key(0),
-        )
+        train(replace(Split.from_arrays(X, Y), y=y))
 
 
 @pytest.mark.parametrize("y", [Y + 1, Y - 1, Y[:, None]])
 def test_accuracy_needs_labels_of_the_model(y):
     good = Split.from_arrays(X, Y)
-    optimizer = optax.chain(transforms.mean(batch_size=2), optax.sgd(0.1))
-
-    def train(split, test):
-        training.train(
-            loss_of_logits,
-            jnp.zeros((3, 3)),
-            split,
-            optimizer,
-            batch_size=2,
-            epochs=1,
-            key=jax.random.key(0),
-            apply=classify,
-            test=test,
-        )
-
     with pytest.raises(ValueError, match=r"^split.y has"):
-        train(replace(good, y=y), None)
+        train(replace(good, y=y), apply=classify, test=None)
     with pytest.raises(ValueError, match=r"^test.y has"):
-        train(good, replace(good, y=y))
+        train(good, apply=classify, test=replace(good, y=y))
 
 
 @pytest.mark.parametrize("y", [Y[:, None], np.eye(3)[Y], Y[:1]])

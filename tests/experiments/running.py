@@ -1,13 +1,16 @@
 """A job run as its user runs it."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from html import unescape
 
 import pytest
 
 from experiments.framework.command_line import main
+from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
 
 FILES = {
@@ -35,6 +38,42 @@ def run_of(command):
     return run
 
 
+def results_of_run():
+    """A fixture of a module: the results of its `run`."""
+
+    @pytest.fixture(scope="module")
+    def results(run):
+        return Results.read(run[0] / "results.parquet")
+
+    return results
+
+
+def shows(*words, images):
+    """A test that the report of `run` shows these words and so many figures, see `check_report`."""
+
+    def shown(run):
+        assert is_complete(run[0])
+        page = check_report(run, images)
+        assert [word for word in words if word not in page] == []
+
+    return shown
+
+
+def completes_with(*names, images=0):
+    """A test that `run` has a report, and these files beside it and those of every run.
+
+    Args:
+        images: How many figures its report shows; 0 where there is another test for it.
+    """
+
+    def completed(run):
+        check_files(run[0], "report.html", *names)
+        if images:
+            check_report(run, images)
+
+    return completed
+
+
 def check_files(out, *names):
     """The run is complete, and has these files and folders beside those of every run."""
     assert is_complete(out)
@@ -42,10 +81,25 @@ def check_files(out, *names):
 
 
 def check_report(run, images):
-    """The report was named where it was written, and shows so many figures."""
-    page = run[0] / "report.html"
-    assert f"report: {page}" in run[1]
-    assert page.read_text().count("<img") == images
+    """The report was named where it was written, loads nothing, and shows claims and figures.
+
+    Args:
+        images: How many.
+
+    Returns:
+        The page.
+    """
+    out, text = run
+    assert f"report: {out / 'report.html'}" in text
+    page = (out / "report.html").read_text()
+    sources = referred(page)
+    assert len(sources) == images
+    assert all(source.startswith("data:image/svg+xml;") for source in sources)
+    assert "<script" not in page
+    claims = out / "claims.json"
+    for claim in json.loads(claims.read_text()) if claims.exists() else []:
+        assert claim["statement"] in unescape(page)
+    return page
 
 
 def mistakes_of(command, cases):

@@ -15,14 +15,12 @@ from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
 from experiments.jobs.benchmark import analysis, costs, growth, inversion, methods
 from experiments.jobs.benchmark.cases import mlp_case
-from tests.experiments.running import mistakes_of, run_job, run_of
+from tests.experiments.running import mistakes_of, results_of_run, run_job, run_of
 
 run = run_of("benchmark --smoke --models mlp --rounds 2")
 
 
-@pytest.fixture(scope="module")
-def results(run):
-    return Results.read(run[0] / "results.parquet")
+results = results_of_run()
 
 
 def test_every_method_agrees_with_code_that_is_not_ours(results):

@@ -1,7 +1,6 @@
 """A small comparison through the real command line."""
 
 import json
-import re
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,7 @@ from experiments.jobs.compare import Options
 from experiments.membership.analysis import between
 from experiments.membership.attacks import ATTACKS, measures
 from gujax.attacks.membership import auc_of_examples, best_of_attacks
-from tests.experiments.running import check_files, run_of
+from tests.experiments.running import check_report, completes_with, results_of_run, run_of
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 200
 
@@ -30,26 +29,20 @@ with_canaries = run_of(
 )
 
 
-@pytest.fixture(scope="module")
-def results(run):
-    return Results.read(run[0] / "results.parquet")
+results = results_of_run()
 
 
 def _matrix(frame, column):
     return frame.sort("model", "id")[column].to_numpy().reshape(MODELS, EXAMPLES)
 
 
-def test_the_run_is_complete_and_has_every_file(run):
-    out, _ = run
-    check_files(
-        out,
-        "report.html",
-        "scores.parquet",
-        "per_example.parquet",
-        "test_accuracy.parquet",
-        "steps.parquet",
-        "ridges.parquet",
-    )
+test_the_run_is_complete = completes_with(
+    "scores.parquet",
+    "per_example.parquet",
+    "test_accuracy.parquet",
+    "steps.parquet",
+    "ridges.parquet",
+)
 
 
 def test_attack_measures_follow_from_the_score_table(run, results):
@@ -258,11 +251,7 @@ def shown_accuracy(results, label):
 
 
 def test_the_report_loads_nothing_and_shows_the_numbers(run, results):
-    page = (run[0] / "report.html").read_text()
-    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
-    assert len(sources) == 6
-    assert all(source.startswith("data:image/svg+xml;") for source in sources)
-    assert "<script" not in page
+    page = check_report(run, images=6)
     for label in results.values("defense"):
         assert label in page
         assert shown_accuracy(results, label) in page

@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from experiments.framework.errors import UserError
-from experiments.framework.results import Results
 from experiments.jobs.leakage.attributes import find, stroke_thickness
 from experiments.jobs.leakage.conditions import Condition, make_sweeps
 from experiments.jobs.leakage.observing import (
@@ -25,7 +24,7 @@ from experiments.jobs.leakage.options import Options
 from experiments.jobs.leakage.structure import default_layers, fully_connected_layers
 from gujax import data, models
 from gujax.leakage import coordinates_from_gram
-from tests.experiments.running import check_files, mistakes_of, referred, run_of
+from tests.experiments.running import completes_with, mistakes_of, referred, results_of_run, run_of
 
 SEEDS, EXAMPLES, VICTIMS = 2, 80, 4
 LAYERS = ("layers/0", "layers/1")
@@ -39,23 +38,16 @@ run = run_of(
 )
 
 
-@pytest.fixture(scope="module")
-def results(run):
-    return Results.read(run[0] / "results.parquet")
+results = results_of_run()
 
 
-def test_the_run_is_complete_and_has_every_file(run):
-    out, text = run
-    check_files(
-        out,
-        "claims.json",
-        "report.html",
-        "layers.parquet",
-        "subspaces.parquet",
-        "examples.parquet",
-        "networks.parquet",
-    )
-    assert str(out / "report.html") in text
+test_the_run_is_complete = completes_with(
+    "claims.json", "layers.parquet", "subspaces.parquet", "examples.parquet", "networks.parquet"
+)
+
+
+def test_the_report_is_named(run):
+    assert str(run[0] / "report.html") in run[1]
 
 
 def test_every_condition_and_layer_is_measured_once(run):

@@ -3,19 +3,11 @@
 from experiments.framework.job import Job
 from experiments.jobs.federated.analysis import analyze
 from experiments.jobs.federated.claims import claims
-from experiments.jobs.federated.measure import measure
+from experiments.jobs.federated.measure import frames, measure
 from experiments.jobs.federated.options import Options
 from experiments.jobs.federated.plan import prepare
 from experiments.jobs.federated.report import report
 
 __all__ = ["Options", "run"]
 
-run = Job(
-    "federated",
-    prepare,
-    measure,
-    lambda plan, attacked: {"examples": attacked.frame},
-    analyze,
-    report,
-    claims,
-).run
+run = Job("federated", prepare, measure, frames, analyze, report, claims).run

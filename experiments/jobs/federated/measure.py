@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory, to_json
@@ -42,6 +43,11 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> runs.Attacked:
     attacked = runs.run(plan.attacked, steps, receive)
     attacked.save_pictures(directory)
     return attacked
+
+
+def frames(plan: Plan, attacked: runs.Attacked) -> dict[str, pl.DataFrame]:
+    """Every example that was asked for."""
+    return {"examples": attacked.frame}
 
 
 def _exchange(plan: Plan, clients: int) -> dict[str, np.ndarray]:

@@ -3,18 +3,10 @@
 from experiments.framework.job import Job
 from experiments.inversion.analysis import attack_entries
 from experiments.jobs.invert.claims import claims
-from experiments.jobs.invert.measure import measure, prepare
+from experiments.jobs.invert.measure import frames, measure, prepare
 from experiments.jobs.invert.options import Options
 from experiments.jobs.invert.report import report
 
 __all__ = ["Options", "run"]
 
-run = Job(
-    "invert",
-    prepare,
-    measure,
-    lambda plan, attacked: {"examples": attacked.frame},
-    attack_entries,
-    report,
-    claims,
-).run
+run = Job("invert", prepare, measure, frames, attack_entries, report, claims).run

@@ -1,5 +1,7 @@
 """What the job does: it makes the defenses ready, shares updates under them and attacks these."""
 
+import polars as pl
+
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
 from experiments.inversion.defenses import Setting, build_shared_updates, by_default
@@ -48,3 +50,8 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Attacked:
     attacked = run(plan, steps)
     attacked.save_pictures(directory)
     return attacked
+
+
+def frames(plan: Plan, attacked: Attacked) -> dict[str, pl.DataFrame]:
+    """Every example that was attacked."""
+    return {"examples": attacked.frame}

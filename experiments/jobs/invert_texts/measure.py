@@ -68,6 +68,11 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Attacked:
     return Attacked(pl.DataFrame(rows, infer_schema_length=None), samples)
 
 
+def frames(plan: Plan, attacked: Attacked) -> dict[str, pl.DataFrame]:
+    """Every update that was read."""
+    return {"updates": attacked.frame}
+
+
 def _draw(plan: Plan, count: int, seed: int) -> Victims:
     """Texts of a seed, none twice."""
     places = np.random.default_rng(seed).choice(len(plan.tokens), count, replace=False)
