@@ -66,6 +66,48 @@ def _best(
     return min(candidates)[1] if candidates else None
 
 
+class Contest(NamedTuple):
+    """Two families, at an accuracy and at a level of privacy that both of them reach in every seed.
+
+    Attributes:
+        accuracy: The highest accuracy that both keep.
+        found: What each gives away there.
+        level: The least that both can give away.
+        kept: The accuracy that each keeps there.
+    """
+
+    accuracy: float
+    found: tuple[Float[np.ndarray, " seeds"], Float[np.ndarray, " seeds"]]
+    level: float
+    kept: tuple[Float[np.ndarray, " seeds"], Float[np.ndarray, " seeds"]]
+
+
+def contest(own: Sequence[Point], rival: Sequence[Point]) -> Contest:
+    """Holds a family against another one where nobody chooses the place."""
+    families = own, rival
+    accuracy = min(_reached(points) for points in families)
+    # Finding little and keeping much are the same question with both axes turned round.
+    turned = [[Point(-one.found, -one.accuracy) for one in points] for points in families]
+    level = -min(_reached(points) for points in turned)
+    return Contest(
+        accuracy,
+        (front(own, accuracy), front(rival, accuracy)),
+        level,
+        (-front(turned[0], -level), -front(turned[1], -level)),
+    )
+
+
+def _reached(points: Sequence[Point]) -> float:
+    """The highest accuracy for which `front` finds a setting in every seed."""
+    values = np.array([point.accuracy for point in points])
+    num_seeds = values.shape[1]
+    others = (
+        (values.sum(axis=1, keepdims=True) - values) / (num_seeds - 1) if num_seeds > 1 else values
+    )
+    # A little less: sums in another order differ in their last digits.
+    return float(others.max(axis=0).min()) - 1e-12
+
+
 class Placed(NamedTuple):
     """How a family stands against all others at an accuracy.
 

@@ -37,6 +37,7 @@ def _matrix(frame, column):
 
 
 test_the_run_is_complete = completes_with(
+    "claims.json",
     "scores.parquet",
     "per_example.parquet",
     "test_accuracy.parquet",

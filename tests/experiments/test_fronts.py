@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from experiments.membership.fronts import Point, front, placed, standing
+from experiments.membership.fronts import Point, contest, front, placed, standing
 from gujax.statistics import Interval
 
 
@@ -30,6 +32,27 @@ def test_settings_are_chosen_on_other_seeds():
     assert abs(np.mean(draws) - 0.1) < 4 * error
     # A single seed chooses for itself.
     assert front([point(0.6, 0.2, 1), point(0.6, 0.1, 1)], 0.6) == [0.1]
+
+
+def test_a_contest_is_at_the_best_that_both_reach():
+    own = [point(0.9, 0.05), point(0.8, 0.02)]
+    rival = [point(0.95, 0.08), point(0.85, 0.03)]
+    held = contest(own, rival)
+    assert held.accuracy == pytest.approx(0.9)
+    np.testing.assert_allclose(held.found, [[0.05] * 3, [0.055] * 3])
+    assert held.level == pytest.approx(0.03)
+    np.testing.assert_allclose(held.kept, [[0.8 + 0.1 / 3] * 3, [0.85] * 3])
+    back = contest(rival, own)
+    np.testing.assert_allclose(held.found, back.found[::-1])
+    np.testing.assert_allclose(held.kept, back.kept[::-1])
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_a_contest_knows_every_seed(seeds, ours, theirs, seed):
+    rng = np.random.default_rng(seed)
+    own, rival = ([Point(*rng.random((2, seeds))) for _ in range(n)] for n in (ours, theirs))
+    held = contest(own, rival)
+    assert np.isfinite([*held.found, *held.kept]).all()
 
 
 def test_families_are_held_against_the_best_of_all_others():

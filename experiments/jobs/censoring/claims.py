@@ -20,11 +20,10 @@ from collections.abc import Mapping, Sequence
 from experiments.framework.claims import Claim, above, test
 from experiments.framework.results import Measured, Results
 from experiments.jobs.censoring.measure import Plan
+from experiments.membership.margins import MARGIN, SUBSTANTIAL
 from experiments.report.formats import percent
 from gujax.statistics import Interval
 
-MARGIN = 0.005  # half of what guessing finds at 1 % false positives
-SUBSTANTIAL = 0.02
 RULE = (
     "The rule was fixed before the first run. Comparable: at 1 % false positives the best of all "
     f"attacks finds at most {100 * MARGIN:g} points more members than under DP-SGD. "

@@ -6,6 +6,7 @@ from functools import partial
 from experiments.framework.job import Job
 from experiments.framework.run_directory import default_path
 from experiments.jobs.compare.analysis import analyze
+from experiments.jobs.compare.claims import claims
 from experiments.jobs.compare.measure import frames, measure, prepare
 from experiments.jobs.compare.options import Options
 from experiments.jobs.compare.report import report
@@ -18,6 +19,7 @@ _JOB = Job(
     frames,
     analyze,
     report,
+    claims,
     headline=partial(headline, attack="lira", name="LiRA TPR at 1 % FPR"),
 )
 

@@ -1,6 +1,6 @@
 """The numbers of the comparison, from its runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,13 +22,23 @@ from experiments.membership.analysis import (
     worst_entries,
 )
 from experiments.membership.canaries import of_canaries, ordinary
-from experiments.membership.fronts import Point, front, placed
+from experiments.membership.fronts import Point, contest, front, placed
 from experiments.membership.one_run import OneRun
 from experiments.membership.runs import DefenseRun
 from experiments.tasks.task import Task
 
 LOSSES = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16)  # of accuracy, at which fronts are compared
 _GRID = 40  # points of a drawn front
+DP_SGD, EARLY_STOPPING, OUT_OF_FOLD = "DP-SGD", "early stopping", "out of fold"
+# Whom the claims hold a family against.
+RIVALS = {
+    "gate": (DP_SGD,),
+    "censor": (DP_SGD,),
+    OUT_OF_FOLD: (DP_SGD, EARLY_STOPPING),
+}
+SIDES = OWN, RIVAL = "own", "rival"
+
+Families = Mapping[str, Sequence[Point]]
 
 
 def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
@@ -38,7 +48,7 @@ def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
 
     Keys: defense; attack, of `experiments.membership.attacks.ATTACKS` or "best"; setting, a defense
     or a further point of a front; front, its family, and accuracy, at which fronts are compared;
-    kept, see
+    contest, a family held against its `RIVALS`, side and examples (ordinary or canaries); kept, see
     `experiments.membership.analysis.kept_entries`; class; decile, of the nats that an example
     accumulates in plain SGD, per seed, mean over the models that were given it; mu_decile, of μ in
     plain SGD; relative_ridge, of plain SGD's first seed; model and step, of what was timed.
@@ -86,17 +96,19 @@ def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
 
 def _fronts(plan: Plan, compared: Compared) -> Iterator[Entry]:
     """Every setting, and the fronts that they make."""
-    task, families = plan.task, dict[str, list[Point]]()
+    task, families, canaries = plan.task, dict[str, list[Point]](), dict[str, list[Point]]()
     for whole in (*compared.defenses, *compared.fronts):
-        run, label = ordinary(whole, task), whole.defense.label
+        run, label, name = ordinary(whole, task), whole.defense.label, whole.defense.front
         accuracy, found = accuracy_entry(run.seeds, setting=label), found_by_best(run.seeds)
         yield accuracy
         yield entry("found", found, setting=label)
         yield entry("seconds", whole.seconds, "s", setting=label)
         if task.canaries is not None:
-            yield entry("canaries_found", found_by_best(of_canaries(whole, task)), setting=label)
-        point = Point(accuracy.measured.values, found)
-        families.setdefault(whole.defense.front, []).append(point)
+            remembered = found_by_best(of_canaries(whole, task))
+            yield entry("canaries_found", remembered, setting=label)
+            canaries.setdefault(name, []).append(Point(accuracy.measured.values, remembered))
+        families.setdefault(name, []).append(Point(accuracy.measured.values, found))
+    yield from contests(families, canaries)
     best = max(point.accuracy.mean() for points in families.values() for point in points)
     best = np.floor(200 * best) / 200  # half points of accuracy are easier to read
     for at in (round(best - loss, 3) for loss in LOSSES if loss < best):
@@ -107,6 +119,22 @@ def _fronts(plan: Plan, compared: Compared) -> Iterator[Entry]:
         reach = [point.accuracy.mean() for point in points]
         for at in np.linspace(min(reach), max(reach), _GRID if len(points) > 1 else 1).tolist():
             yield entry("line", front(points, at), front=name, along=at)
+
+
+def contests(of_examples: Families, of_canaries: Families) -> Iterator[Entry]:
+    """What the claims ask: a family against those that it should beat, see `RIVALS`."""
+    for examples, families in (("ordinary", of_examples), ("canaries", of_canaries)):
+        for name, against in RIVALS.items():
+            rivals = [point for rival in against for point in families.get(rival, ())]
+            if name not in families or not rivals:
+                continue
+            keys = {"contest": name, "examples": examples}
+            held = contest(families[name], rivals)
+            yield entry("accuracy_of_both", held.accuracy, **keys)
+            yield entry("level_of_both", held.level, **keys)
+            for side, found, kept in zip(SIDES, held.found, held.kept):
+                yield entry("found_at_accuracy", found, side=side, **keys)
+                yield entry("accuracy_at_level", kept, side=side, **keys)
 
 
 def _one_run(predicted: Sequence[OneRun], label: str) -> Iterator[Entry]:

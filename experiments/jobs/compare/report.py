@@ -11,6 +11,7 @@ from jaxtyping import Float
 from experiments.framework.claims import Claim
 from experiments.framework.results import Measured, Results
 from experiments.jobs.compare.checklist import checklist
+from experiments.jobs.compare.claims import RULE
 from experiments.jobs.compare.measure import Compared, Plan
 from experiments.membership.analysis import NUM_BINS, between, pooled_auc, pooled_mu
 from experiments.membership.attacks import ATTACKS
@@ -84,6 +85,7 @@ def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Cl
         figures=_figures(plan, compared, results),
         terminal=("main", "fronts", "cost"),
         claims=claims,
+        claims_note=RULE,
         words={
             "options": options,
             "task": plan.task,
@@ -208,8 +210,8 @@ def _fronts_table(plan: Plan, results: Results) -> Table:
         "Columns: test accuracy to keep. The best of a family's settings, and of coin tosses "
         "between two of them, chosen on the other seeds; mean ± 95 % t-interval over seeds. Ahead: "
         "less is found than at the best of all other families together, by a paired interval that "
-        "excludes 0; behind: more; level: the interval includes 0. – where no setting keeps the "
-        "accuracy.",
+        "excludes 0; behind: more; level: 0 is included; unknown: only this family or one "
+        "seed, keeps the accuracy. – where no setting keeps it.",
     )
 
 
