@@ -9,8 +9,14 @@ from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
 from experiments.framework.results import Results
 from experiments.jobs.extraction.analysis import auc, spearman
+from experiments.jobs.extraction.counterfactual import (
+    correct_tokens,
+    counterfactual_memorization,
+    halves,
+)
 from experiments.jobs.extraction.measure import exposures_of, prepare, statistics
 from experiments.jobs.extraction.options import Options
+from gujax.attacks.texts import TokenScores
 from tests.experiments.running import check_files
 
 WORDS = ["river", "stone", "lamp", "seven", "green", "paper", "north", "candle"]
@@ -57,6 +63,43 @@ def test_what_is_seen_often_is_extracted(run):
     of_canaries = rows.filter("canary")["canary_exposure"]
     assert of_canaries.min() >= 0
     assert of_canaries.max() <= 5
+
+
+def test_memorization_is_of_texts_that_were_trained_on(run):
+    """Models learn these few texts by heart, and know nothing of the others."""
+    rows = pl.read_parquet(run / "texts.parquet").filter(~pl.col("canary"), condition="equal")
+    assert rows["counterfactual"].mean() > 0.3
+    assert rows["counterfactual"].max() <= 1
+    results = Results.read(run / "results.parquet")
+    assert np.isfinite(
+        results.get("spearman", condition="equal", predictor="counterfactual").values
+    ).all()
+    page = (run / "report.html").read_text()
+    assert "Counterfactual memorization" in page
+
+
+def test_halves_are_of_texts_seen_as_often():
+    repeats = np.repeat([1, 2, 8], [6, 4, 2])
+    chosen = halves(repeats, 4, 0)
+    assert (chosen.sum(axis=0) == 2).all()
+    for count, half in ((1, 3), (2, 2), (8, 1)):
+        assert (chosen[:, repeats == count].sum(axis=1) == half).all()
+    assert not (chosen == halves(repeats, 4, 1)).all()
+
+
+def test_counterfactual_memorization_is_a_difference_of_means():
+    chosen = np.array([[True, False, True], [False, True, True], [True, True, False]])
+    correct = np.array([[0.9, 0.2, 0.5], [0.1, 0.2, 0.7], [0.7, 0.4, 0.5]])
+    found = counterfactual_memorization(correct, chosen)
+    np.testing.assert_allclose(found, [0.8 - 0.1, 0.3 - 0.2, 0.6 - 0.5])
+
+
+def test_correct_tokens_are_those_that_count():
+    counted = np.array([[True, True, True, True], [True, True, False, False]])
+    likeliest = np.array([[True, False, True, True], [True, False, True, True]])
+    unused = np.zeros((2, 4))
+    scores = TokenScores(unused, unused, unused, likeliest, counted)
+    np.testing.assert_allclose(correct_tokens(scores), [0.75, 0.5])
 
 
 def test_correlations_follow_from_the_texts(run):
@@ -114,6 +157,7 @@ def test_texts_and_canaries_are_seen_as_often(texts):
         ({"num_texts": 5}, "--num-texts 5 must be a multiple of the 2 --exposures"),
         ({"prefix": 28}, "--prefix 28 must be less than --cut-to 28"),
         ({"batch_size": 9}, "--batch-size 9 must be at most --num-texts 4"),
+        ({"references": 1}, "--references 1 must be even"),
         ({"seeds": 30}, "--num-texts and --seeds ask for 120; ask for fewer"),
         ({"prefix": 20}, r"--prefix 20: a text has \d+ tokens"),
     ],

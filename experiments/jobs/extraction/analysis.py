@@ -19,6 +19,7 @@ PREDICTORS = {
     "exposures": "number of exposures",
     "zlib": "bytes compressed by zlib",
     "suffix": "number of tokens to extract",
+    "counterfactual": "counterfactual memorization, by models trained without the text",
 }
 
 
@@ -37,7 +38,7 @@ def analyze(plan: Plan, table: pl.DataFrame) -> Iterator[Entry]:
         for name in ("extracted", "loss_before", "loss_after"):
             values = [_numbers(rows, name).mean() for rows in texts]
             yield entry(f"mean_{name}", values, condition=condition)
-        for name in PREDICTORS:
+        for name in filter(table.columns.__contains__, PREDICTORS):
             place = {"condition": condition, "predictor": name}
             for measure, function in (("spearman", spearman), ("auc", auc)):
                 target = "log_probability" if measure == "spearman" else "extracted"

@@ -27,6 +27,7 @@ def claims(plan: Plan, results: Results) -> list[Claim]:
         )
         others = [("squared_norm", _V2), ("loss_before", _OURS)]
         others += [("exposures", _OURS)] if condition == UNEQUAL else []
+        others += [("counterfactual", _OURS)] if plan.options.references else []
         for name, source in others:
             other = results.get("spearman", condition=condition, predictor=name)
             made.append(

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import jax
@@ -15,11 +16,16 @@ import gujax
 from experiments.framework.errors import as_user_error, check_option
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
+from experiments.jobs.extraction.counterfactual import (
+    correct_tokens,
+    counterfactual_memorization,
+    halves,
+)
 from experiments.jobs.extraction.options import Options
 from experiments.membership.recorder import Statistic, record
 from experiments.tasks.language import Tuning, choose_texts, load_language_model, tuning
 from gujax import data, models, training, transforms
-from gujax.attacks.texts import extract, score_tokens
+from gujax.attacks.texts import TokenScores, extract, score_tokens
 
 EQUAL, UNEQUAL = "equal", "unequal"
 CONDITIONS = (EQUAL, UNEQUAL)
@@ -42,8 +48,8 @@ class Plan(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """Two fine-tunings per seed."""
-        return len(CONDITIONS) * self.options.seeds
+        """Two fine-tunings per seed, and their references."""
+        return len(CONDITIONS) * self.options.seeds * (1 + (self.options.references > 0))
 
 
 def prepare(options: Options) -> Plan:
@@ -78,15 +84,21 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> pl.DataFrame:
     trained = tuning(plan.language_model, plan.options.lora_rank, jax.random.key(plan.options.seed))
     for condition in CONDITIONS:
         repeats = exposures_of(plan.options, condition)
-        optimizer, epochs = _optimizer(plan.options, repeats, condition)
+        epochs = plan.options.equal_epochs if condition == EQUAL else plan.options.epochs
         for seed in range(plan.options.seeds):
-            with steps.step(f"fine-tuning, {condition} exposure, seed {seed}"):
-                part = _run(plan, trained, optimizer, repeats, epochs, seed, steps)
-                parts.append(
-                    part.select(
-                        pl.lit(condition).alias("condition"), pl.lit(seed).alias("seed"), pl.all()
-                    )
+            place = f"{condition} exposure, seed {seed}"
+            run = Run(plan, trained, repeats, epochs, seed, steps)
+            with steps.step(f"fine-tuning, {place}"):
+                part = _table(run)
+            if plan.options.references:
+                with steps.step(f"references, {place}"):
+                    known = _counterfactual(run)
+                part = part.with_columns(counterfactual=known)
+            parts.append(
+                part.select(
+                    pl.lit(condition).alias("condition"), pl.lit(seed).alias("seed"), pl.all()
                 )
+            )
     return pl.concat(parts)
 
 
@@ -116,17 +128,60 @@ def _canaries(count: int, seed: int) -> tuple[str, ...]:
     return tuple(of_one[0] for of_one in said) + tuple(t for of_one in said for t in of_one[1:])
 
 
+class Run(NamedTuple):
+    """One seed under one condition.
+
+    Attributes:
+        trained: What is trained of the model.
+        repeats: How often each text is in the data.
+    """
+
+    plan: Plan
+    trained: Tuning
+    repeats: Int[np.ndarray, " texts"]
+    epochs: int
+    seed: int
+    steps: Steps
+
+    @property
+    def texts(self) -> data.Tokens:
+        """Texts, canaries and other codes, as the model reads them."""
+        return self.plan.tokens[self.seed]
+
+    def fine_tune(
+        self, repeats: Int[np.ndarray, " texts"], *, measured: bool
+    ) -> training.TrainResult:
+        """Trains on texts, each of them so many times; measures every batch, or none."""
+        options, texts = self.plan.options, self.texts
+        rows = np.repeat(np.arange(len(repeats)), repeats)
+        return training.train(
+            self.trained.loss_fn,
+            self.trained.params,
+            training.text_split(data.Tokens(texts.tokens[rows], texts.lengths[rows])),
+            _optimizer(options, len(rows), self.epochs, measured=measured),
+            batch_size=min(options.batch_size, len(rows)),
+            epochs=self.epochs,
+            key=jax.random.fold_in(jax.random.key(options.seed), self.seed),
+            shared=self.trained.shared,
+            callback=lambda epoch, _: self.steps.within(epoch + 1, self.epochs),
+        )
+
+    def score(self, params: PyTree) -> TokenScores:
+        """What the fine-tuned model says of all texts."""
+        lm = self.plan.language_model
+        return score_tokens(lm.model.apply, self.trained.released(params), self.texts)
+
+
+@cache  # the same one for all seeds, so that jit finds its program again
 def _optimizer(
-    options: Options, repeats: Int[np.ndarray, " texts"], condition: str
-) -> tuple[optax.GradientTransformationExtraArgs, int]:
-    """Adam, every batch of which is measured; and the number of epochs."""
-    epochs = options.equal_epochs if condition == EQUAL else options.epochs
-    count = int(repeats.sum())
-    batches = training.plan_batches(count, options.batch_size, epochs)
+    options: Options, count: int, epochs: int, *, measured: bool
+) -> optax.GradientTransformationExtraArgs:
+    """Adam on so many rows; if `measured`, every batch is."""
+    batches = training.plan_batches(count, min(options.batch_size, count), epochs)
     rate = optax.cosine_decay_schedule(options.learning_rate, batches.steps_per_epoch * epochs)
     plain = transforms.mean(batch_size=batches.physical_size)
-    measured = record(plain, statistics(options.relative_ridge), count)
-    return optax.chain(measured, optax.adam(rate)), epochs
+    watched = record(plain, statistics(options.relative_ridge), count) if measured else plain
+    return optax.chain(watched, optax.adam(rate))
 
 
 def statistics(ridge: float) -> dict[str, Statistic]:
@@ -144,32 +199,24 @@ def statistics(ridge: float) -> dict[str, Statistic]:
     return {"nats": nats, "gnq": gnq, "squared_norm": squared_norm}
 
 
-def _run(
-    plan: Plan,
-    trained: Tuning,
-    optimizer: optax.GradientTransformationExtraArgs,
-    repeats: Int[np.ndarray, " texts"],
-    epochs: int,
-    seed: int,
-    steps: Steps,
-) -> pl.DataFrame:
+def _counterfactual(run: Run) -> Float[np.ndarray, " texts"]:
+    """Counterfactual memorization of texts and canaries."""
+    options, count = run.plan.options, len(run.repeats)
+    chosen = halves(run.repeats, options.references, options.seed + run.seed)
+    correct = []
+    for half in chosen:
+        result = run.fine_tune(run.repeats * half, measured=False)
+        correct.append(correct_tokens(run.score(result.params))[:count])
+    return counterfactual_memorization(np.array(correct), chosen)
+
+
+def _table(run: Run) -> pl.DataFrame:
     """Fine-tunes on the texts of a seed, each repeated, and asks for them."""
-    options, lm, texts = plan.options, plan.language_model, plan.tokens[seed]
-    rows = np.repeat(np.arange(len(repeats)), repeats)
+    options, lm, texts = run.plan.options, run.plan.language_model, run.texts
+    epochs, repeats = run.epochs, run.repeats
     before = score_tokens(lm.model.apply, lm.params, texts)
-    split = training.text_split(data.Tokens(texts.tokens[rows], texts.lengths[rows]))
-    result = training.train(
-        trained.loss_fn,
-        trained.params,
-        split,
-        optimizer,
-        batch_size=options.batch_size,
-        epochs=epochs,
-        key=jax.random.fold_in(jax.random.key(options.seed), seed),
-        shared=trained.shared,
-        callback=lambda epoch, _: steps.within(epoch + 1, epochs),
-    )
-    after = score_tokens(lm.model.apply, trained.released(result.params), texts)
+    result = run.fine_tune(repeats, measured=True)
+    after = run.score(result.params)
     found, count = extract(after, options.prefix), len(repeats)
     said = -after.losses * (texts.lengths - 1)  # log-probability of the whole text
     others = said[count:].reshape(options.canaries, _ALTERNATIVES)
@@ -178,6 +225,7 @@ def _run(
     exposure = np.full(count, np.nan)
     exposure[canary] = np.log2(1 + _ALTERNATIVES) - np.log2(ranks)
     texts_said = [lm.tokenizer.decode(r[:n].tolist()) for r, n in zip(texts.tokens, texts.lengths)]
+    rows = np.repeat(np.arange(count), repeats)
     totals = {
         name: np.bincount(rows, np.asarray(total, float), count)
         for name, total in result.opt_state[0].totals.items()

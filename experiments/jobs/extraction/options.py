@@ -13,6 +13,8 @@ class Options(FineTuningOptions):
         num_texts: Texts per seed; seeds share none.
         canaries: Made-up codes beside them.
         seeds: Independent repeats; intervals are over them.
+        references: Further fine-tunings of each, on random halves of its texts, which estimate how
+            much of a text is known for having been trained on; even, 0 for none.
         exposures: How often texts are in the data of the unequal fine-tuning; each holds for an
             equal share of texts and canaries.
         epochs: Passes over the data of the unequal fine-tuning; the equal one takes as many steps.
@@ -23,6 +25,7 @@ class Options(FineTuningOptions):
     num_texts: Count = 24
     canaries: Count = 8
     seeds: Count = 3
+    references: CountFromZero = 2
     exposures: Several[Count] = (1, 2, 4, 8)
     cut_to: Count = 32
     lora_rank: CountFromZero = 8
@@ -35,6 +38,10 @@ class Options(FineTuningOptions):
                 count % len(self.exposures) == 0,
                 f"{name} {count} must be a multiple of the {len(self.exposures)} --exposures",
             )
+        check_option(
+            self.references % 2 == 0,
+            f"--references {self.references} must be even: halves come in pairs",
+        )
         super().__post_init__()
 
     @property

@@ -15,7 +15,13 @@ from experiments.report.page import Picture, Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
 _CONDITION = KeyColumn("exposure", "condition")
-_SHORT = ("GNQ", "nats", "norm²", "loss before", "loss after", "exposures", "zlib", "tokens")
+_SHORT = {
+    "squared_norm": "norm²",
+    "loss_before": "loss before",
+    "loss_after": "loss after",
+    "suffix": "tokens",
+    "gnq": "GNQ",
+}
 
 
 def report(plan: Plan, table: pl.DataFrame, results: Results, claims: Sequence[Claim]) -> Report:
@@ -82,14 +88,15 @@ def _exposure_table(results: Results) -> Table:
 
 
 def _by_predictor(results: Results):
+    known = results.values("predictor")
+
     def bars(condition: str, tint: str) -> figures.Bars:
         found = [
-            results.get("spearman", condition=condition, predictor=name).interval
-            for name in PREDICTORS
+            results.get("spearman", condition=condition, predictor=name).interval for name in known
         ]
         return figures.Bars(f"{condition} exposure", tint, found)
 
     tints = {EQUAL: style.BLUE, UNEQUAL: style.VERMILION}
     drawn = [bars(condition, tint) for condition, tint in tints.items()]
     panel = figures.BarPanel("Extraction of texts", "Spearman's correlation", drawn)
-    return figures.bar_panels([[panel]], _SHORT)
+    return figures.bar_panels([[panel]], [_SHORT.get(name, name) for name in known])
