@@ -81,6 +81,7 @@ class Choice(NamedTuple):
         block: how much is done at a time: rows of the product where products that are placed
             alike are multiplied out; examples otherwise.
         flops: floating-point operations.
+        formed: bytes that are formed on the way.
         cost: the same, with those that could have been done while memory was waited for.
         memory: bytes that a block takes.
         least_memory: bytes that the smallest block would take.
@@ -89,6 +90,7 @@ class Choice(NamedTuple):
     way: Way
     block: int
     flops: int
+    formed: int
     cost: int
     memory: int
     least_memory: int
@@ -255,4 +257,4 @@ def _cheaper(inner: _Work, outer: _Work, options: Options) -> Choice:
 def _in_blocks(work: _Work, limit: int) -> Choice:
     block = max(1, min(work.total, limit // max(work.unit, 1)))
     cost = work.flops + FLOPS_PER_BYTE * work.formed
-    return Choice(work.way, block, work.flops, cost, block * work.unit, work.unit)
+    return Choice(work.way, block, work.flops, work.formed, cost, block * work.unit, work.unit)

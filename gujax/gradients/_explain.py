@@ -27,6 +27,7 @@ class ParameterReport:
             they are large) or "dense" (no factors).
         gram_flops: floating-point operations of its part of the Gram matrix.
         memory: elements kept for the whole batch until the gradients are used.
+        formed: bytes of what its part of the Gram matrix forms on the way, written and read again.
         working_memory: bytes taken while the Gram matrix is computed, one block at a time.
         reason: why the gradient is dense, or None.
     """
@@ -37,6 +38,7 @@ class ParameterReport:
     gram: str
     gram_flops: int
     memory: int
+    formed: int
     working_memory: int
     reason: str | None
 
@@ -128,7 +130,9 @@ def _report(leaf: LeafPlan, examples: int) -> ParameterReport:
     elements = examples * math.prod(leaf.shape)
     if leaf.choice is None:
         flops = 2 * examples * elements
-        return ParameterReport(leaf.name, leaf.shape, 0, "dense", flops, elements, 0, leaf.reason)
+        return ParameterReport(
+            leaf.name, leaf.shape, 0, "dense", flops, elements, 0, 0, leaf.reason
+        )
     sites = [sizes for sizes, _ in leaf.collapsed]
     return ParameterReport(
         leaf.name,
@@ -137,6 +141,7 @@ def _report(leaf: LeafPlan, examples: int) -> ParameterReport:
         leaf.choice.way,
         leaf.choice.flops,
         elements if leaf.formed else examples * kept_elements(sites),
+        leaf.choice.formed,
         0 if leaf.formed else leaf.choice.memory,
         None,
     )

@@ -280,7 +280,8 @@ def test_an_assessment_is_measured_beside_the_trainings_that_it_saves(tmp_path):
 test_what_an_assessment_is_not_measured_with = mistakes_of(
     "benchmark",
     [
-        ("--assessment --inversion", "not both"),
+        ("--assessment --inversion", "not several"),
+        ("--assessment --scale", "not several"),
         ("--assessment --models gpt", "the --models mlp and cnn alone"),
     ],
 )

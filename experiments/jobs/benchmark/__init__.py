@@ -1,7 +1,14 @@
 """Time and memory of a step, beside plain steps and other libraries."""
 
 from experiments.framework.job import Job
-from experiments.jobs.benchmark import assessment, assessment_report, inversion, inversion_report
+from experiments.jobs.benchmark import (
+    assessment,
+    assessment_report,
+    inversion,
+    inversion_report,
+    scale,
+    scale_report,
+)
 from experiments.jobs.benchmark.analysis import analyze, exit_code
 from experiments.jobs.benchmark.measure import measure, prepare
 from experiments.jobs.benchmark.options import Options
@@ -25,9 +32,13 @@ _ASSESSMENT = Job(
     assessment.analyze,
     assessment_report.report,
 )
+_SCALE = Job("benchmark", scale.prepare, scale.measure, None, scale.analyze, scale_report.report)
 
 
 def run(options: Options) -> int:
     """Runs the benchmark; returns 0, or 3 if the methods disagree."""
-    job = _INVERSION if options.inversion else _ASSESSMENT if options.assessment else _STEPS
-    return job.run(options)
+    if options.inversion:
+        return _INVERSION.run(options)
+    if options.assessment:
+        return _ASSESSMENT.run(options)
+    return _SCALE.run(options) if options.scale else _STEPS.run(options)

@@ -20,6 +20,8 @@ class Options(RunOptions):
             `bench` extra.
         assessment: Measure `gujax.assess` instead, beside the trainings of a model and its rerun;
             of the models mlp and cnn, on data sets that the folder of TFDS must hold.
+        scale: Predict instead what steps of language models of 135M to 8B parameters would take on
+            H100s, from shapes alone.
         growth: Also measure how cost grows with batch size, sequence length, width and depth.
         seconds: Time for each method and model; a method whose step takes longer is run once.
         rounds: Largest number of samples of each method.
@@ -30,6 +32,7 @@ class Options(RunOptions):
     models: tuple[Family, ...] | None = None
     inversion: bool = False
     assessment: bool = False
+    scale: bool = False
     growth: bool = True
     seconds: Positive = 3.0
     rounds: Count = 15
@@ -38,5 +41,6 @@ class Options(RunOptions):
 
     def __post_init__(self) -> None:
         check_option(
-            not (self.inversion and self.assessment), "give --inversion or --assessment, not both"
+            self.inversion + self.assessment + self.scale <= 1,
+            "give one of --inversion, --assessment and --scale, not several",
         )
