@@ -61,6 +61,16 @@ def test_eight_devices(tmp_path):
         expected, found = results[f"clipped alone|{name}"], results[f"clipped {way}|{name}"]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.max(np.abs(expected)))
 
+    # A language model whose parameters and texts are spread over all devices.
+    names = [name.split("|")[1] for name in results.files if name.startswith("language alone|")]
+    assert results["language split"] == 11  # all of its parameters
+    assert len(names) == 2 + 2 * 11
+    for name in names:
+        expected, found = results[f"language alone|{name}"], results[f"language sharded|{name}"]
+        # Adam divides gradients by their own size, small ones and their rounding too.
+        scale = 1 if "params" in name else np.max(np.abs(expected))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * scale, err_msg=name)
+
 
 def test_two_processes(tmp_path):
     with socket.socket() as free:

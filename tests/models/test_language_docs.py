@@ -1,8 +1,9 @@
-"""The example of docs/language_models.md runs as printed."""
+"""The examples of docs/language_models.md run as printed."""
 
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from tests.models.reading import GOLDEN
@@ -10,8 +11,8 @@ from tests.models.reading import GOLDEN
 PAGE = (Path(__file__).parents[2] / "docs" / "language_models.md").read_text()
 
 
-def test_the_example_runs(tmp_path):
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+def test_the_examples_run(tmp_path):
+    example, spread = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
     file = tmp_path / "texts.txt"
     file.write_text("the capital of france\nparis is\na b c d e f\n")
@@ -20,3 +21,12 @@ def test_the_example_runs(tmp_path):
     assert names["gnq"].shape == (3,)
     assert np.isfinite(names["gnq"]).all()
     assert names["said"].suffix.tolist() == [2, 0, 4]
+    before = names["gnq"]
+    exec(compile(spread, "language_models.md", "exec"), names)
+    assert names["gnq"].shape == (3,)
+    # Parameters moved in between; both ways give the same mean gradient.
+    assert not np.allclose(names["gnq"], before)
+    mean, _ = names["audited"](names["trained"], names["texts"], names["shared"])
+    again = names["plain"](names["trained"], names["texts"], names["shared"])
+    for one, other in zip(jax.tree.leaves(mean), jax.tree.leaves(again), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
