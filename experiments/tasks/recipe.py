@@ -1,7 +1,7 @@
 """Hyperparameters of training, as a search found them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -142,26 +142,43 @@ def load_recipes(dataset: str, path: Path | None = None) -> RecipeBook:
 
     Args:
         path: File written by the `tune` job. None reads those that come with the package: the
-            data set's own if there are any, else those tuned on digits.
+            data set's own if there are any, else those tuned on digits. A second file adds what
+            was searched for at few epochs, on which fronts are drawn.
 
     Raises:
         UserError: The file cannot be read.
     """
     if path is None:
-        folder = resources.files("experiments.tasks") / "recipes"
-        file = folder / f"{dataset}.json"
-        text = (file if file.is_file() else folder / f"{_FALLBACK}.json").read_text()
+        texts = _packaged(dataset) or _packaged(_FALLBACK)
     else:
         try:
-            text = path.read_text()
+            texts = [path.read_text()]
         except OSError as error:
             raise UserError(f"cannot read --recipes {path}: {error.strerror}") from error
     try:
-        record = json.loads(text)
+        record = _joined([json.loads(text) for text in texts])
         recipes = {key: Recipe(**entry) for key, entry in record["recipes"].items()}
         return RecipeBook(recipes, record["dataset"], record)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"--recipes {path} is not a file written by the `tune` job") from error
+
+
+def _packaged(dataset: str) -> list[str]:
+    """The searches that come with the package."""
+    folder = resources.files("experiments.tasks") / "recipes"
+    files = [folder / f"{dataset}{kind}.json" for kind in ("", "_few_epochs")]
+    return [file.read_text() for file in files if file.is_file()]
+
+
+def _joined(records: Sequence[Mapping]) -> dict:
+    """Searches as one; what several have found is that of the first."""
+    joined = dict(records[0])
+    for later in records[1:]:
+        for name in ("recipes", "tried"):
+            joined[name] = {**later[name], **joined[name]}
+        for name in ("command", "selected_by"):
+            joined[name] = f"{joined[name]}; {later[name]}"
+    return joined
 
 
 def descent(
