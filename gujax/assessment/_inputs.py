@@ -239,13 +239,15 @@ def _few(held_out: int) -> list[str]:
 def _other_preprocessing(inside: np.ndarray, outside: np.ndarray) -> tuple[str, ...]:
     """Whether mean or scale of the features are further apart than a random split can make them."""
     (center, variance), (center_out, variance_out) = _moments(inside), _moments(outside)
-    spread = np.sqrt(variance)
-    used = spread > 1e-6 * max(spread.max(), 1e-300)
+    used = variance > 1e-12 * max(variance.max(), 1e-300)
     if not used.any():
         return ()
-    off = np.sqrt(np.mean(np.square((center_out - center)[used] / spread[used])))
+    apart, share = center_out - center, len(outside) / (len(inside) + len(outside))
+    # Of all together: a feature that is rare may by chance hardly vary among members.
+    pooled = (1 - share) * variance + share * variance_out + share * (1 - share) * apart**2
+    off = np.sqrt(np.mean(apart[used] ** 2 / pooled[used]))
     chance = np.sqrt(1 / len(inside) + 1 / len(outside))
-    scale = np.sqrt(np.mean(variance_out[used]) / np.mean(np.square(spread[used])))
+    scale = np.sqrt(np.mean(variance_out[used]) / np.mean(variance[used]))
     if off < _FAR + 3 * chance and 1 / _SCALE < scale < _SCALE:
         return ()
     return (

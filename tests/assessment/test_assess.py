@@ -264,6 +264,17 @@ class TestJudgement:
     def test_other_preprocessing(self):
         found = assess_with(held_out=(OUT[0] * 3, OUT[1]), rerun=None)
         assert "prepared in another way" in found.unsafe[0]
+        found = assess_with(held_out=(OUT[0] + X.std(), OUT[1]), rerun=None)
+        assert "prepared in another way" in found.unsafe[0]
+
+    def test_a_rare_feature_is_no_other_preprocessing(self):
+        """As a pixel that is lit in few images: by chance it hardly varies among members."""
+        parts = [(x.copy(), y) for x, y in (IN, OUT)]
+        for (x, _), lit in zip(parts, ([0.01], [1.0, 1.0])):
+            x[:, 0] = 0
+            x[: len(lit), 0] = lit
+        found = assess_with(members=parts[0], held_out=parts[1], rerun=None)
+        assert not any("prepared in another way" in line for line in found.unsafe)
 
     def test_repetitions(self):
         x, y = with_changed(IN[0][0], part=IN, rows=1)
