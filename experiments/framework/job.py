@@ -98,7 +98,10 @@ class Job(Generic[Plan, Data]):
         console = Console()
         plan = self.prepare(options)
         total = plan.num_steps + 1
-        with run_directory(self.name, options) as directory, progress(console, total) as steps:
+        with (
+            run_directory(self.name, options) as directory,
+            progress(console, total, directory.checkpoints) as steps,
+        ):
             data = self.measure(plan, directory, steps)
             with steps.step("tables and figures"):
                 results = Results(self.analyze(plan, data))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import jax
@@ -187,14 +188,18 @@ def _train_defense(
     recipe = fit(recipe, int(np.sum(kept, axis=-1).min()), options.epochs)
     recipe = defense.fitted(recipe)
     ready = prepare(defense, recipe, kept[0], options.relative_ridge, measure=measure)
-    seeds, seconds = [], []
-    for seed in range(options.seeds):
-        with steps.step(f"{defense.label}, seed {seed}"):
-            began = time.perf_counter()
-            key = jax.random.key(seed)
-            labels = teaching.labels(defense, seed)
-            seeds.append(run_seed(task, recipe, ready, members[seed], removed[seed], key, labels))
-            seconds.append(time.perf_counter() - began)
+
+    def of_seed(seed: int) -> tuple[SeedRun, float]:
+        began = time.perf_counter()
+        key, labels = jax.random.key(seed), teaching.labels(defense, seed)
+        run = run_seed(task, recipe, ready, members[seed], removed[seed], key, labels)
+        return run, time.perf_counter() - began
+
+    made = [
+        steps.result(f"{defense.label}, seed {seed}", partial(of_seed, seed))
+        for seed in range(options.seeds)
+    ]
+    seeds, seconds = zip(*made)
     return DefenseRun(defense, recipe, ready.privacy, seeds, seconds)
 
 

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -88,11 +88,9 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> pl.DataFrame:
         for seed in range(plan.options.seeds):
             place = f"{condition} exposure, seed {seed}"
             run = Run(plan, trained, repeats, epochs, seed, steps)
-            with steps.step(f"fine-tuning, {place}"):
-                part = _table(run)
+            part = steps.result(f"fine-tuning, {place}", partial(_table, run))
             if plan.options.references:
-                with steps.step(f"references, {place}"):
-                    known = _counterfactual(run)
+                known = steps.result(f"references, {place}", partial(_counterfactual, run))
                 part = part.with_columns(counterfactual=known)
             parts.append(
                 part.select(

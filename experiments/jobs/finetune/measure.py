@@ -107,7 +107,7 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> FineTuned:
         after = score_tokens(lm.model.apply, trained.released(params), plan.tokens)
     attacks = membership_scores(after, _said(plan), before)
     if options.references:
-        attacks[LIRA] = _lira(plan, trained, after, directory, steps)
+        attacks[LIRA] = _lira(plan, trained, after, steps)
     count = sum(leaf.size for leaf in jax.tree.leaves(trained.params))
     table = _table(plan, ledger_of(result), before, after, attacks)
     return FineTuned(table, history.table(), ready.privacy, count)
@@ -176,7 +176,7 @@ def _descend(
 
 
 def _lira(
-    plan: Plan, trained: Tuning, after: TokenScores, directory: RunDirectory, steps: Steps
+    plan: Plan, trained: Tuning, after: TokenScores, steps: Steps
 ) -> Float[np.ndarray, " texts"]:
     """LiRA's scores, after fine-tuning references in the same way, but on other texts."""
     lm, epochs = plan.language_model, plan.recipe.epochs
@@ -191,7 +191,7 @@ def _lira(
         params = training.released_params(result.params, result.opt_state)
         return score_tokens(lm.model.apply, trained.released(params), plan.tokens)
 
-    return lira_scores(after, reference_odds(halves, train, directory.checkpoints, steps), halves)
+    return lira_scores(after, reference_odds(halves, train, steps), halves)
 
 
 def _said(plan: Plan) -> list[str]:

@@ -1,7 +1,7 @@
 """Reference fine-tunings, with which LiRA compares the released model."""
 
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import jax
 import numpy as np
@@ -23,26 +23,23 @@ def halves_of(options: Options) -> Bool[np.ndarray, "references texts"]:
 def reference_odds(
     halves: Bool[np.ndarray, "references texts"],
     train: Callable[[Bool[np.ndarray, " texts"], int], TokenScores],
-    directory: Path,
     steps: Steps,
 ) -> Float[np.ndarray, "references texts"]:
     """The log-odds of every text under each reference.
 
     Args:
         train: Maps the texts to train on, and the number of the reference, to what it says of all.
-        directory: Where those are kept that an interrupted run has completed.
     """
-    found = []
-    for index, half in enumerate(halves):
-        kept = directory / f"reference_{index}.npy"
-        with steps.step(f"reference fine-tuning {index + 1} of {len(halves)}"):
-            if not kept.exists():
-                partial = kept.with_suffix(".partial.npy")
-                directory.mkdir(parents=True, exist_ok=True)
-                np.save(partial, train(half, index).log_odds)
-                partial.rename(kept)
-            found.append(np.load(kept))
-    return np.array(found)
+
+    def odds(index: int) -> Float[np.ndarray, " texts"]:
+        return train(halves[index], index).log_odds
+
+    return np.array(
+        [
+            steps.result(f"reference fine-tuning {i + 1} of {len(halves)}", partial(odds, i))
+            for i in range(len(halves))
+        ]
+    )
 
 
 def lira_scores(

@@ -1,6 +1,7 @@
 """What the search does: every configuration on few halves, then finals of the best on many."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -50,16 +51,21 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[str, Any]
     """Searches, holds the finals and returns the record of both."""
     options, search, finals = plan.options, [], []
     for trial in plan.trials:
-        with steps.step(f"search, {trial.defense.label}: {trial.description}"):
-            search += _try(plan.task, trial, options, options.repeats, 1)
+        search += steps.result(
+            f"search, {trial.defense.label}: {trial.description}",
+            partial(_try, plan.task, trial, options, options.repeats, 1),
+        )
     of_defenses: dict[Any, list[Trial]] = {}
     for trial in final_trials(search, options):
         of_defenses.setdefault(trial.defense, []).append(trial)
     for defense, trials in of_defenses.items():
-        with steps.step(f"finals, {defense.label}"):
-            for trial in trials:
-                finals += _try(plan.task, trial, options, options.final_repeats, 2)
+        finals += steps.result(f"finals, {defense.label}", partial(_finals, plan, trials))
     return search_record(options, plan.task.model_name, search, finals)
+
+
+def _finals(plan: Plan, trials: Sequence[Trial]) -> list[Row]:
+    repeats = plan.options.final_repeats
+    return [row for one in trials for row in _try(plan.task, one, plan.options, repeats, 2)]
 
 
 def _try(task: Task, trial: Trial, options: Options, repeats: int, seed: int) -> list[Row]:
