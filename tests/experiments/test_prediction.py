@@ -21,7 +21,7 @@ from experiments.jobs.prediction.analysis import (
     with_perfect_knowledge,
 )
 from experiments.jobs.prediction.claims import RIVALS, claims, share
-from experiments.jobs.prediction.measure import Run, _load, _save, measured_shift
+from experiments.jobs.prediction.measure import Run, measured_shift
 from experiments.jobs.prediction.predicting import Gradients, Predicted, Publisher, reruns
 from experiments.jobs.prediction.report import rivals_table
 from experiments.jobs.prediction.settings import DEFAULT, SETTINGS
@@ -187,15 +187,6 @@ def test_the_gram_matrix_of_the_last_layer_is_that_of_its_gradients():
     expected = np.concatenate(rows, axis=1)
     found = publisher._last_layer_gram(params)
     np.testing.assert_allclose(found, expected @ expected.T, rtol=1e-4, atol=1e-4)
-
-
-def test_a_run_is_read_as_it_was_written(tmp_path):
-    run = made_up(np.ones(500))
-    _save(tmp_path / "kept" / "digits.npz", run)
-    again = _load(tmp_path / "kept" / "digits.npz")
-    for one, other in zip(run, again):
-        for a, b in zip(*([x] if isinstance(x, np.ndarray | float) else x for x in (one, other))):
-            np.testing.assert_array_equal(a, b)
 
 
 def results_of(errors, ratio=1.0, rank=0.1, refused=0):

@@ -1,9 +1,9 @@
 """What the study does: trains the models of every setting, attacks them, predicts the attack."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -37,8 +37,8 @@ class Plan:
 
     @property
     def num_steps(self) -> int:
-        """One step for the models of a setting, one for its predictions."""
-        return 2 * len(self.trainers)
+        """One step per setting."""
+        return len(self.trainers)
 
 
 class Run(NamedTuple):
@@ -76,39 +76,32 @@ def prepare(options: Options) -> Plan:
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[str, Run]:
-    """Runs all settings; those that an interrupted run has completed are read."""
-    runs = {}
+    """Runs all settings."""
     # LAPACK's threads spin beside XLA's.
     with threadpool_limits(1, user_api="blas"):
-        for trainer in plan.trainers:
-            name = trainer.setting.name
-            kept = directory.checkpoints / f"{name}.npz"
-            if kept.exists():
-                for what in ("models", "predictions"):
-                    with steps.step(f"{name}: {what} of the run that was interrupted"):
-                        pass
-            else:
-                _save(kept, _run(trainer, plan.options, steps))
-            runs[name] = _load(kept)
-    return runs
+        return {
+            one.setting.name: steps.result(
+                one.setting.name, partial(_run, one, plan.options, steps)
+            )
+            for one in plan.trainers
+        }
 
 
 def _run(trainer: Trainer, options: Options, steps: Steps) -> Run:
-    name = trainer.setting.name
+    """All models of a setting, and the predictions for some of them."""
     members, keys = halves(options.models, len(trainer.pool), 0)
-    with steps.step(f"{name}: {options.models} models"):
-        trained = trainer.train(members, keys)
-    with steps.step(f"{name}: predictions for {options.targets} of them"):
-        targets = reruns(options.models, options.targets, options.reruns)
-        publisher = Publisher(trainer)
-        predicted = [
-            publisher.predict(trained, target, others, options.resamples)
-            for target, *others in targets.tolist()
-        ]
-        which = targets[:, 0]
-        gradients = [publisher.gradients(trained, target) for target in which.tolist()]
-        seconds = trained.seconds / options.models
-        tracked = trainer.track(members[which], keys[which], seconds)
+    trained = trainer.train(members, keys)
+    steps.within(1, 2)
+    targets = reruns(options.models, options.targets, options.reruns)
+    publisher = Publisher(trainer)
+    predicted = [
+        publisher.predict(trained, target, others, options.resamples)
+        for target, *others in targets.tolist()
+    ]
+    which = targets[:, 0]
+    gradients = [publisher.gradients(trained, target) for target in which.tolist()]
+    seconds = trained.seconds / options.models
+    tracked = trainer.track(members[which], keys[which], seconds)
     return Run(
         members,
         trained.phi,
@@ -168,32 +161,3 @@ def shifts(
 ) -> Float[np.ndarray, "examples"]:
     """Mean φ of models with an example minus that of models without."""
     return phi.mean(0, where=members) - phi.mean(0, where=~members)
-
-
-def _save(path: Path, run: Run) -> None:
-    """Under its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    arrays: dict[str, Any] = dict(_named(run))
-    np.savez(partial, **arrays)
-    partial.rename(path)
-
-
-def _named(run: Run) -> Iterator[tuple[str, np.ndarray]]:
-    for name, value in run._asdict().items():
-        if name in _PARTS:
-            yield from ((f"{name}.{field}", part) for field, part in value._asdict().items())
-        else:
-            yield name, value
-
-
-def _load(path: Path) -> Run:
-    with np.load(path) as kept:
-        parts = {
-            name: part(**{field: kept[f"{name}.{field}"] for field in part._fields})
-            for name, part in _PARTS.items()
-        }
-        return Run(**{name: kept[name] for name in Run._fields if name not in _PARTS}, **parts)
-
-
-_PARTS: Mapping[str, Any] = {"predicted": Predicted, "gradients": Gradients, "tracked": Tracked}
