@@ -174,4 +174,6 @@ def _setting(config: Mapping[str, Any]) -> str:
         if value := config.get(name):
             words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             parts.append(f"first {words} examples" if name == "train_size" else words)
+    # Of `benchmark`: runs that measure other things.
+    parts += [name for name in ("inversion", "assessment", "scale") if config.get(name)]
     return "; ".join(parts)
