@@ -1,5 +1,6 @@
 """The `extraction` job: its run, its numbers, what it refuses."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
@@ -8,14 +9,18 @@ import pytest
 from experiments.framework.command_line import main
 from experiments.framework.errors import UserError
 from experiments.framework.results import Results
-from experiments.jobs.extraction.analysis import auc, spearman
+from experiments.jobs.extraction.analysis import analyze, auc, spearman
+from experiments.jobs.extraction.claims import claims
 from experiments.jobs.extraction.counterfactual import (
     correct_tokens,
     counterfactual_memorization,
     halves,
 )
-from experiments.jobs.extraction.measure import exposures_of, prepare, statistics
+from experiments.jobs.extraction.measure import Run, exposures_of, prepare, statistics
 from experiments.jobs.extraction.options import Options
+from experiments.jobs.extraction.report import report
+from experiments.tasks.language import tuning
+from gujax import training
 from gujax.attacks.texts import TokenScores
 from tests.experiments.running import check_files
 
@@ -74,8 +79,60 @@ def test_memorization_is_of_texts_that_were_trained_on(run):
     assert np.isfinite(
         results.get("spearman", condition="equal", predictor="counterfactual").values
     ).all()
+    for condition in ("equal", "unequal"):
+        key = f"gnq_predicts_better_than_counterfactual_{condition}"
+        assert key in (run / "claims.json").read_text()
     page = (run / "report.html").read_text()
-    assert "Counterfactual memorization" in page
+    assert "It costs 2 more trainings for each" in page
+
+
+class Killed(Exception):
+    """What ends a training at one of its epochs."""
+
+
+class Watch:
+    """Progress that notes the epochs, and kills a training after one."""
+
+    def __init__(self, kill_after=None):
+        self.epochs, self.kill_after = [], kill_after
+
+    def within(self, done, total):
+        self.epochs.append(done)
+        if done == self.kill_after:
+            raise Killed
+
+
+def test_an_interrupted_reference_goes_on_bit_for_bit(texts, tmp_path):
+    """The reference on the other half, which runs the same program, is not mistaken for it."""
+    plan = plan_of(texts, lora_rank=2, epochs=3)
+    trained = tuning(plan.language_model, 2, jax.random.key(0))
+
+    def train(half, watch):
+        run = Run(plan, trained, "unequal", 0, watch)
+        return run.fine_tune(run.repeats * half, measured=False).params
+
+    one, other = halves(exposures_of(plan.options, "unequal"), 2, 0)
+    whole = train(one, Watch())
+    with training.checkpointing(tmp_path, every_seconds=0):
+        with pytest.raises(Killed):
+            train(one, Watch(kill_after=3))
+        train(other, watch := Watch())
+        assert watch.epochs == [1, 2, 3]
+        again = train(one, watch := Watch())
+    assert watch.epochs == [3]
+    jax.tree.map(np.testing.assert_array_equal, whole, again)
+
+
+def test_without_references_nothing_is_said_of_them(run, texts):
+    plan = plan_of(texts, references=0)
+    table = pl.read_parquet(run / "texts.parquet").drop("counterfactual")
+    results = Results(analyze(plan, table))
+    made = claims(plan, results)
+    assert plan.num_steps == 2 * 2
+    assert "counterfactual" not in results.values("predictor")
+    assert not [claim.key for claim in made if "counterfactual" in claim.key]
+    page = report(plan, table, results, made).render({"predictors": ""})
+    assert "Counterfactual memorization" not in page
 
 
 def test_halves_are_of_texts_seen_as_often():
@@ -92,6 +149,20 @@ def test_counterfactual_memorization_is_a_difference_of_means():
     correct = np.array([[0.9, 0.2, 0.5], [0.1, 0.2, 0.7], [0.7, 0.4, 0.5]])
     found = counterfactual_memorization(correct, chosen)
     np.testing.assert_allclose(found, [0.8 - 0.1, 0.3 - 0.2, 0.6 - 0.5])
+
+
+@pytest.mark.parametrize("num_models", [2, 8])
+def test_what_only_members_know_is_memorized(num_models):
+    """Members know every token, others the first three of four; of common knowledge nothing is."""
+    repeats = np.repeat([1, 4], [6, 2])
+    chosen = halves(repeats, num_models, 0)
+    common = np.arange(8) % 2 == 0
+    likeliest = np.ones((num_models, 8, 4), bool)
+    likeliest[..., 3] = chosen | common
+    counted, unused = np.ones((8, 4), bool), np.zeros((8, 4))
+    correct = [correct_tokens(TokenScores(unused, unused, unused, of, counted)) for of in likeliest]
+    found = counterfactual_memorization(np.array(correct), chosen)
+    np.testing.assert_allclose(found, np.where(common, 0, 1 - 3 / 4))
 
 
 def test_correct_tokens_are_those_that_count():

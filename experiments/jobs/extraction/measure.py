@@ -48,8 +48,8 @@ class Plan(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """Two fine-tunings per seed, and their references."""
-        return len(CONDITIONS) * self.options.seeds * (1 + (self.options.references > 0))
+        """Two fine-tunings per seed, and the references of each."""
+        return len(CONDITIONS) * self.options.seeds * (1 + self.options.references)
 
 
 def prepare(options: Options) -> Plan:
@@ -83,15 +83,11 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> pl.DataFrame:
     # One program for all seeds: adapters start anew, from the same place.
     trained = tuning(plan.language_model, plan.options.lora_rank, jax.random.key(plan.options.seed))
     for condition in CONDITIONS:
-        repeats = exposures_of(plan.options, condition)
-        epochs = plan.options.equal_epochs if condition == EQUAL else plan.options.epochs
         for seed in range(plan.options.seeds):
-            place = f"{condition} exposure, seed {seed}"
-            run = Run(plan, trained, repeats, epochs, seed, steps)
-            part = steps.result(f"fine-tuning, {place}", partial(_table, run))
+            run = Run(plan, trained, condition, seed, steps)
+            part = steps.result(f"fine-tuning, {run.place}", partial(_table, run))
             if plan.options.references:
-                known = steps.result(f"references, {place}", partial(_counterfactual, run))
-                part = part.with_columns(counterfactual=known)
+                part = part.with_columns(counterfactual=_counterfactual(run))
             parts.append(
                 part.select(
                     pl.lit(condition).alias("condition"), pl.lit(seed).alias("seed"), pl.all()
@@ -131,15 +127,29 @@ class Run(NamedTuple):
 
     Attributes:
         trained: What is trained of the model.
-        repeats: How often each text is in the data.
     """
 
     plan: Plan
     trained: Tuning
-    repeats: Int[np.ndarray, " texts"]
-    epochs: int
+    condition: str
     seed: int
     steps: Steps
+
+    @property
+    def place(self) -> str:
+        """As progress names it."""
+        return f"{self.condition} exposure, seed {self.seed}"
+
+    @property
+    def repeats(self) -> Int[np.ndarray, " texts"]:
+        """How often each text, then each canary, is in the data."""
+        return exposures_of(self.plan.options, self.condition)
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the data."""
+        options = self.plan.options
+        return options.equal_epochs if self.condition == EQUAL else options.epochs
 
     @property
     def texts(self) -> data.Tokens:
@@ -164,10 +174,11 @@ class Run(NamedTuple):
             callback=lambda epoch, _: self.steps.within(epoch + 1, self.epochs),
         )
 
-    def score(self, params: PyTree) -> TokenScores:
-        """What the fine-tuned model says of all texts."""
-        lm = self.plan.language_model
-        return score_tokens(lm.model.apply, self.trained.released(params), self.texts)
+    def score(self, params: PyTree, count: int | None = None) -> TokenScores:
+        """What the fine-tuned model says of the first so many texts, or of all."""
+        asked = data.Tokens(self.texts.tokens[:count], self.texts.lengths[:count])
+        apply = self.plan.language_model.model.apply
+        return score_tokens(apply, self.trained.released(params), asked)
 
 
 @cache  # the same one for all seeds, so that jit finds its program again
@@ -201,11 +212,18 @@ def _counterfactual(run: Run) -> Float[np.ndarray, " texts"]:
     """Counterfactual memorization of texts and canaries."""
     options, count = run.plan.options, len(run.repeats)
     chosen = halves(run.repeats, options.references, options.seed + run.seed)
-    correct = []
-    for half in chosen:
+
+    def correct(half: Bool[np.ndarray, " texts"]) -> Float[np.ndarray, " texts"]:
         result = run.fine_tune(run.repeats * half, measured=False)
-        correct.append(correct_tokens(run.score(result.params))[:count])
-    return counterfactual_memorization(np.array(correct), chosen)
+        return correct_tokens(run.score(result.params, count))
+
+    known = [
+        run.steps.result(
+            f"reference {number} of {len(chosen)}, {run.place}", partial(correct, half)
+        )
+        for number, half in enumerate(chosen, 1)
+    ]
+    return counterfactual_memorization(np.array(known), chosen)
 
 
 def _table(run: Run) -> pl.DataFrame:
