@@ -175,7 +175,7 @@ class Run(NamedTuple):
         )
 
     def score(self, params: PyTree, count: int | None = None) -> TokenScores:
-        """What the fine-tuned model says of the first so many texts, or of all."""
+        """What the model with these parameters says of the first so many texts, or of all."""
         asked = data.Tokens(self.texts.tokens[:count], self.texts.lengths[:count])
         apply = self.plan.language_model.model.apply
         return score_tokens(apply, self.trained.released(params), asked)
@@ -230,10 +230,11 @@ def _table(run: Run) -> pl.DataFrame:
     """Fine-tunes on the texts of a seed, each repeated, and asks for them."""
     options, lm, texts = run.plan.options, run.plan.language_model, run.texts
     epochs, repeats = run.epochs, run.repeats
-    before = score_tokens(lm.model.apply, lm.params, texts)
+    count = len(repeats)
+    before = run.score(run.trained.params, count)
     result = run.fine_tune(repeats, measured=True)
     after = run.score(result.params)
-    found, count = extract(after, options.prefix), len(repeats)
+    found = extract(after, options.prefix)
     said = -after.losses * (texts.lengths - 1)  # log-probability of the whole text
     others = said[count:].reshape(options.canaries, _ALTERNATIVES)
     ranks = 1 + (others >= said[options.num_texts : count, None]).sum(axis=1)
@@ -254,7 +255,7 @@ def _table(run: Run) -> pl.DataFrame:
             "tokens": texts.lengths[:count],
             "zlib": [len(zlib.compress(text.encode())) for text in texts_said[:count]],
             **totals,
-            "loss_before": before.losses[:count],
+            "loss_before": before.losses,
             "loss_after": after.losses[:count],
             "extracted": found.greedy[:count],
             "log_probability": found.log_probability[:count],
