@@ -8,12 +8,10 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gujax
-from gujax import models, training
 
 BATCH, POSITIONS, VOCABULARY, WIDTH, CLASSES = 16, 6, 24, 16, 8
 
@@ -109,34 +107,6 @@ def clipped(params, batch):
     return gujax.squared_norms(grads), jax.tree.map(lambda u: BATCH * u, update)
 
 
-def language_model():
-    """An audited step of fine-tuning a Llama of one layer: its function, parameters and texts."""
-    config = models.LanguageConfig("llama", 32, 16, 16, 1, 4, 2, 32, 8)
-    model = models.language_model(config)
-    loss_fn = training.next_token_loss(model.apply)
-    rng = np.random.default_rng(1)
-    texts = (
-        rng.integers(0, 32, (BATCH, 8), dtype=np.int32),
-        rng.integers(3, 9, BATCH, dtype=np.int32),  # lengths
-    )
-
-    def audited(params, texts):
-        grads = gujax.per_example_grads(loss_fn)(params, texts)
-        K = gujax.gram(grads)
-        optimizer = optax.chain(gujax.transforms.mean(batch_size=BATCH), optax.adam(1e-3))
-        update, _ = optimizer.update(grads, optimizer.init(params), params)
-        mean = gujax.weighted_sum(grads, jnp.full(BATCH, 1 / BATCH))
-        gnq = gujax.uniqueness(K, relative_ridge=0.1)
-        return {
-            "gram": K,
-            "uniqueness": gnq,
-            "mean": mean,
-            "params": optax.apply_updates(params, update),
-        }
-
-    return audited, model.init(jax.random.key(0)), texts
-
-
 def named(tree):
     return {jax.tree_util.keystr(k): np.asarray(v) for k, v in jax.tree.leaves_with_path(tree)}
 
@@ -157,18 +127,6 @@ def main(output, coordinator=None, process=0, num_processes=1):
         values = jax.tree.map(lambda x: x.addressable_data(0), results)
         arrays |= {f"{placement}|{name}": value for name, value in named(values).items()}
     if jax.process_count() == 1:
-        audited, weights, texts = language_model()
-        line = Mesh(jax.devices(), ("data",))
-        split = (
-            jax.tree.map(lambda x: jax.device_put(x, sharded_along(line, "data", x)), weights),
-            jax.device_put(texts, NamedSharding(line, P("data"))),
-        )
-        arrays["language split"] = sum(
-            not x.sharding.is_fully_replicated for x in jax.tree.leaves(split[0])
-        )
-        for name, placed in (("language alone", (weights, texts)), ("language sharded", split)):
-            results = jax.jit(audited)(*placed)
-            arrays |= {f"{name}|{key}": value for key, value in named(results).items()}
         mesh = jax.make_mesh((len(jax.devices()),), ("data",))
         placed = (
             jax.device_put(params, NamedSharding(mesh, P())),
