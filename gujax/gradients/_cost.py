@@ -81,8 +81,7 @@ class Choice(NamedTuple):
         block: how much is done at a time: rows of the product where products that are placed
             alike are multiplied out; examples otherwise.
         flops: floating-point operations.
-        formed: bytes that are formed on the way.
-        cost: the same, with those that could have been done while memory was waited for.
+        formed: bytes of all pairs, or of all products, that are written and read again.
         memory: bytes that a block takes.
         least_memory: bytes that the smallest block would take.
     """
@@ -91,9 +90,13 @@ class Choice(NamedTuple):
     block: int
     flops: int
     formed: int
-    cost: int
     memory: int
     least_memory: int
+
+    @property
+    def cost(self) -> int:
+        """Operations, with those that could have been done while memory was waited for."""
+        return self.flops + FLOPS_PER_BYTE * self.formed
 
 
 def inner_flops(sites: Sequence[Sizes], examples: int, others: int) -> int:
@@ -116,10 +119,11 @@ def outer_flops(sites: Sequence[Sizes], examples: int, others: int, elements: in
     The products of `others` are those of `examples` in the usual case and are not counted twice.
     What is compared has so many `elements`.
     """
-    return _forming_flops(sites, examples) + 2 * examples * others * elements
+    return forming_flops(sites, examples) + 2 * examples * others * elements
 
 
-def _forming_flops(sites: Sequence[Sizes], examples: int) -> int:
+def forming_flops(sites: Sequence[Sizes], examples: int) -> int:
+    """Floating-point operations of multiplying all products out once."""
     return sum(
         2
         * examples
@@ -168,7 +172,7 @@ def choose_gram(
     row = itemsize * max(examples, others) * sites[0].groups * sites[0].columns
     pairs = 2 * itemsize * sum(_num_pairs(a, b, examples, others) for a in sites for b in sites)
     if summed:
-        inner += _forming_flops(sites, examples)
+        inner += forming_flops(sites, examples)
     return _cheaper(
         _Work("inner", inner, pairs, pair, examples),
         _Work("outer", outer, row * sites[0].rows, row, sites[0].rows),
@@ -256,5 +260,4 @@ def _cheaper(inner: _Work, outer: _Work, options: Options) -> Choice:
 
 def _in_blocks(work: _Work, limit: int) -> Choice:
     block = max(1, min(work.total, limit // max(work.unit, 1)))
-    cost = work.flops + FLOPS_PER_BYTE * work.formed
-    return Choice(work.way, block, work.flops, work.formed, cost, block * work.unit, work.unit)
+    return Choice(work.way, block, work.flops, work.formed, block * work.unit, work.unit)

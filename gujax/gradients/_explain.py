@@ -9,6 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from gujax.gradients._added import added_by_audit
 from gujax.gradients._arguments import BoundLoss, call_bound
 from gujax.gradients._cost import Way, checked_options, kept_elements
 from gujax.gradients._plan import LeafPlan, Plan, plan_gradients
@@ -27,9 +28,10 @@ class ParameterReport:
             they are large) or "dense" (no factors).
         gram_flops: floating-point operations of its part of the Gram matrix.
         memory: elements kept for the whole batch until the gradients are used.
-        formed: bytes of what its part of the Gram matrix forms on the way, written and read again.
         working_memory: bytes taken while the Gram matrix is computed, one block at a time.
         reason: why the gradient is dense, or None.
+        added_flops: floating-point operations that an audited mean takes beside a plain step.
+        added_bytes: bytes that it forms on the way, to write them and read them again.
     """
 
     name: str
@@ -38,9 +40,10 @@ class ParameterReport:
     gram: str
     gram_flops: int
     memory: int
-    formed: int
     working_memory: int
     reason: str | None
+    added_flops: int
+    added_bytes: int
 
 
 @dataclass(frozen=True)
@@ -128,10 +131,11 @@ def explain(
 
 def _report(leaf: LeafPlan, examples: int) -> ParameterReport:
     elements = examples * math.prod(leaf.shape)
+    added = added_by_audit(leaf, examples)
     if leaf.choice is None:
         flops = 2 * examples * elements
         return ParameterReport(
-            leaf.name, leaf.shape, 0, "dense", flops, elements, 0, 0, leaf.reason
+            leaf.name, leaf.shape, 0, "dense", flops, elements, 0, leaf.reason, *added
         )
     sites = [sizes for sizes, _ in leaf.collapsed]
     return ParameterReport(
@@ -141,7 +145,7 @@ def _report(leaf: LeafPlan, examples: int) -> ParameterReport:
         leaf.choice.way,
         leaf.choice.flops,
         elements if leaf.formed else examples * kept_elements(sites),
-        leaf.choice.formed,
         0 if leaf.formed else leaf.choice.memory,
         None,
+        *added,
     )

@@ -41,6 +41,7 @@ class LeafPlan:
         terms: the products whose factors are kept; empty for a dense gradient.
         reason: why the gradient is taken dense, or None where it is factored.
         choice: how the Gram matrix of this batch will be computed; None for a dense gradient.
+        audit: the same where the mean of the gradients is wanted as well.
         formed: whether the products are multiplied out at once, because that is cheaper for
             everything that follows.
         as_is: whether the program's own dense gradient is taken: there is no other, or the factors
@@ -55,6 +56,7 @@ class LeafPlan:
     terms: tuple[Term, ...]
     reason: str | None
     choice: Choice | None
+    audit: Choice | None
     formed: bool
     as_is: bool
     options: Options
@@ -142,7 +144,7 @@ def _plan_leaf(
     program: Program, atom: Atom, name: str, leaf: Array, count: int, options: Options
 ) -> LeafPlan:
     shape, dtype = jnp.shape(leaf), jnp.result_type(leaf)
-    choice, formed, as_is = None, False, True
+    choice, audit, formed, as_is = None, None, False, True
     try:
         terms = tuple(term.canonical() for term in program.resolve(atom))
         reason = None if terms else "does not influence the loss"
@@ -157,13 +159,14 @@ def _plan_leaf(
             "options": options,
         }
         choice = choose_gram(sizes, count, count, **setting)
+        audit = choose_gram(sizes, count, count, **setting, summed=True)
         formed = form_at_once(choice, sizes, math.prod(shape), options)
         factors = setting["itemsize"] * count * kept_elements(sizes)
         as_is = formed and factors > LARGE_FACTORS and all(term.repeats for term in terms)
         if not formed:
             needed = max(choice.least_memory, choose_norms(sizes, count, **setting).least_memory)
             _check_memory(name, needed, count, options)
-    return LeafPlan(name, shape, dtype, atom, terms, reason, choice, formed, as_is, options)
+    return LeafPlan(name, shape, dtype, atom, terms, reason, choice, audit, formed, as_is, options)
 
 
 def _check_memory(name: str, needed: int, count: int, options: Options) -> None:

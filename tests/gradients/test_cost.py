@@ -247,3 +247,56 @@ class TestExplain:
     def test_refuses_integer_parameters(self):
         with pytest.raises(ValueError, match="int32"):
             gradients.explain(wide, {"w": jnp.ones((3, 2), jnp.int32)}, jnp.ones(3))
+
+
+class TestAdded:
+    """What an audited mean takes beside a plain step."""
+
+    @staticmethod
+    def told(positions, examples):
+        """The report on `wide`, and by how much XLA's count of the audited gradient is larger."""
+        batch = jax.ShapeDtypeStruct((examples, positions, 256), np.float32)
+        example = jax.ShapeDtypeStruct((positions, 256), np.float32)
+        told = gradients.explain(wide, WIDE, example, batch_size=examples)
+
+        def audited(params, batch):
+            grads = gradients.per_example_grads(wide)(params, batch)
+            return gradients.gram_and_sum(grads, jnp.full(examples, 1 / examples))
+
+        def plain(params, batch):
+            return jax.grad(lambda p: jnp.mean(jax.vmap(wide, (None, 0))(p, batch)))(params)
+
+        more, less = (
+            jax.jit(f).lower(WIDE, batch).cost_analysis()["flops"] for f in (audited, plain)
+        )
+        return told.parameters[0], more - less
+
+    def test_inner_products_of_positions(self):
+        report, counted = self.told(positions=3, examples=16)
+        assert report.gram == "inner"
+        assert report.added_flops == 2 * 16**2 * 3**2 * (256 + 512)
+        assert report.added_bytes == 2 * 4 * 16**2 * 3**2
+        assert counted == pytest.approx(report.added_flops, rel=0.05)
+
+    @pytest.mark.parametrize("positions", [80, 100])  # in one block; formed at once
+    def test_products_are_formed_in_any_case(self, positions):
+        report, counted = self.told(positions, examples=16)
+        assert report.gram == "outer"
+        assert (report.working_memory == 0) == (positions == 100)
+        assert report.added_flops == 2 * 16**2 * 256 * 512
+        assert report.added_bytes == 4 * 16 * 256 * 512
+        # The mean is one more product with what is formed, of 16 examples.
+        assert counted == pytest.approx(report.added_flops * (1 + 1 / 16), rel=0.05)
+
+    def test_what_is_dense_or_formed_once_more(self):
+        def loss(params, x):
+            other = x[:20] @ params["w"].reshape(20, 80)
+            return jnp.sum(x @ params["w"] + params["b"]) ** 2 + jnp.sum(other) ** 2
+
+        params = {"w": jnp.ones((40, 40), np.float32), "b": jnp.ones(40, np.float32)}
+        bias, weight = gradients.explain(
+            loss, params, np.ones(40, np.float32), batch_size=4
+        ).parameters
+        assert (bias.added_flops, bias.added_bytes) == (2 * 4**2 * 40, 4 * 4 * 40)
+        # Placed differently: the products of both uses are formed for the Gram matrix alone.
+        assert weight.added_flops == 2 * 2 * 4 * 40**2 + 2 * 4**2 * 40**2

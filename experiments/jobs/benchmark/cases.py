@@ -17,7 +17,7 @@ from gujax.training import cross_entropy_loss
 Family = Literal["mlp", "cnn", "resnet", "gpt", "gpt2", "smollm2"]
 
 # SmolLM2-135M; its parameters are random here, which takes as long.
-_SMOLLM2 = models.LanguageConfig(
+SMOLLM2 = models.LanguageConfig(
     "llama",
     vocabulary=49152,
     context=8192,
@@ -29,7 +29,7 @@ _SMOLLM2 = models.LanguageConfig(
     head_size=64,
     rope_theta=100000.0,
 )
-_TINY = models.LanguageConfig("llama", 16, 8, 12, 1, 2, 1, 16, 6)
+TINY = models.LanguageConfig("llama", 16, 8, 12, 1, 2, 1, 16, 6)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def gpt_case(
     return _next_token(family, name, model, batch_size, context, vocabulary)
 
 
-def smollm2_case(batch_size: int, length: int, config: models.LanguageConfig = _SMOLLM2) -> Case:
+def smollm2_case(batch_size: int, length: int, config: models.LanguageConfig = SMOLLM2) -> Case:
     """A published language model that predicts the next of so many tokens."""
     model = models.language_model(config)
     name = f"SmolLM2 {config.layers}×{config.width}, T = {length}"
@@ -111,7 +111,7 @@ def chosen_cases(families: tuple[Family, ...], smoke: bool) -> list[Callable[[],
             "resnet": [partial(image_case, "resnet", 6, (8, 8, 3), (8,), 4)],
             "gpt": [partial(gpt_case, 4, 6, 16, 8, 1, 2)],
             "gpt2": [partial(gpt_case, 3, 6, 16, 12, 1, 3, family="gpt2")],
-            "smollm2": [partial(smollm2_case, 3, 6, _TINY)],
+            "smollm2": [partial(smollm2_case, 3, 6, TINY)],
         }
     else:
         table = {

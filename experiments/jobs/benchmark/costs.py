@@ -1,6 +1,6 @@
 """Time, memory and results of every method on one case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -140,6 +140,13 @@ def time_calls(calls: Mapping[str, Any], effort: Effort, plain: str) -> dict[str
         name: Result(name, *spreads, len(samples[name]), calls[name].memory_mib)
         for name, spreads in summarize_times(samples, plain).items()
     }
+
+
+def operations(function: Callable, *arguments: PyTree) -> float:
+    """Operations of a program, as XLA counts them before it optimizes; shapes suffice."""
+    analysis = jax.jit(function).lower(*arguments).cost_analysis()
+    assert isinstance(analysis, dict)
+    return float(analysis["flops"])
 
 
 def relative_error(update: PyTree, reference: PyTree) -> float:

@@ -12,7 +12,7 @@ from scipy import stats
 import gujax
 from experiments.framework.timing import Quartiles, interleave, quartiles
 from experiments.jobs.benchmark.cases import Case, gpt_case, mlp_case
-from experiments.jobs.benchmark.costs import Call, Effort
+from experiments.jobs.benchmark.costs import Call, Effort, operations
 from experiments.jobs.benchmark.methods import AUDIT, METHODS, PLAIN, Method
 
 ADDED = "added by the audit"
@@ -99,12 +99,12 @@ def measure_growth(sweep: Sweep, effort: Effort) -> list[Curve]:
     ]
     step = [_step_operations(case, methods[PLAIN]) for case in cases]
     gram = [_gram_operations(case) for case in cases]
-    operations = {PLAIN: step, AUDIT: [a + b for a, b in zip(step, gram)], ADDED: gram}
+    counts = {PLAIN: step, AUDIT: [a + b for a, b in zip(step, gram)], ADDED: gram}
     curves = []
     for name, of_sizes in seconds.items():
         spread = [quartiles([1e3 * second for second in of_size]) for of_size in of_sizes]
-        exponent = fit(sweep.sizes, [one.median for one in spread], operations[name])
-        curves.append(Curve(name, spread, operations[name], exponent))
+        exponent = fit(sweep.sizes, [one.median for one in spread], counts[name])
+        curves.append(Curve(name, spread, counts[name], exponent))
     return curves
 
 
@@ -122,11 +122,8 @@ def fit(sizes: Sequence[int], times: Sequence[float], operations: Sequence[float
 
 
 def _step_operations(case: Case, method: Method) -> float:
-    """Operations of a step, as XLA counts them before it optimizes."""
     state, step = method.make(case)
-    analysis = jax.jit(step).lower(case.params, state, case.batch, 0.0).cost_analysis()
-    assert isinstance(analysis, dict)
-    return float(analysis["flops"])
+    return operations(step, case.params, state, case.batch, 0.0)
 
 
 def _gram_operations(case: Case) -> float:
