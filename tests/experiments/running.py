@@ -59,10 +59,11 @@ def shows(*words, images):
     return shown
 
 
-def completes_with(*names, images=0):
-    """A test that `run` has a report, and these files beside it and those of every run.
+def complete_run(command, *names, images=0):
+    """`run_of(command)`, and a test that it has a report and these files beside those of every run.
 
     Args:
+        command: Job and options, in one string.
         images: How many figures its report shows; 0 where there is another test for it.
     """
 
@@ -71,7 +72,7 @@ def completes_with(*names, images=0):
         if images:
             check_report(run, images)
 
-    return completed
+    return run_of(command), completed
 
 
 def check_files(out, *names):

@@ -20,20 +20,19 @@ from experiments.jobs.auditors.bounds import (
 from experiments.jobs.auditors.canaries import coin_flips, with_canaries
 from experiments.tasks.task import load_task
 from gujax.transforms import epsilon_spent
-from tests.experiments.running import completes_with, run_of
+from tests.experiments.running import complete_run
 
 SEEDS, MODELS, EXAMPLES, CANARIES = 2, 6, 120, 40
 DELTA = 1e-5
 
 
-run = run_of(
+run, test_the_run_is_complete = complete_run(
     f"auditors --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
-    f"--hidden 8 --epsilons 1 --canaries {CANARIES} --guesses 10"
-)
-
-
-test_the_run_is_complete = completes_with(
-    "claims.json", "canaries.parquet", "uniqueness.parquet", images=1
+    f"--hidden 8 --epsilons 1 --canaries {CANARIES} --guesses 10",
+    "claims.json",
+    "canaries.parquet",
+    "uniqueness.parquet",
+    images=1,
 )
 
 

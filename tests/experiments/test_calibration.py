@@ -15,19 +15,18 @@ from experiments.framework.results import Results, entry
 from experiments.jobs.calibration.claims import claims
 from experiments.jobs.calibration.fitting import Curve, fit_ridge
 from experiments.jobs.calibration.spectrum import filtered, spectrum, uniqueness_under
-from tests.experiments.running import completes_with, mistakes_of, run_of
+from tests.experiments.running import complete_run, mistakes_of
 
 SEEDS, MODELS, EXAMPLES = 2, 8, 60
 
 
-run = run_of(
+run, test_the_run_is_complete = complete_run(
     f"calibration --other-datasets --seeds {SEEDS} --shadow-models {MODELS} --train-size "
-    f"{EXAMPLES} --epochs 2 --hidden 8 --checkpoints 1 --ridges 1 --every 1 2 --draws 8 "
-)
-
-
-test_the_run_is_complete = completes_with(
-    "claims.json", "updates.parquet", "final.parquet", images=1
+    f"{EXAMPLES} --epochs 2 --hidden 8 --checkpoints 1 --ridges 1 --every 1 2 --draws 8 ",
+    "claims.json",
+    "updates.parquet",
+    "final.parquet",
+    images=1,
 )
 
 

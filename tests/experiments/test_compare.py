@@ -12,15 +12,21 @@ from experiments.jobs.compare import Options
 from experiments.membership.analysis import between
 from experiments.membership.attacks import ATTACKS, measures
 from gujax.attacks.membership import auc_of_examples, best_of_attacks
-from tests.experiments.running import check_report, completes_with, results_of_run, run_of
+from tests.experiments.running import check_report, complete_run, results_of_run, run_of
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 200
 
 
-run = run_of(
+run, test_the_run_is_complete = complete_run(
     f"compare --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
     f"--hidden 16 --defenses sgd clip censor:0.1 dp_sgd:8 --other-ridges 1 "
-    f"--fronts early_stop:1 gate_norm:0.7@1"
+    f"--fronts early_stop:1 gate_norm:0.7@1",
+    "claims.json",
+    "scores.parquet",
+    "per_example.parquet",
+    "test_accuracy.parquet",
+    "steps.parquet",
+    "ridges.parquet",
 )
 with_canaries = run_of(
     f"compare --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 1 "
@@ -34,16 +40,6 @@ results = results_of_run()
 
 def _matrix(frame, column):
     return frame.sort("model", "id")[column].to_numpy().reshape(MODELS, EXAMPLES)
-
-
-test_the_run_is_complete = completes_with(
-    "claims.json",
-    "scores.parquet",
-    "per_example.parquet",
-    "test_accuracy.parquet",
-    "steps.parquet",
-    "ridges.parquet",
-)
 
 
 def test_attack_measures_follow_from_the_score_table(run, results):

@@ -1,8 +1,11 @@
 """The `facts` job: its statements, sets and AUC, its run, what it refuses."""
 
 import sys
+from dataclasses import replace
 
+import jax
 import numpy as np
+import optax
 import polars as pl
 import pytest
 from scipy import stats
@@ -15,7 +18,8 @@ from experiments.jobs.facts.analysis import auc, sets_of
 from experiments.jobs.facts.measure import prepare
 from experiments.jobs.facts.options import Options
 from experiments.jobs.facts.statements import swapped
-from experiments.tasks.language import layer_groups
+from experiments.tasks.language import layer_groups, load_language_model, whole_text_loss
+from gujax import data
 from tests.experiments.running import check_files
 
 
@@ -34,14 +38,45 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("facts") / "run"
-    options = {"model": "tiny", "facts": folder, "num-facts": 8, "seeds": 2, "block-size": 16}
-    options |= {"layer-parts": 2, "made-up": "0.5 0.125"}
+    options = {"model": "tiny", "checkpoints": "earlier", "facts": folder, "num-facts": 8}
+    options |= {"seeds": 2, "block-size": 16, "layer-parts": 2, "made-up": "0.5 0.125"}
     words = [w for name, v in options.items() for w in (f"--{name}", *str(v).split())]
     with pytest.MonkeyPatch.context() as patch:
         module = sys.modules[prepare.__module__]  # the package has a function of its name
         patch.setattr(module, "_SAME_LENGTH", 64)  # one program, not one for every length
+        patch.setattr(module, "load_language_model", checkpoint)
         assert main(["facts", *words, "--out", str(out)]) == 0
     return out
+
+
+def checkpoint(name):
+    """The tiny model, or the same after other training."""
+    tiny = load_language_model("tiny")
+    return tiny if name == "tiny" else replace(tiny, params=tiny.model.init(jax.random.key(1)))
+
+
+def test_gradients_are_summed_over_checkpoints_and_losses_are_not(run):
+    row = pl.read_parquet(run / "statements.parquet").row(5, named=True)
+    lms = [checkpoint("tiny"), checkpoint("earlier")]
+    (tokens,) = data.tokenize([row["statement"]], lms[0].tokenizer, 128).tokens
+    loss = whole_text_loss(lms[0].model)
+    losses, gradients = zip(*(jax.value_and_grad(loss)(lm.params, tokens) for lm in lms))
+    assert row["loss"] == pytest.approx(float(losses[0]), rel=1e-5)
+    squared = [optax.tree.norm(gradient, squared=True) for gradient in gradients]
+    assert row["squared_norm"] == pytest.approx(float(sum(squared)), rel=1e-4)
+    assert "sums over 2 checkpoints" in (run / "report.html").read_text().replace("\n", " ")
+
+
+def test_another_architecture_is_no_checkpoint_of_the_model(monkeypatch):
+    tiny = load_language_model("tiny")
+    other = replace(tiny, config=replace(tiny.config, layers=3))
+    module = sys.modules[prepare.__module__]
+    monkeypatch.setattr(
+        module, "load_language_model", lambda name: tiny if name == "tiny" else other
+    )
+    for name in ("other", "tiny"):
+        with pytest.raises(UserError, match=f"--checkpoints {name} must be another checkpoint"):
+            prepare(Options(model="tiny", checkpoints=(name,)))
 
 
 def test_the_run_shows_what_length_tells(run):

@@ -16,18 +16,20 @@ from experiments.jobs.invert.options import Options
 from gujax import data
 from tests.experiments.running import (
     check_report,
-    completes_with,
+    complete_run,
     mistakes_of,
     results_of_run,
-    run_of,
 )
 
 SEEDS, VICTIMS = 2, 4
 
 
-run = run_of(
+run, test_the_run_is_complete = complete_run(
     f"invert --seeds {SEEDS} --victims {VICTIMS} --hidden 12 12 --iterations 8 --reference 6 "
-    "--defenses none precode batch:2 --attacks ig analytic idlg labels "
+    "--defenses none precode batch:2 --attacks ig analytic idlg labels ",
+    "claims.json",
+    "examples.parquet",
+    "pictures.npz",
 )
 
 
@@ -37,9 +39,6 @@ def frame(run):
 
 
 results = results_of_run()
-
-
-test_the_run_is_complete = completes_with("claims.json", "examples.parquet", "pictures.npz")
 
 
 @pytest.mark.parametrize("defense", ["none", "precode"])

@@ -24,26 +24,26 @@ from experiments.jobs.leakage.options import Options
 from experiments.jobs.leakage.structure import default_layers, fully_connected_layers
 from gujax import data, models
 from gujax.leakage import coordinates_from_gram
-from tests.experiments.running import completes_with, mistakes_of, referred, results_of_run, run_of
+from tests.experiments.running import complete_run, mistakes_of, referred, results_of_run
 
 SEEDS, EXAMPLES, VICTIMS = 2, 80, 4
 LAYERS = ("layers/0", "layers/1")
 
 
-run = run_of(
+run, test_the_run_is_complete = complete_run(
     f"leakage --model mlp --hidden 8 --attribute parity --seeds {SEEDS} --train-size 200 "
     f"--examples {EXAMPLES} --epochs 0 1 --batch-sizes 4 --noise 1 --width 4 --folds 3 "
     f"--input-components 2 --subspace-dimensions 1 3 --sensitivity-examples 5 --probes 2 "
-    f"--victims {VICTIMS} --iterations 3"
+    f"--victims {VICTIMS} --iterations 3",
+    "claims.json",
+    "layers.parquet",
+    "subspaces.parquet",
+    "examples.parquet",
+    "networks.parquet",
 )
 
 
 results = results_of_run()
-
-
-test_the_run_is_complete = completes_with(
-    "claims.json", "layers.parquet", "subspaces.parquet", "examples.parquet", "networks.parquet"
-)
 
 
 def test_the_report_is_named(run):

@@ -13,20 +13,19 @@ from experiments.jobs.monotone.estimators import chosen
 from experiments.jobs.monotone.measure import Plan
 from experiments.jobs.monotone.shape import shape
 from experiments.membership.attacks import auc_per_example
-from tests.experiments.running import completes_with, mistakes_of, run_of
+from tests.experiments.running import complete_run, mistakes_of
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 MAIN = "exact, per batch, ridge 0.1"
 
 
-run = run_of(
+run, test_the_run_is_complete = complete_run(
     f"monotone --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 2 "
-    f"--hidden 8 --checkpoints 1 --other-ridges 1 --diagonal-ridges 0.1"
-)
-
-
-test_the_run_is_complete = completes_with(
-    "claims.json", "scores.parquet", "per_example.parquet", images=2
+    f"--hidden 8 --checkpoints 1 --other-ridges 1 --diagonal-ridges 0.1",
+    "claims.json",
+    "scores.parquet",
+    "per_example.parquet",
+    images=2,
 )
 
 

@@ -15,16 +15,20 @@ from experiments.jobs.precode.claims import claims
 from experiments.tasks.task import Task
 from gujax import data, models, training
 from gujax.trees import named_leaves
-from tests.experiments.running import check_report, completes_with, mistakes_of, run_of
+from tests.experiments.running import check_report, complete_run, mistakes_of
 
 SEEDS, VICTIMS, EPOCHS = 2, 3, 2
 RATES = (1e-5, 0.03)
 
 
-run = run_of(
+run, test_the_run_is_complete = complete_run(
     f"precode --models mlp --hidden 12 12 --defenses precode --seeds {SEEDS} "
     f"--victims {VICTIMS} --iterations 5 --epochs {EPOCHS} --train-size 300 "
-    f"--learning-rates {RATES[0]} {RATES[1]}"
+    f"--learning-rates {RATES[0]} {RATES[1]}",
+    "claims.json",
+    "examples.parquet",
+    "training.parquet",
+    "pictures-mlp.npz",
 )
 
 
@@ -33,11 +37,6 @@ def results(run):
     found = Results.read(run[0] / "results.parquet")
     (network,) = found.values("network")
     return found.where(network=network)
-
-
-test_the_run_is_complete = completes_with(
-    "claims.json", "examples.parquet", "training.parquet", "pictures-mlp.npz"
-)
 
 
 def test_no_bottleneck_is_without_its_adaptive_attack(run, results):

@@ -27,19 +27,18 @@ from experiments.jobs.prediction.report import rivals_table
 from experiments.jobs.prediction.settings import DEFAULT, SETTINGS
 from experiments.jobs.prediction.training import Tracked, load
 from gujax.assessment import signal_of_one
-from tests.experiments.running import completes_with, run_of
+from tests.experiments.running import complete_run
 
 MODELS, TARGETS, EXAMPLES = 16, 2, 100
 
 
-run = run_of(
+run, test_the_run_is_complete = complete_run(
     f"prediction --settings cancer-smoothing --models {MODELS} --targets {TARGETS} "
-    f"--train-size {EXAMPLES} --epochs 3 --resamples 5"
-)
-
-
-test_the_run_is_complete = completes_with(
-    "claims.json", "targets.parquet", "examples.parquet", images=1
+    f"--train-size {EXAMPLES} --epochs 3 --resamples 5",
+    "claims.json",
+    "targets.parquet",
+    "examples.parquet",
+    images=1,
 )
 
 

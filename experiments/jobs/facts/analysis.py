@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from scipy import stats
 
 from experiments.framework.results import Entry, entry
-from experiments.jobs.facts.measure import Plan, Scored
+from experiments.jobs.facts.measure import Plan, Scored, squared_norms
 from gujax import uniqueness
 
 ALL, SAME_LENGTH = "all", "same length"
@@ -119,9 +119,9 @@ def _aucs(s: Scored, share: float, ridge: float, seed: int) -> dict[tuple[str, s
     same = tokens[:, :, None] == tokens[:, None, :]
     scores: dict[tuple[str, str], np.ndarray] = {}
     for group, K in {"": np.sum([*s.grams.values()], axis=0), **s.grams}.items():
-        of_sets = K[places[:, :, None], places[:, None, :]]
-        scores[group, "gnq"] = np.asarray(_uniqueness(of_sets, ridge))
-        scores[group, "squared_norm"] = np.diagonal(K)[places]
+        of_sets = K[:, places[:, :, None], places[:, None, :]]
+        scores[group, "gnq"] = sum(np.asarray(_uniqueness(of_one, ridge)) for of_one in of_sets)
+        scores[group, "squared_norm"] = squared_norms(K)[places]
     scores |= {("", "loss"): s.loss[places], ("", "tokens"): tokens.astype(float)}
     return {
         (*name, pairs): auc(values, made_up, counted)
@@ -149,13 +149,13 @@ def _reduced(s: Scored, reduction: str) -> Scored:
 
 def _parts(by_seed: Sequence[Scored], **keys: str) -> Iterator[Entry]:
     """How the squared norms spread over groups, and how they and length go together."""
-    whole = [sum(np.trace(K) for K in s.grams.values()) for s in by_seed]
+    whole = [sum(squared_norms(K).sum() for K in s.grams.values()) for s in by_seed]
     for group in by_seed[0].grams:
-        share = [np.trace(s.grams[group]) / of_all for s, of_all in zip(by_seed, whole)]
+        share = [squared_norms(s.grams[group]).sum() / of_all for s, of_all in zip(by_seed, whole)]
         yield entry("share_of_squared_norm", share, **keys, group=group)
     for name in ("loss", "squared_norm"):
         values = [
-            s.loss if name == "loss" else sum(np.diagonal(K) for K in s.grams.values())
+            s.loss if name == "loss" else sum(squared_norms(K) for K in s.grams.values())
             for s in by_seed
         ]
         found = [stats.spearmanr(v, s.tokens).statistic for v, s in zip(values, by_seed)]

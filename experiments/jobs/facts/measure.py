@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PyTree
 
 from experiments.framework.errors import as_user_error, check_option
 from experiments.framework.progress import Steps
@@ -35,20 +35,26 @@ class Plan(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """One per source and seed."""
-        return sum(map(len, self.facts.values()))
+        """One per checkpoint, source and seed."""
+        return len(self.checkpoints) * sum(map(len, self.facts.values()))
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The model, then the earlier ones."""
+        return (self.options.model, *(self.options.checkpoints or ()))
 
 
 class Scored(NamedTuple):
     """What is known of the 2 F statements of a seed, true ones first.
 
     Attributes:
-        grams: Gram matrix of the gradients of the mean loss, by group of parameters, [2 F, 2 F].
-        loss: Mean loss over the predicted tokens, [2 F], nats.
+        grams: Gram matrix of the gradients of the mean loss at every checkpoint, by group of
+            parameters, [C, 2 F, 2 F]; that of the model is the first.
+        loss: Mean loss over the predicted tokens under the model, [2 F], nats.
         tokens: Number of tokens, [2 F].
     """
 
-    grams: Mapping[str, Float[np.ndarray, "statements statements"]]
+    grams: Mapping[str, Float[np.ndarray, "checkpoints statements statements"]]
     loss: Float[np.ndarray, " statements"]
     tokens: Int[np.ndarray, " statements"]
 
@@ -70,6 +76,12 @@ def prepare(options: Options) -> Plan:
         order = np.random.default_rng(options.seed).permutation(len(all_facts))[:wanted]
         facts[name] = [all_facts.part(part) for part in np.split(order, options.seeds)]
     lm = load_language_model(options.model)
+    for name in options.checkpoints or ():
+        check_option(
+            name != options.model and load_language_model(name).config == lm.config,
+            f"--checkpoints {name} must be another checkpoint of --model {options.model}, of the "
+            "same architecture and sizes",
+        )
     of_seeds = [of_seed for of_source in facts.values() for of_seed in of_source]
     statements = [form for of_seed in of_seeds for side in of_seed for form in side]
     with as_user_error(ValueError):
@@ -87,16 +99,16 @@ def prepare(options: Options) -> Plan:
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[str, list[Scored]]:
     """Gradients and losses of every source and seed."""
-    lm, scored = plan.language_model, dict[str, list[Scored]]()
+    lm = plan.language_model
     loss_fn = training.next_token_loss(lm.model.apply)
     group_of = layer_groups(lm.config.layers, plan.options.layer_parts)
 
-    def score(texts: data.Tokens) -> Scored:
+    def grams(params: PyTree, texts: data.Tokens) -> dict[str, np.ndarray]:
         buckets = data.bucket_by_length(texts, _SAME_LENGTH)
         back = np.argsort(np.concatenate([bucket.positions for bucket in buckets]))
-        grams = gram_by_blocks(
+        found = gram_by_blocks(
             loss_fn,
-            lm.params,
+            params,
             [(bucket.texts.tokens, bucket.texts.lengths) for bucket in buckets],
             block_size=plan.options.block_size,
             group_of=group_of,
@@ -104,16 +116,34 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> dict[str, list
             directory=directory.checkpoints / "grams",
             callback=steps.within,
         )
-        found = score_tokens(lm.model.apply, lm.params, texts)
-        grams = {name: K[np.ix_(back, back)] for name, K in grams.items()}
-        return Scored(grams, found.losses, texts.lengths)
+        return {name: K[np.ix_(back, back)] for name, K in found.items()}
 
-    for source, of_seeds in plan.tokens.items():
-        scored[source] = []
-        for seed, tokens in enumerate(of_seeds):
-            with steps.step(f"gradients: {source} statements, seed {seed}"):
-                scored[source].append(score(tokens))
+    sets = [
+        (f"{source} statements, seed {seed}", source, tokens)
+        for source, of_seeds in plan.tokens.items()
+        for seed, tokens in enumerate(of_seeds)
+    ]
+    of_checkpoints = []
+    for name in plan.checkpoints:
+        params = lm.params if name == plan.options.model else load_language_model(name).params
+        of_sets = []
+        for words, _, tokens in sets:
+            with steps.step(f"gradients: {words}, {Path(name).name}"):
+                of_sets.append(grams(params, tokens))
+        of_checkpoints.append(of_sets)
+    scored: dict[str, list[Scored]] = {source: [] for source in plan.tokens}
+    for (_, source, tokens), found in zip(sets, zip(*of_checkpoints)):
+        stacked = {group: np.stack([K[group] for K in found]) for group in found[0]}
+        losses = score_tokens(lm.model.apply, lm.params, tokens).losses
+        scored[source].append(Scored(stacked, losses, tokens.lengths))
     return scored
+
+
+def squared_norms(
+    grams: Float[np.ndarray, "checkpoints statements statements"],
+) -> Float[np.ndarray, " statements"]:
+    """Squared norms of the gradients, summed over checkpoints: TracIn of a statement on itself."""
+    return np.einsum("cii->i", grams)
 
 
 def frames(plan: Plan, scored: Mapping[str, Sequence[Scored]]) -> dict[str, pl.DataFrame]:
@@ -121,7 +151,7 @@ def frames(plan: Plan, scored: Mapping[str, Sequence[Scored]]) -> dict[str, pl.D
     parts = []
     for source, of_seeds in scored.items():
         for seed, (one, facts) in enumerate(zip(of_seeds, plan.facts[source])):
-            norms = {f"squared_norm, {name}": np.diagonal(K) for name, K in one.grams.items()}
+            norms = {f"squared_norm, {name}": squared_norms(K) for name, K in one.grams.items()}
             columns = {
                 "source": source,
                 "seed": seed,

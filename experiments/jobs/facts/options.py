@@ -17,6 +17,8 @@ class Options(LanguageOptions):
     Attributes:
         facts: Folder with true.txt and made_up.txt, one statement per line, to measure as well;
             default: only the statements that come along.
+        checkpoints: Earlier checkpoints of the same training, named as `model` is, over which
+            gradients' scores are summed, as TracIn does; default: the model alone.
         num_facts: Facts per seed, each with a true and a made-up form; seeds share none.
         seeds: Independent repeats; intervals are over them.
         made_up: Shares of a set that are made up.
@@ -27,6 +29,7 @@ class Options(LanguageOptions):
     """
 
     facts: Path | None = None
+    checkpoints: Several[str] | None = None
     num_facts: Count = 50
     seeds: Count = 3
     made_up: Several[Fraction] = (0.5, 0.1, 0.02)

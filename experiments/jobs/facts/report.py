@@ -43,6 +43,7 @@ def report(
         words={
             "options": plan.options,
             "model": plan.language_model.name,
+            "checkpoints": len(plan.checkpoints),
             "sources": [_SOURCES[name] for name in plan.facts],
             "examples": [
                 [*zip(of_seeds[0].true, of_seeds[0].made_up)][:3]
