@@ -11,15 +11,16 @@ CanaryKind = Literal["none", "mislabelled", "near_duplicates"]
 
 COPIES = 2
 _MOST = 50
-NOISE = 0.1  # of a copy, in standard deviations of each feature
+NOISE = 0.1
 
 
-def with_canaries(task: Task, kind: CanaryKind, count: int | None) -> Task:
+def with_canaries(task: Task, kind: CanaryKind, count: int | None, noise: float = NOISE) -> Task:
     """The task with some training examples made canaries, and near-duplicates of them appended.
 
     Args:
         count: How many; None for 50, or one in a hundred examples where that is fewer: what is
             mislabelled takes accuracy.
+        noise: Of a copy, in standard deviations of each feature.
 
     Raises:
         UserError: There are fewer training examples than canaries, or fewer than two classes.
@@ -37,5 +38,5 @@ def with_canaries(task: Task, kind: CanaryKind, count: int | None) -> Task:
     if kind == "mislabelled":
         made = data.mislabelled_canaries(train, count, classes)
     else:
-        made = data.near_duplicate_canaries(train, count, classes, copies=COPIES, noise=NOISE)
+        made = data.near_duplicate_canaries(train, count, classes, copies=COPIES, noise=noise)
     return replace(task, dataset=replace(task.dataset, train=made.split), canaries=made)

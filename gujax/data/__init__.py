@@ -7,6 +7,7 @@ with extra("data"):
     from gujax.data._dataset import Dataset, Split
     from gujax.data._imbalance import GroupBy, group_labels, imbalance
     from gujax.data._load import load
+    from gujax.data._near_duplicates import near_duplicates
     from gujax.data._text import Bucket, Tokens, bucket_by_length, load_texts, tokenize
     from gujax.validation import class_labels
 
@@ -25,5 +26,6 @@ __all__ = [
     "load_texts",
     "mislabelled_canaries",
     "near_duplicate_canaries",
+    "near_duplicates",
     "tokenize",
 ]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from gujax.data import Split, class_labels
 from gujax.models import Model
@@ -26,6 +26,7 @@ def out_of_fold_labels(
     epochs: int,
     key: PRNGKeyArray,
     member_masks: Bool[np.ndarray, "*students examples"] | None = None,
+    groups: Int[np.ndarray, "examples"] | None = None,
 ) -> Float[np.ndarray, "*students examples classes"]:
     """Soft labels by teachers that were not trained on the example; its own label is dropped.
 
@@ -62,6 +63,9 @@ def out_of_fold_labels(
         key: PRNG key of partitions, initial parameters and batches.
         member_masks: examples that may be used, [N], or for several students at once, [S, N]; all
             if None. Nothing else enters the labels. Others are labelled by all teachers.
+        groups: a number for each example, [N]: members of one group are in one fold, so that no
+            teacher has seen what is alike (`gujax.data.near_duplicates`). They must not depend on
+            labels. Every example by itself if None.
 
     Returns:
         Probabilities, [N, classes] or [S, N, classes], float32.
@@ -82,6 +86,7 @@ def out_of_fold_labels(
         repeats=repeats,
         key=key,
         member_masks=member_masks,
+        groups=groups,
     )
     teachers = masks.reshape(-1, len(train))
     params = jax.vmap(model.init)(jax.random.split(init_key, len(teachers)))
@@ -110,6 +115,7 @@ def check_folds(
     repeats: int,
     key: PRNGKeyArray,
     member_masks: Bool[np.ndarray, "*students examples"] | None = None,
+    groups: Int[np.ndarray, "examples"] | None = None,
 ) -> Bool[np.ndarray, "*students repeats folds examples"]:
     """Check what `out_of_fold_labels` needs, without training anything.
 
@@ -120,6 +126,7 @@ def check_folds(
         repeats: partitions.
         key: the key that `out_of_fold_labels` is going to be given: its partitions are checked.
         member_masks: examples that may be used.
+        groups: as of `out_of_fold_labels`.
 
     Returns:
         Which members each teacher will be trained on, [repeats, folds, N] or [S, repeats, folds,
@@ -136,7 +143,9 @@ def check_folds(
             f"({len(train)},) or (students, {len(train)}) and bool"
         )
     fold_key, _, _ = jax.random.split(typed_keys("key", key), 3)
-    masks = fold_masks(fold_key, members, folds, repeats)
+    if groups is not None and np.shape(groups) != (len(train),):
+        raise ValueError(f"groups has shape {np.shape(groups)}, expected ({len(train)},)")
+    masks = fold_masks(fold_key, members, folds, repeats, groups)
     y = class_labels("train.y", train.y, len(train), num_classes)
     teachers = masks.reshape(-1, len(train))
     for c in np.unique(y[teachers.any(axis=0)]):
@@ -149,18 +158,23 @@ def check_folds(
 
 
 def fold_masks(
-    key: PRNGKeyArray, members: Bool[np.ndarray, "*students examples"], folds: int, repeats: int
+    key: PRNGKeyArray,
+    members: Bool[np.ndarray, "*students examples"],
+    folds: int,
+    repeats: int,
+    groups: Int[np.ndarray, "examples"] | None = None,
 ) -> Bool[np.ndarray, "*students repeats folds examples"]:
     """Which members the teacher of each fold is trained on: all but those of the fold.
 
-    Folds are equally large, up to one. They are drawn from the members alone, never from labels: an
-    example's fold would otherwise tell its label.
+    Folds are equally large, up to one, or up to the largest group. They are drawn from the members
+    alone, never from labels: an example's fold would otherwise tell its label.
 
     Args:
         key: PRNG key.
         members: examples to part, [..., N].
         folds: parts of each partition.
         repeats: partitions.
+        groups: a number for each example, [N], the same for those that stay together.
 
     Returns:
         Masks, [..., repeats, folds, N]; every member is missing from one fold of each partition.
@@ -179,14 +193,19 @@ def fold_masks(
             f"folds={folds} are more than the {fewest} members to part; take fewer folds"
         )
     given = members[..., None, :]
+    groups = np.arange(members.shape[-1]) if groups is None else np.asarray(groups)
+    names, group = np.unique(groups, return_inverse=True)
     draws = np.asarray(
-        jax.random.uniform(
-            typed_keys("key", key), (*members.shape[:-1], repeats, members.shape[-1])
-        )
-    )
-    rank = np.argsort(np.argsort(np.where(given, draws, np.inf), axis=-1), axis=-1)
-    fold = (rank % folds)[..., None, :]
-    return given[..., None, :] & (fold != np.arange(folds)[:, None])
+        jax.random.uniform(typed_keys("key", key), (*members.shape[:-1], repeats, len(names)))
+    )[..., group]
+    order = np.argsort(np.where(given, draws, np.inf), axis=-1, kind="stable")
+    # Members in the order of their draws, each at the place of the first of its group.
+    ordered = group[order]
+    begins = np.diff(ordered, axis=-1, prepend=-1) != 0
+    place = np.maximum.accumulate(np.where(begins, np.arange(len(group)), 0), axis=-1)
+    fold = np.empty_like(place)
+    np.put_along_axis(fold, order, place * folds // members.sum(axis=-1)[..., None, None], axis=-1)
+    return given[..., None, :] & (fold[..., None, :] != np.arange(folds)[:, None])
 
 
 @partial(jax.jit, static_argnums=0)

@@ -12,6 +12,7 @@ from experiments.framework.run_directory import STATUS_FILE, is_complete
 from experiments.framework.schema import command_of
 from experiments.framework.trial import SWEEP_FILE
 from experiments.report.page import TABLES_FILE
+from experiments.tasks.canaries import NOISE
 
 
 @dataclass(frozen=True)
@@ -176,4 +177,7 @@ def _setting(config: Mapping[str, Any]) -> str:
             parts.append(f"first {words} examples" if name == "train_size" else words)
     # Of `benchmark`: runs that measure other things.
     parts += [name for name in ("inversion", "assessment", "scale") if config.get(name)]
+    # Of `compare`: canaries that are further from one another than by default.
+    if (noise := config.get("canary_noise", NOISE)) != NOISE:
+        parts.append(f"canaries {noise:g} apart")
     return "; ".join(parts)

@@ -110,6 +110,8 @@ def _canaries(plan: Plan, results: Results) -> str:
     )
     count = len(np.unique(made.groups[np.isin(made.split.ids, made.ids)]))
     kind = plan.options.canaries.replace("_", "-")
+    if plan.options.canaries == "near_duplicates":
+        kind += f" with copies {plan.options.canary_noise:g} standard deviations away"
     return f"{count} {kind}; of them are found at 1 % false positives: {found}"
 
 

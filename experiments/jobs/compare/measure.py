@@ -40,7 +40,9 @@ class Compared:
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed; a step per setting and seed, three for the rest."""
-    task = with_canaries(options.load_task(), options.canaries, options.num_canaries)
+    task = with_canaries(
+        options.load_task(), options.canaries, options.num_canaries, options.canary_noise
+    )
     book = load_recipes(options.dataset, options.recipes)
     every = [*options.chosen, *options.on_fronts]
     runs.check_defenses(task, every, options)

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, Positive, Several, options
+from experiments.framework.options import Count, NonNegative, Positive, Several, options
 from experiments.membership.defenses import Defense, parse_defense, parse_defenses
 from experiments.membership.options import DefenseOptions, MembershipOptions
-from experiments.tasks.canaries import CanaryKind
+from experiments.tasks.canaries import NOISE, CanaryKind
 
 ALL = ("digits", "mnist10k", "bangkok_locations", "adult", "spoken_digits", "cifar10_jpeg")
 
@@ -31,6 +31,9 @@ class Options(DefenseOptions, MembershipOptions):
             ones, or "near_duplicates", mislabelled with copies alike.
         num_canaries: How many, copies not counted; default: 50, or one in a hundred training
             examples where that is fewer. More of them take accuracy.
+        canary_noise: How far copies of canaries are from them, in standard deviations of each
+            feature. A defense that keeps near-duplicates together is attacked by what it does not
+            take for such.
         other_ridges: Relative ridges under which plain SGD is measured too, for comparison.
     """
 
@@ -44,6 +47,7 @@ class Options(DefenseOptions, MembershipOptions):
     front_epochs: Several[Count] = (2, 5)
     canaries: CanaryKind = "none"
     num_canaries: Count | None = None
+    canary_noise: NonNegative = NOISE
     seeds: Count = 3
     other_ridges: tuple[Positive, ...] = (0.01, 1.0)
 
@@ -52,6 +56,10 @@ class Options(DefenseOptions, MembershipOptions):
         check_option(
             self.chosen[0].family == "sgd",
             "--defenses must start with sgd: it is what the others are compared with",
+        )
+        check_option(
+            self.canaries == "near_duplicates" or self.canary_noise == NOISE,
+            f"--canary-noise {self.canary_noise:g} is of copies: choose --canaries near_duplicates",
         )
         _ = self.on_fronts
 

@@ -29,7 +29,7 @@ class Options(FineTuningOptions):
     exposures: Several[Count] = (1, 2, 4, 8)
     cut_to: Count = 32
     lora_rank: CountFromZero = 8
-    epochs: Count = 4
+    epochs: Count = 2
     learning_rate: Positive = 2e-3
 
     def __post_init__(self) -> None:

@@ -120,7 +120,7 @@ def _aucs(s: Scored, share: float, ridge: float, seed: int) -> dict[tuple[str, s
     scores: dict[tuple[str, str], np.ndarray] = {}
     for group, K in {"": np.sum([*s.grams.values()], axis=0), **s.grams}.items():
         of_sets = K[:, places[:, :, None], places[:, None, :]]
-        scores[group, "gnq"] = sum(np.asarray(_uniqueness(of_one, ridge)) for of_one in of_sets)
+        scores[group, "gnq"] = np.sum([_uniqueness(of_one, ridge) for of_one in of_sets], axis=0)
         scores[group, "squared_norm"] = squared_norms(K)[places]
     scores |= {("", "loss"): s.loss[places], ("", "tokens"): tokens.astype(float)}
     return {

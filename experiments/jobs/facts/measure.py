@@ -1,6 +1,7 @@
 """What the study does: gradients of every statement under the published model."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np

@@ -1,4 +1,7 @@
-"""Labels from out of fold: a student, with a little noise, of teachers that never saw the example.
+"""Labels from out of fold: a student, with a little noise, of teachers that saw nothing alike.
+
+Near-duplicates are in one fold: a teacher that has seen one answers for the other as if it had seen
+that too.
 
 The student trains as DP-SGD does, with the noise that is its strength; it comes with no ε, as its
 labels are not private. Threat model and cost: `gujax.defenses.out_of_fold_labels`.
@@ -7,14 +10,15 @@ labels are not private. Threat model and cost: `gujax.defenses.out_of_fold_label
 from dataclasses import replace
 from functools import cache, partial
 
+import numpy as np
 import optax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Bool, Int, PRNGKeyArray
 
 from experiments.membership.defenses import dp_noise
 from experiments.membership.defenses._method import Labels, Method, Pairs, Privacy, Strength
 from experiments.tasks.recipe import Recipe, descent_of, fit
 from experiments.tasks.task import Task
-from gujax import defenses, transforms
+from gujax import data, defenses, transforms
 from gujax.training import BatchPlan, plan_batches
 
 FOLDS = 2
@@ -28,11 +32,10 @@ def label(task: Task, recipe: Recipe, members: Pairs, key: PRNGKeyArray) -> Labe
         recipe: That of the teachers; of its practices augmentation, averaging and standardized
             weights are left out.
     """
-    fewest = int(members.sum(axis=1).min()) * (FOLDS - 1) // FOLDS
-    recipe = fit(recipe, fewest)
+    taught = _taught(task, members, key).reshape(-1, members.shape[1]).sum(axis=1)
+    recipe = fit(recipe, int(taught.min()))
     plain = replace(recipe, augmentation_multiplicity=0, shift=0, flip=False, average_decay=0.0)
-    largest = -(-int(members.sum(axis=1).max()) * (FOLDS - 1) // FOLDS)
-    plan = plan_batches(largest, plain.batch_size, plain.epochs)
+    plan = plan_batches(int(taught.max()), plain.batch_size, plain.epochs)
     return defenses.out_of_fold_labels(
         task.dataset.train,
         task.model,
@@ -43,6 +46,7 @@ def label(task: Task, recipe: Recipe, members: Pairs, key: PRNGKeyArray) -> Labe
         epochs=plain.epochs,
         key=key,
         member_masks=members,
+        groups=_alike(task),
     )
 
 
@@ -52,14 +56,26 @@ def check(task: Task, members: Pairs, key: PRNGKeyArray) -> None:
     Raises:
         ValueError: If not, or if there are fewer members than folds.
     """
-    defenses.check_folds(
+    _taught(task, members, key)
+
+
+def _taught(
+    task: Task, members: Pairs, key: PRNGKeyArray
+) -> Bool[np.ndarray, "students repeats folds examples"]:
+    """What each teacher is trained on."""
+    return defenses.check_folds(
         task.dataset.train,
         task.dataset.num_classes,
         folds=FOLDS,
         repeats=REPEATS,
         key=key,
         member_masks=members,
+        groups=_alike(task),
     )
+
+
+def _alike(task: Task) -> Int[np.ndarray, " examples"]:
+    return data.near_duplicates(task.dataset.train.x)
 
 
 def account(noise: float, delta: float, plan: BatchPlan, num_steps: int, recipe: Recipe) -> Privacy:
