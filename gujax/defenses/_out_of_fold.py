@@ -43,11 +43,12 @@ def out_of_fold_labels(
     on x_j but for where the question is asked; so what an answer on x_j gives away first hand, a
     label that was fitted, is not there to be found. *This is no formal guarantee.* What is left is
     second-hand: x_j took part in the teachers that labelled the other examples, and the student
-    learns it from those, most of all where some are near-duplicates of x_j (see
-    `gujax.data.near_duplicate_canaries`); and a student that is trained long fits the labels it
-    was given. That x_j was a member at all reaches the student's gradients through its features:
-    against this only the student's own optimizer helps, such as a little noise. Teachers are not
-    private and must be deleted, as must the labels.
+    learns it from those. Most of all where some are near-duplicates of x_j, whose teachers have
+    as good as seen it: keep these together by ``groups``. What is alike in a way that groups do
+    not know is still found (see `gujax.data.near_duplicate_canaries`). And a student that is
+    trained long fits the labels it was given. That x_j was a member at all reaches the student's
+    gradients through its features: against this only the student's own optimizer helps, such as a
+    little noise. Teachers are not private and must be deleted, as must the labels.
 
     **Cost.** ``folds · repeats`` teachers, each on (folds − 1)/folds of the members: together as
     many steps as ``(folds − 1) · repeats`` plain trainings, and all in one compiled program.

@@ -68,6 +68,14 @@ def test_the_latest_run_of_each_setting_counts(runs, tmp_path, capsys):
     assert "report:" in capsys.readouterr().out
 
 
+def test_canaries_further_apart_are_a_setting_of_their_own(tmp_path):
+    for name, noise in (("near", 0.1), ("far", 0.6)):
+        finish(tmp_path / name, name, "2026-01-01T00:00:00+0000", canary_noise=noise)
+    found, _ = runs_in([tmp_path])
+    settings = {run.setting for run in found}
+    assert settings == {"onion; digits", "onion; digits; canaries 0.6 apart"}
+
+
 def test_documents_hold_the_tables_of_the_runs_that_count(runs, tmp_path, capsys):
     docs = tmp_path / "docs"
     docs.mkdir()

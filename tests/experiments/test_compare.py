@@ -31,7 +31,7 @@ run, test_the_run_is_complete = complete_run(
 with_canaries = run_of(
     f"compare --seeds {SEEDS} --shadow-models {MODELS} --train-size {EXAMPLES} --epochs 1 "
     f"--hidden 8 --defenses sgd --other-ridges 1 --fronts --canaries near_duplicates "
-    f"--num-canaries 30"
+    f"--num-canaries 30 --canary-noise 0.3"
 )
 
 
@@ -121,13 +121,15 @@ def test_canaries_are_reported_apart(with_canaries):
         assert (members[:, EXAMPLES:][:, ::2] == members[:, EXAMPLES:][:, 1::2]).all()
         assert (members.sum(axis=0) == MODELS // 2).all()
     assert 0 <= results.get("best_tpr_at_1pct", defense="SGD", examples="canaries").mean <= 1
-    assert "30 near-duplicates; of them are found" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "30 near-duplicates with copies 0.3 standard deviations away; of them" in page
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ("--canaries mislabelled --num-canaries 300", "--num-canaries 300 are more than the 200"),
+        ("--canaries mislabelled --canary-noise 0.5", "--canary-noise 0.5 is of copies: choose"),
         ("--fronts gate:2", "the strength of the defense 'gate:2' must be above 0"),
         ("--fronts gate:0.5@0", "'gate:0.5@0' must have a whole number of epochs"),
         ("--fronts early_stop:2@3", "and none where they are the strength"),

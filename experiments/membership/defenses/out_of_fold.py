@@ -22,7 +22,7 @@ from gujax import data, defenses, transforms
 from gujax.training import BatchPlan, plan_batches
 
 FOLDS = 2
-REPEATS = 8
+REPEATS = 4
 
 
 def label(task: Task, recipe: Recipe, members: Pairs, key: PRNGKeyArray) -> Labels:
