@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     @property
     def checkpoints(self) -> tuple[str, ...]:
         """The model, then the earlier ones."""
-        return (self.options.model, *(self.options.checkpoints or ()))
+        return (self.options.model, *self.options.checkpoints)
 
 
 class Scored(NamedTuple):
@@ -77,7 +77,7 @@ def prepare(options: Options) -> Plan:
         order = np.random.default_rng(options.seed).permutation(len(all_facts))[:wanted]
         facts[name] = [all_facts.part(part) for part in np.split(order, options.seeds)]
     lm = load_language_model(options.model)
-    for name in options.checkpoints or ():
+    for name in options.checkpoints:
         check_option(
             name != options.model and load_language_model(name).config == lm.config,
             f"--checkpoints {name} must be another checkpoint of --model {options.model}, of the "

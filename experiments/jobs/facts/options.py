@@ -29,7 +29,7 @@ class Options(LanguageOptions):
     """
 
     facts: Path | None = None
-    checkpoints: Several[str] | None = None
+    checkpoints: tuple[str, ...] = ()
     num_facts: Count = 50
     seeds: Count = 3
     made_up: Several[Fraction] = (0.5, 0.1, 0.02)
