@@ -7,22 +7,25 @@ from scipy.sparse.csgraph import connected_components
 
 from gujax.validation import check_positive
 
+_NEIGHBOURS = 10
 _BLOCK = 1024  # examples whose distances to all others are in memory at a time
 
 
 def near_duplicates(x: ArrayLike, *, within: float = 0.5) -> Int[np.ndarray, "examples"]:
     """Groups of near-duplicates, found by their inputs alone.
 
-    Two examples are near-duplicates if they are nearer to each other than `within` times what an
-    example is from its nearest neighbour, in the median; all that such pairs connect are one group.
-    The distance is Euclidean, with every feature in units of its standard deviation. What is alike
-    in another sense, such as a shifted picture, needs groups of your own.
+    Two examples are near-duplicates if they are nearer to each other than `within` times what
+    either is from its tenth nearest neighbour, so that examples of a dense region, such as the ones
+    among digits, are not duplicates for lying there. All that such pairs connect is one group. The
+    distance is Euclidean, with every feature in units of its standard deviation. What is alike in
+    another sense, such as a shifted picture, needs groups of your own.
 
     Takes N² inner products.
 
     Args:
         x: inputs, [N, ...], two examples or more.
-        within: share of the median distance, positive; 1 puts half of all examples into groups.
+        within: share of the distance to the tenth neighbour, or the last if there are fewer;
+            positive.
 
     Returns:
         A number for each example, [N], the same within a group; from 0.
@@ -47,9 +50,12 @@ def near_duplicates(x: ArrayLike, *, within: float = 0.5) -> Int[np.ndarray, "ex
         return np.sqrt(found)
 
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK)]
-    nearest = np.concatenate([distances(block).min(axis=1) for block in blocks])
-    radius = within * np.median(nearest)
-    close = [np.nonzero(distances(block) <= radius) for block in blocks]
+    nth = min(_NEIGHBOURS, len(rows) - 1) - 1
+    own = [np.partition(distances(block), nth, axis=1)[:, nth] for block in blocks]
+    radius = within * np.concatenate(own)
+    close = [
+        np.nonzero(distances(block) <= np.minimum(radius[block, None], radius)) for block in blocks
+    ]
     first = np.concatenate([block.start + rows_of for block, (rows_of, _) in zip(blocks, close)])
     second = np.concatenate([others for _, others in close])
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(rows),) * 2)
