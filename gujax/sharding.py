@@ -93,6 +93,21 @@ def varying_like(tree: Tree, batch: chex.ArrayTree) -> Tree:
     return jax.tree.map(cast, tree)
 
 
+def by_element(rows: Array, axes: PartitionSpec) -> Array:
+    """Rows [examples, elements], spread over devices by element where they were by example.
+
+    Every device then has its share of the elements of all examples, so that inner products of rows
+    take one exchange of them where otherwise each device is sent all.
+
+    Args:
+        axes: as `example_axes` gives them, which are automatic here; rows stay as they are where
+            they are spread over none.
+    """
+    if not axes:
+        return rows
+    return jax.lax.with_sharding_constraint(rows, PartitionSpec(None, *axes))
+
+
 def take(batch: Tree, rows: np.ndarray) -> Tree:
     """The examples of these numbers, spread as the batch is where there are enough of them."""
     mesh, out = explicit_mesh(batch), example_axes(batch)

@@ -10,11 +10,12 @@ import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
 from gujax.gradients._factored import FactoredLeaf
 from gujax.precision import exact_products
-from gujax.sharding import automatic_axes, example_axes, whole
+from gujax.sharding import automatic_axes, by_element, example_axes, whole
 from gujax.trees import is_factored
 
 
@@ -69,15 +70,15 @@ def gram(
     if other is not None:
         num_examples(other)
         _check_same_parameters(grads, other)
-    return _gram(grads, other)
+    return _gram(grads, other, _common_axes(grads, other))
 
 
 @automatic_axes
 @exact_products
-def _gram(grads: chex.ArrayTree, other: chex.ArrayTree | None) -> Array:
+def _gram(grads: chex.ArrayTree, other: chex.ArrayTree | None, axes: PartitionSpec) -> Array:
     leaves = _leaves(grads)
     others = leaves if other is None else _leaves(other)
-    return _total(_leaf_gram(a, b) for a, b in zip(leaves, others, strict=True))
+    return _total(_leaf_gram(a, b, axes) for a, b in zip(leaves, others, strict=True))
 
 
 def squared_norms(grads: chex.ArrayTree) -> Float[Array, " examples"]:
@@ -135,13 +136,15 @@ def gram_and_sum(
     if isinstance(grads, DeferredGrads):
         return gram(grads), weighted_sum(grads, weights)
     num_examples(grads)
-    return _gram_and_sum(grads, weights)
+    return _gram_and_sum(grads, weights, example_axes(grads))
 
 
 @automatic_axes
-def _gram_and_sum(grads: chex.ArrayTree, weights: Array) -> tuple[Array, chex.ArrayTree]:
+def _gram_and_sum(
+    grads: chex.ArrayTree, weights: Array, axes: PartitionSpec
+) -> tuple[Array, chex.ArrayTree]:
     leaves, structure = jax.tree.flatten(grads, is_leaf=is_factored)
-    grams, sums = zip(*(_leaf_gram_and_sum(leaf, weights) for leaf in leaves))
+    grams, sums = zip(*(_leaf_gram_and_sum(leaf, weights, axes) for leaf in leaves))
     return _total(grams), jax.tree.unflatten(structure, sums)
 
 
@@ -207,15 +210,22 @@ def _parameter_shape(leaf: Array | FactoredLeaf) -> tuple[int, ...]:
     return leaf.shape if isinstance(leaf, FactoredLeaf) else jnp.shape(leaf)[1:]
 
 
+def _common_axes(grads: chex.ArrayTree, other: chex.ArrayTree | None) -> PartitionSpec:
+    """The mesh axes over which both are spread by example; none where they differ."""
+    axes = example_axes(grads)
+    return axes if other is None or example_axes(other) == axes else PartitionSpec()
+
+
 def _total(parts: Any) -> Array:
     return reduce(add, parts)
 
 
-def _leaf_gram(a: Array | FactoredLeaf, b: Array | FactoredLeaf) -> Array:
+def _leaf_gram(a: Array | FactoredLeaf, b: Array | FactoredLeaf, axes: PartitionSpec) -> Array:
     if isinstance(a, FactoredLeaf) and isinstance(b, FactoredLeaf):
-        return a.gram(b)
+        return a.gram(b, axes)
     a, b = (x.materialize() if isinstance(x, FactoredLeaf) else x for x in (a, b))
-    return jnp.matmul(_rows(a), _rows(b).T, preferred_element_type=_accumulation_type(a))
+    mine, theirs = (by_element(_rows(x), axes) for x in (a, b))
+    return jnp.matmul(mine, theirs.T, preferred_element_type=_accumulation_type(a))
 
 
 def _leaf_sum(leaf: Array | FactoredLeaf, weights: Array) -> Array:
@@ -226,10 +236,12 @@ def _leaf_sum(leaf: Array | FactoredLeaf, weights: Array) -> Array:
     return total.astype(leaf.dtype)
 
 
-def _leaf_gram_and_sum(leaf: Array | FactoredLeaf, weights: Array) -> tuple[Array, Array]:
+def _leaf_gram_and_sum(
+    leaf: Array | FactoredLeaf, weights: Array, axes: PartitionSpec
+) -> tuple[Array, Array]:
     if isinstance(leaf, FactoredLeaf):
-        return leaf.gram_and_sum(weights)
-    return exact_products(_leaf_gram)(leaf, leaf), _leaf_sum(leaf, weights)
+        return leaf.gram_and_sum(weights, axes)
+    return exact_products(_leaf_gram)(leaf, leaf, axes), _leaf_sum(leaf, weights)
 
 
 def _rows(leaf: Array) -> Array:

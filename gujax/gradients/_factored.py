@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.sharding import PartitionSpec
 from jaxtyping import Float
 
 from gujax.gradients._cost import (
@@ -22,7 +23,9 @@ from gujax.gradients._cost import (
 from gujax.gradients._layout import Placement, lift, place
 from gujax.gradients._sealing import REMEDY, Opaque, seal, unchanged, unseal, witness
 from gujax.precision import exact_products
+from gujax.sharding import by_element
 
+_ALONE = PartitionSpec()  # spread over no mesh axis
 _FEWEST = 64  # positions of examples together for which halves of a matrix product pay
 
 
@@ -227,11 +230,17 @@ class FactoredLeaf(Opaque):
         total = sum(place(site.placement, site.weighted_product(weights)) for site in self.sites)
         return total.astype(self.dtype)  # type: ignore[union-attr]
 
-    def gram(self, other: "FactoredLeaf") -> Float[Array, "examples others"]:
-        """Inner products of this leaf's gradients with those of `other`, a leaf like this one."""
+    def gram(
+        self, other: "FactoredLeaf", axes: PartitionSpec = _ALONE
+    ) -> Float[Array, "examples others"]:
+        """Inner products of this leaf's gradients with those of `other`, a leaf like this one.
+
+        Args:
+            axes: automatic mesh axes over which the examples of both are spread.
+        """
         if self._sites is None or other._sites is None:
             mine = self._of(self.sites)
-            return mine.gram(mine if other is self else other._of(other.sites))
+            return mine.gram(mine if other is self else other._of(other.sites), axes)
         examples, others = self.num_examples, other.num_examples
         choice = choose_gram(self._sizes, examples, others, **self._setting)
         if choice.way == "inner":
@@ -239,35 +248,38 @@ class FactoredLeaf(Opaque):
         if self._aligned:
 
             def product_of_rows(start: int | Array, size: int) -> tuple[Array, None]:
-                mine = self._rows(start, size)
-                theirs = mine if other is self else other._rows(start, size)
+                mine = by_element(self._rows(start, size), axes)
+                theirs = mine if other is self else by_element(other._rows(start, size), axes)
                 return mine @ theirs.T, None
 
             return self._over_rows(product_of_rows, choice.block)[0]
 
         def product_with_all(mine: "FactoredLeaf") -> Array:
-            dense = mine._dense_rows()
-            product = lambda some: (dense if some is mine else some._dense_rows()) @ dense.T  # noqa: E731
+            rows = lambda some: by_element(some._dense_rows(), axes)  # noqa: E731
+            dense = rows(mine)
+            product = lambda some: (dense if some is mine else rows(some)) @ dense.T  # noqa: E731
             return _over_examples(product, other, choice.block).T
 
         return _over_examples(product_with_all, self, choice.block)
 
-    def gram_and_sum(self, weights: Float[Array, " examples"]) -> tuple[Array, Array]:
+    def gram_and_sum(
+        self, weights: Float[Array, " examples"], axes: PartitionSpec = _ALONE
+    ) -> tuple[Array, Array]:
         """`gram` of these gradients and `weighted_sum`, from products that are formed once.
 
         For weights that do not depend on the Gram matrix: of what is formed, a block is then in
         memory at a time.
         """
         if self._sites is None:
-            return self._of(self.sites).gram_and_sum(weights)
+            return self._of(self.sites).gram_and_sum(weights, axes)
         choice = choose_gram(
             self._sizes, self.num_examples, self.num_examples, summed=True, **self._setting
         )
         if choice.way == "inner" or not self._aligned:
-            return exact_products(self.gram)(self), self.weighted_sum(weights)
+            return exact_products(self.gram)(self, axes), self.weighted_sum(weights)
 
         def both_of_rows(start: int | Array, size: int) -> tuple[Array, Array]:
-            rows = self._rows(start, size)
+            rows = by_element(self._rows(start, size), axes)
             summed = weights.astype(rows.dtype) @ rows
             return rows @ rows.T, summed.reshape(self._sizes[0].groups, size, -1)
 

@@ -75,8 +75,8 @@ def test_cost_of_memory_and_links():
     assert audited.seconds - plain.seconds == pytest.approx(32e9 / STREAM)
     plain, audited = hardware.plain_cost(taken, 8), hardware.audited_cost(taken, 8)
     assert plain == pytest.approx((8.75e9 / STREAM + 7 / 8 * 6e9 / LINK, 1.5e9))
-    # Written by their own device, gathered and read by every one.
-    added = 34e9 / STREAM + 7 / 8 * 16e9 / LINK
+    # Every device writes those of its texts, exchanges them, writes and reads its part of all.
+    added = 6e9 / STREAM + 7 / 8 * 2e9 / LINK
     assert audited.seconds - plain.seconds == pytest.approx(added)
 
 

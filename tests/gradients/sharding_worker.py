@@ -3,6 +3,8 @@
 python -m tests.gradients.sharding_worker OUTPUT.npz [COORDINATOR PROCESS NUM_PROCESSES]
 """
 
+import math
+import re
 import sys
 
 import jax
@@ -12,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gujax
+from gujax.gradients import gram_and_sum
 
 BATCH, POSITIONS, VOCABULARY, WIDTH, CLASSES = 16, 6, 24, 16, 8
 
@@ -107,6 +110,26 @@ def clipped(params, batch):
     return gujax.squared_norms(grads), jax.tree.map(lambda u: BATCH * u, update)
 
 
+def largest_gathered(mesh):
+    """Numbers in the largest array that is gathered on every device for Gram matrices and a mean.
+
+    Every parameter's gradients are formed.
+    """
+    params, batch = problem()
+    placed = jax.device_put(params, NamedSharding(mesh, P()))
+    spread = jax.device_put(batch, NamedSharding(mesh, P("data")))
+
+    def found(params, batch):
+        grads = gujax.per_example_grads(loss, gram_way="outer")(params, batch)
+        dense = gujax.materialize(grads)
+        return gujax.gram(grads), gujax.gram(dense), gram_and_sum(grads, jnp.ones(BATCH))
+
+    program = jax.jit(found).lower(placed, spread).compile().as_text()
+    assert "all-to-all" in program
+    shapes = re.findall(r"\[([\d,]*)\][^=\n]* all-gather(?:-start)?\(", program)
+    return max((math.prod(map(int, shape.split(","))) for shape in shapes), default=0)
+
+
 def named(tree):
     return {jax.tree_util.keystr(k): np.asarray(v) for k, v in jax.tree.leaves_with_path(tree)}
 
@@ -138,6 +161,7 @@ def main(output, coordinator=None, process=0, num_processes=1):
             "clipped outside of jit": clipped(*placed),
         }.items():
             arrays |= {f"{name}|{key}": value for key, value in named(results).items()}
+        arrays["largest gathered"] = largest_gathered(mesh)
     np.savez(output, num_devices=len(jax.devices()), **arrays)
 
 

@@ -29,6 +29,8 @@ def test_eight_devices(tmp_path):
     results = np.load(output)
     assert results["num_devices"] == 8
     assert_same(results, ["replicated", "sharded over data", "sharded over model", "explicit"])
+    # One example's gradient of the kernel, which is what the mean has: never those of all examples.
+    assert results["largest gathered"] == 3 * 32 * 16
     names = [name.split("|")[1] for name in results.files if name.startswith("clipped alone")]
     assert len(names) == 1 + 6  # the norms, and the sum for each parameter
     for way, name in itertools.product(["in shard_map", "outside of jit"], names):

@@ -40,15 +40,15 @@ def plain_cost(work: Work, devices: int) -> Cost:
 def audited_cost(work: Work, devices: int) -> Cost:
     """The same step with its audit.
 
-    Per-example gradients are written by the device that has the example, and read by every one,
-    for inner products with all others and the mean; on several devices they are gathered first,
-    which writes them once more.
+    Per-example gradients are written by the device that has the example, and read for inner
+    products and the mean; on several devices each first exchanges them for its part of all
+    examples' gradients, which writes them once more.
     """
     plain = plain_cost(work, devices)
-    gathered = devices > 1
-    traffic = work.added_bytes * (1 / devices + gathered + 1)
+    exchanged = devices > 1
+    traffic = work.added_bytes * (1 + exchanged + 1) / devices
     seconds = _longer(work.added_operations / devices / FLOAT32, traffic)
-    added = seconds + _exchange(work.added_bytes, devices)
+    added = seconds + _exchange(work.added_bytes / devices, devices)
     return Cost(plain.seconds + added, plain.memory + work.kept / devices)
 
 
