@@ -121,7 +121,13 @@ def test_canaries_are_reported_apart(with_canaries):
         assert (members[:, EXAMPLES:][:, ::2] == members[:, EXAMPLES:][:, 1::2]).all()
         assert (members.sum(axis=0) == MODELS // 2).all()
     assert 0 <= results.get("best_tpr_at_1pct", defense="SGD", examples="canaries").mean <= 1
+    # Of the only setting: what it gives away at the accuracy that it keeps.
+    (front,) = results.values("front")
+    at = min(results.values("accuracy"))
+    kept = results.get("canary_front", front=front, accuracy=at).values
+    np.testing.assert_array_equal(kept, results.get("canaries_found", setting="SGD").values)
     page = (out / "report.html").read_text()
+    assert "Canaries found at 1 % false positives while an accuracy is kept" in page
     assert "30 near-duplicates with copies 0.3 standard deviations away; of them" in page
 
 

@@ -112,9 +112,11 @@ def _fronts(plan: Plan, compared: Compared) -> Iterator[Entry]:
     best = max(point.accuracy.mean() for points in families.values() for point in points)
     best = np.floor(200 * best) / 200  # half points of accuracy are easier to read
     for at in (round(best - loss, 3) for loss in LOSSES if loss < best):
-        for name, family in placed(families, at).items():
-            yield entry("front", family.found, front=name, accuracy=at)
-            yield entry("front_difference", family.difference, front=name, accuracy=at)
+        for found_of, of_points in {"": families, "canary_": canaries}.items():
+            for name, family in placed(of_points, at).items():
+                keys = {"front": name, "accuracy": at}
+                yield entry(f"{found_of}front", family.found, **keys)
+                yield entry(f"{found_of}front_difference", family.difference, **keys)
     for name, points in families.items():
         reach = [point.accuracy.mean() for point in points]
         for at in np.linspace(min(reach), max(reach), _GRID if len(points) > 1 else 1).tolist():

@@ -58,6 +58,11 @@ def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Cl
         "fronts": _fronts_table(plan, results),
         "settings": _settings_table(plan, results),
         "canaries": _canaries_table(results),
+        **(
+            {}
+            if plan.task.canaries is None
+            else {"canary_fronts": _fronts_table(plan, results, "canary_")}
+        ),
         "checklist": checklist(plan, compared, results),
         "attacks": _attacks_table(results),
         "censored": _censored_table(results),
@@ -191,20 +196,21 @@ def _attack_name(measured: Measured) -> str:
     return list(ATTACKS.values())[int(measured.mean)]
 
 
-def _fronts_table(plan: Plan, results: Results) -> Table:
+def _fronts_table(plan: Plan, results: Results, of: str = "") -> Table:
+    """Every family at the accuracies where all are compared; of "canary_", by canaries."""
     accuracies = results.values("accuracy")
     rows = []
     for (name,), row in results.groups("front"):
         cells = []
         for at in accuracies:
-            found = row.get("front", accuracy=at).interval
-            stands = standing(row.get("front_difference", accuracy=at).interval)
-            text = format_interval(found, percent=True, digits=2)
+            found = row.get(f"{of}front", accuracy=at).interval
+            stands = standing(row.get(f"{of}front_difference", accuracy=at).interval)
+            text = format_interval(found, percent=True, digits=1 if of else 2)
             cells.append(text if np.isnan(found.mean) else f"{text} {stands}")
         rows.append([name, *cells])
     return Table(
-        f"Members found at 1 % false positives while an accuracy is kept, {plan.options.dataset} "
-        "(percent)",
+        f"{'Canaries' if of else 'Members'} found at 1 % false positives while an accuracy is "
+        f"kept, {plan.options.dataset} (percent)",
         ("family", *(f"{100 * at:g}" for at in accuracies)),
         rows,
         "Columns: test accuracy to keep. The best of a family's settings, and of coin tosses "
