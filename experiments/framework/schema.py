@@ -13,7 +13,7 @@ import tyro
 
 from experiments.framework.command_line import load_job
 from experiments.framework.errors import UserError
-from experiments.framework.options import PLACE, flag
+from experiments.framework.options import PLACE, flag, options
 
 
 class Schema:
@@ -23,6 +23,7 @@ class Schema:
         self.job = job
         self._options = load_job(job).Options
         self._types = typing.get_type_hints(self._options)
+        self._checked = typing.get_type_hints(self._options, include_extras=True)
         self.names = tuple(
             field.name for field in dataclasses.fields(self._options) if field.name not in PLACE
         )
@@ -47,14 +48,17 @@ class Schema:
     def read(self, name: str, words: Sequence[str]) -> Any:
         """The value of option `name` that its words on the job's command line give.
 
+        It is checked by itself: whether it goes with others is for `options` to say.
+
         Raises:
             UserError: They do not give one.
         """
+        alone: Any = options(type(name, (), {"__annotations__": {name: self._checked[name]}}))
         silence = io.StringIO()
         try:
             with redirect_stdout(silence), redirect_stderr(silence):
                 parsed = tyro.cli(
-                    self._options, args=[flag(name), *words], config=(tyro.conf.FlagConversionOff,)
+                    alone, args=[flag(name), *words], config=(tyro.conf.FlagConversionOff,)
                 )
         except SystemExit:
             kind = inspect.formatannotation(self._types[name]).replace("typing.", "")

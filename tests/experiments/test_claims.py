@@ -9,6 +9,7 @@ from experiments.framework.command_line import USER_ERROR, main
 from experiments.framework.job import RESULTS_FILE
 from experiments.framework.results import Results
 from experiments.framework.run_directory import RunDirectory, is_complete
+from experiments.framework.schema import command_of
 from experiments.jobs.claims.collect import collect, runs_in
 from gujax.statistics import Interval
 
@@ -74,6 +75,12 @@ def test_canaries_further_apart_are_a_setting_of_their_own(tmp_path):
     found, _ = runs_in([tmp_path])
     settings = {run.setting for run in found}
     assert settings == {"onion; digits", "onion; digits; canaries 0.6 apart"}
+
+
+def test_the_command_of_options_that_only_go_together():
+    config = {"job": "compare", "canaries": "near_duplicates", "canary_noise": 0.6}
+    command = command_of(config)
+    assert command[4:] == ["--canaries", "near_duplicates", "--canary-noise", "0.6"]
 
 
 def test_documents_hold_the_tables_of_the_runs_that_count(runs, tmp_path, capsys):
