@@ -216,8 +216,8 @@ def _fronts_table(plan: Plan, results: Results, of: str = "") -> Table:
         "Columns: test accuracy to keep. The best of a family's settings, and of coin tosses "
         "between two of them, chosen on the other seeds; mean ± 95 % t-interval over seeds. Ahead: "
         "less is found than at the best of all other families together, by a paired interval that "
-        "excludes 0; behind: more; level: 0 is included; unknown: only this family or one "
-        "seed, keeps the accuracy. – where no setting keeps it.",
+        "excludes 0; behind: more; level: 0 is included; unknown: only this family, or it in one "
+        "seed alone, keeps the accuracy. – where no setting keeps it.",
     )
 
 
