@@ -32,7 +32,8 @@ def label(task: Task, recipe: Recipe, members: Pairs, key: PRNGKeyArray) -> Labe
         recipe: That of the teachers; of its practices augmentation, averaging and standardized
             weights are left out.
     """
-    taught = _taught(task, members, key).reshape(-1, members.shape[1]).sum(axis=1)
+    alike = data.near_duplicates(task.dataset.train.x)
+    taught = _taught(task, members, key, alike).reshape(-1, members.shape[1]).sum(axis=1)
     recipe = fit(recipe, int(taught.min()))
     plain = replace(recipe, augmentation_multiplicity=0, shift=0, flip=False, average_decay=0.0)
     plan = plan_batches(int(taught.max()), plain.batch_size, plain.epochs)
@@ -46,7 +47,7 @@ def label(task: Task, recipe: Recipe, members: Pairs, key: PRNGKeyArray) -> Labe
         epochs=plain.epochs,
         key=key,
         member_masks=members,
-        groups=_alike(task),
+        groups=alike,
     )
 
 
@@ -56,11 +57,11 @@ def check(task: Task, members: Pairs, key: PRNGKeyArray) -> None:
     Raises:
         ValueError: If not, or if there are fewer members than folds.
     """
-    _taught(task, members, key)
+    _taught(task, members, key, data.near_duplicates(task.dataset.train.x))
 
 
 def _taught(
-    task: Task, members: Pairs, key: PRNGKeyArray
+    task: Task, members: Pairs, key: PRNGKeyArray, alike: Int[np.ndarray, " examples"]
 ) -> Bool[np.ndarray, "students repeats folds examples"]:
     """What each teacher is trained on."""
     return defenses.check_folds(
@@ -70,12 +71,8 @@ def _taught(
         repeats=REPEATS,
         key=key,
         member_masks=members,
-        groups=_alike(task),
+        groups=alike,
     )
-
-
-def _alike(task: Task) -> Int[np.ndarray, " examples"]:
-    return data.near_duplicates(task.dataset.train.x)
 
 
 def account(noise: float, delta: float, plan: BatchPlan, num_steps: int, recipe: Recipe) -> Privacy:
