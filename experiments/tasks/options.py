@@ -21,6 +21,7 @@ class TaskOptions(RunOptions):
             beside the target.
         model: Architecture.
         hidden: Widths of the MLP's hidden layers.
+        channels: Widths of the convnet's stages.
         train_size: Keep only so many training examples; default: all.
     """
 
@@ -29,10 +30,11 @@ class TaskOptions(RunOptions):
     attribute: str | None = None
     model: ModelName = "mlp"
     hidden: tuple[Count, ...] = (128,)
+    channels: tuple[Count, ...] = (16, 32)
     train_size: Count | None = None
 
-    def load_task(self, channels: tuple[int, ...] = (16, 32)) -> Task:
-        """Loads the task that the options describe; `channels` are widths of the convnet's stages.
+    def load_task(self) -> Task:
+        """Loads the task that the options describe.
 
         Raises:
             UserError: The data set cannot be loaded, or the model does not fit it.
@@ -42,7 +44,7 @@ class TaskOptions(RunOptions):
             self.model,
             self.hidden,
             self.train_size,
-            channels,
+            self.channels,
             self.target,
             self.attribute,
         )

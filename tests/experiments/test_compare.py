@@ -277,7 +277,7 @@ def test_several_data_sets_are_runs_of_their_own():
     ]
     *_, photographs = Options(dataset="all").of_each_dataset
     assert (photographs.dataset, photographs.model) == ("cifar10_jpeg", "convnet")
-    assert photographs.train_size == 4000
+    assert (photographs.channels, photographs.train_size) == ((8, 16), 4000)
     one = Options(train_size=100)
     assert one.of_each_dataset == [one]
 

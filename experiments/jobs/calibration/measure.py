@@ -43,7 +43,7 @@ def prepare(options: Options) -> Plan:
     """Loads what is needed."""
     tasks, recipes = {}, {}
     for name in dict.fromkeys((options.dataset, *options.other_datasets)):
-        task = load_task(name, options.model, options.hidden)
+        task = load_task(name, options.model, options.hidden, channels=options.channels)
         tasks[name] = _at_most(task, options.train_size)
         members = _num_members(tasks[name])
         check_option(

@@ -75,7 +75,8 @@ class Options(DefenseOptions, MembershipOptions):
         """What a data set of photographs takes beside its name: convolutions, fewer examples."""
         if not name.startswith("cifar"):
             return {}
-        return {"model": "convnet", "train_size": self.train_size or 4000}
+        widths = (8, 16)  # of the search that comes with the package
+        return {"model": "convnet", "channels": widths, "train_size": self.train_size or 4000}
 
     @property
     def on_fronts(self) -> list[Defense]:

@@ -1,7 +1,7 @@
 """Options of the job `control`."""
 
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, Fraction, Several, options
+from experiments.framework.options import Fraction, Several, options
 from experiments.membership.options import DefenseOptions, MembershipOptions
 
 REFERENCE = "censor"
@@ -15,13 +15,11 @@ class Options(DefenseOptions, MembershipOptions):
     the same accuracy.
 
     Attributes:
-        channels: Widths of the convnet's stages.
         defenses: Methods at several strengths, such as gate:0.95 gate:0.9. Plain SGD is run anyway;
             "censor" is what the others are compared with.
         drops: Losses of accuracy, against plain SGD, at which methods are compared.
     """
 
-    channels: tuple[Count, ...] = (16, 32)
     defenses: Several[str] = (
         *("gate:0.95", "gate:0.9", "gate:0.7"),
         *("clip:0.05", "clip:0.01", "clip:0.003"),

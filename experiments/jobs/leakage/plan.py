@@ -92,6 +92,7 @@ def _load(options: Options) -> Task:
             options.model,
             options.hidden,
             options.train_size,
+            options.channels,
             target=options.target,
             attribute=feature_of(options.attribute),
         )

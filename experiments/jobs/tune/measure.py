@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed."""
-    task = options.load_task(options.channels)
+    task = options.load_task()
     half = len(task.dataset.train) // 2
     sizes = [("batch_size", options.batch_size)]
     for name, size in [*sizes, *(("dp_batch_sizes", size) for size in options.dp_batch_sizes)]:

@@ -20,7 +20,6 @@ class Options(DefenseOptions, TaskOptions):
     search: a baseline must not lose for want of tuning.
 
     Attributes:
-        channels: Widths of the convnet's stages.
         repeats: Random halves per configuration of the search.
         finalists: Configurations of each defense, for each number of epochs, that go into the
             finals.
@@ -48,7 +47,6 @@ class Options(DefenseOptions, TaskOptions):
         relative_ridge: Ridge of gate and clip.
     """
 
-    channels: tuple[Count, ...] = (16, 32)
     repeats: Count = 3
     finalists: Count = 8
     final_repeats: Count = 16
