@@ -65,7 +65,9 @@ def test_shipped_recipes_won_the_recorded_finals(file):
                 row["accuracy"] >= bar for row in tried if {**row, "accuracy": None} in finalists
             )
     # The baseline is tuned at least as hard as what we propose.
-    assert record["tried"]["dp_sgd eps=8"] >= record["tried"]["gate"]
+    baselines = [name for name in ("dp_sgd eps=8", "dp_noise") if name in record["tried"]]
+    assert baselines
+    assert all(record["tried"][name] >= record["tried"]["gate"] for name in baselines)
 
 
 def test_few_epochs_are_read_beside_the_others():
