@@ -1,9 +1,12 @@
 """Runs parted into ordinary examples and canaries, which are reported apart."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
+from experiments.framework.results import Entry, Key
+from experiments.membership.analysis import best_entries
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.task import Task
 
@@ -34,6 +37,16 @@ def of_canaries(run: DefenseRun, task: Task) -> list[SeedRun]:
         scores = {name: values @ share for name, values in every.outputs.scores.items()}
         seeds.append(one._replace(outputs=one.outputs._replace(scores=scores)))
     return seeds
+
+
+def canary_entries(run: DefenseRun, task: Task, /, **keys: Key) -> Iterator[Entry]:
+    """What the best attack finds of the canaries, see `best_entries`; nothing if there are none.
+
+    Keys: defense, and "canaries" for examples.
+    """
+    if task.canaries is not None:
+        label = run.defense.label
+        yield from best_entries(of_canaries(run, task), defense=label, examples="canaries", **keys)
 
 
 def _selected(run: SeedRun, chosen: np.ndarray) -> SeedRun:

@@ -2,11 +2,59 @@
 
 from collections.abc import Callable, Sequence
 
-from experiments.framework.results import Results
+import numpy as np
+
+from experiments.framework.results import Measured, Results
+from experiments.membership.analysis import between
+from experiments.membership.attacks import ATTACKS
 from experiments.membership.runs import DefenseRun
-from experiments.report.formats import UNKNOWN, plain
+from experiments.report.formats import UNKNOWN, Format, format_range, plain
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
 from experiments.tasks.recipe import Recipe
+from gujax.statistics import Interval
+
+
+def canaries_table(results: Results, *before: KeyColumn) -> Table:
+    """What attacks find of canaries, from `experiments.membership.canaries.canary_entries`.
+
+    Args:
+        before: Columns before that of the defense.
+    """
+    return tabulate(
+        "Canaries: the best attack on them alone (percent)",
+        results.where(examples="canaries"),
+        [
+            *before,
+            KeyColumn("defense", "defense"),
+            Column("TPR@1 %", best_of(), range_of(1)),
+            Column("best attack", "best_attack", attack_name),
+        ],
+        "At 1 % false positives among canaries. Near-duplicates are asked about together.",
+    )
+
+
+def best_of(zero: str = "") -> Callable[[Results], Measured | None]:
+    """A number of `best_entries` as one quantity whose values are mean, low and high.
+
+    Args:
+        zero: "0" for the true-positive rate at 0.1 % false positives, else at 1 %.
+    """
+
+    def measure(row: Results) -> Measured | None:
+        name = f"best_tpr_at_{zero}1pct"
+        return None if row.find(name) is None else Measured(np.array(between(row, name)))
+
+    return measure
+
+
+def range_of(digits: int) -> Format:
+    """A quantity of `best_of` with the ends of its interval."""
+    return lambda measured: format_range(Interval(*measured.values), digits)
+
+
+def attack_name(measured: Measured) -> str:
+    """The attack that `best_attack` is about."""
+    return list(ATTACKS.values())[int(measured.mean)]
 
 
 def privacy_table(results: Results, title: str = "") -> Table:

@@ -3,7 +3,15 @@
 from pathlib import Path
 
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, CountFromZero, Positive, RunOptions, options
+from experiments.framework.options import (
+    Count,
+    CountFromZero,
+    NonNegative,
+    Positive,
+    RunOptions,
+    options,
+)
+from experiments.tasks.canaries import NOISE, CanaryKind, with_canaries
 from experiments.tasks.language import PUBLISHED
 from experiments.tasks.task import ModelName, Task, load_task
 
@@ -48,6 +56,39 @@ class TaskOptions(RunOptions):
             self.target,
             self.attribute,
         )
+
+
+@options
+class CanaryOptions(RunOptions):
+    """Options of jobs that may put canaries into the training split.
+
+    Attributes:
+        canaries: Examples made to be found, whose attack success is reported apart: "mislabelled"
+            ones, or "near_duplicates", mislabelled with copies alike.
+        num_canaries: How many, copies not counted; default: 50, or one in a hundred training
+            examples where that is fewer. More of them take accuracy.
+        canary_noise: How far copies of canaries are from them, in standard deviations of each
+            feature. A defense that keeps near-duplicates together is attacked by what it does not
+            take for such.
+    """
+
+    canaries: CanaryKind = "none"
+    num_canaries: Count | None = None
+    canary_noise: NonNegative = NOISE
+
+    def __post_init__(self) -> None:
+        check_option(
+            self.canaries == "near_duplicates" or self.canary_noise == NOISE,
+            f"--canary-noise {self.canary_noise:g} is of copies: choose --canaries near_duplicates",
+        )
+
+    def with_canaries(self, task: Task) -> Task:
+        """The task with canaries in its training split, if there are to be any.
+
+        Raises:
+            UserError: There are fewer training examples than canaries, or fewer than two classes.
+        """
+        return with_canaries(task, self.canaries, self.num_canaries, self.canary_noise)
 
 
 @options

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from html import unescape
 
+import polars as pl
 import pytest
 
 from experiments.framework.command_line import main
 from experiments.framework.results import Results
 from experiments.framework.run_directory import is_complete
+from experiments.membership.attacks import measures
 
 FILES = {
     "config.json",
@@ -46,6 +48,30 @@ def results_of_run():
         return Results.read(run[0] / "results.parquet")
 
     return results
+
+
+def canaries_are_apart(out, under=".", **keys):
+    """Every defense has a number of canaries, which are in no other number.
+
+    Args:
+        under: Folder of the tables about single examples, in the run directory.
+        keys: Keys of the numbers beside that of the defense.
+    """
+    results = Results.read(out / "results.parquet")
+    apart = results.where(examples="canaries")
+    scores = pl.read_parquet(out / under / "scores.parquet")
+    canary = pl.read_parquet(out / under / "per_example.parquet").filter(pl.col("canary"))
+    assert len(canary) > 0
+    ordinary = scores.filter(~pl.col("id").is_in(canary["id"].unique().implode()))
+    for (label, seed), frame in ordinary.group_by("defense", "seed"):
+        shape = frame["model"].n_unique(), -1
+        frame = frame.sort("model", "id")
+        lira, member = (frame[name].to_numpy().reshape(shape) for name in ("lira", "member"))
+        expected = measures(lira, member)["auc"]
+        shown = results.get("auc", defense=label, attack="lira", **keys).values[seed]
+        assert shown == pytest.approx(expected)
+        assert 0 <= apart.get("best_tpr_at_1pct", defense=label, **keys).mean <= 1
+    assert "Canaries: the best attack on them alone" in (out / "report.html").read_text()
 
 
 def shows(*words, images):

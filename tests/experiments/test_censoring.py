@@ -12,7 +12,7 @@ from experiments.jobs.censoring import Options, cases
 from experiments.jobs.censoring.cases import load_cases
 from experiments.jobs.censoring.claims import MARGIN, SUBSTANTIAL, claims, effects
 from experiments.membership.attacks import measures
-from tests.experiments.running import mistakes_of, run_of, shows
+from tests.experiments.running import canaries_are_apart, mistakes_of, run_of, shows
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
 
@@ -76,6 +76,17 @@ run = run_of(
     f"--train-size {EXAMPLES} --test-size 90 --epochs 2 --hidden 16 "
     f"--defenses censor:0.1 dp_sgd:8"
 )
+
+
+with_canaries = run_of(
+    f"censoring --datasets digits --seeds {SEEDS} --shadow-models {MODELS} "
+    f"--train-size {EXAMPLES} --test-size 90 --epochs 1 --hidden 8 "
+    f"--defenses censor:0.1 dp_sgd:8 --canaries mislabelled --num-canaries 12"
+)
+
+
+def test_canaries_are_reported_apart(with_canaries):
+    canaries_are_apart(with_canaries[0], "digits", dataset="digits")
 
 
 test_the_report_is_complete = shows(

@@ -11,7 +11,7 @@ from experiments.jobs.control import Options
 from experiments.jobs.control.claims import claims
 from experiments.jobs.control.frontier import Point, at_equal_accuracy, interpolate
 from experiments.membership.attacks import ATTACKS
-from tests.experiments.running import mistakes_of, run_of, shows
+from tests.experiments.running import canaries_are_apart, mistakes_of, run_of, shows
 
 
 def test_between_settings_success_is_on_a_straight_line():
@@ -73,7 +73,8 @@ def test_the_verdict_is_on_paired_differences_at_losses_that_both_reach():
 
 run = run_of(
     "control --seeds 2 --shadow-models 4 --train-size 120 --epochs 2 --hidden 16 "
-    "--defenses gate:0.5 budget:0.2 censor:0.3 --drops 0.01"
+    "--defenses gate:0.5 budget:0.2 censor:0.3 --drops 0.01 "
+    "--canaries near_duplicates --num-canaries 12"
 )
 
 
@@ -95,6 +96,10 @@ def test_every_method_has_a_frontier_and_a_claim(run):
         every = [row.get("tpr_at_1pct", attack=attack).values for attack in ATTACKS]
         best = row.get("tpr_at_1pct", attack="best").values
         np.testing.assert_array_equal(best, np.max(every, axis=0))
+
+
+def test_canaries_are_reported_apart(run):
+    canaries_are_apart(run[0])
 
 
 def test_what_the_frontier_says_follows_from_the_settings(run):
@@ -121,6 +126,7 @@ test_a_mistake_is_told_in_one_sentence = mistakes_of(
         ("--gate-quantiles 1.5", "--gate-quantiles 1.5"),
         ("--budgets-nats 0", "--budgets-nats 0.0"),
         ("--drops 0.02 -1", "--drops -1.0"),
+        ("--canary-noise 1", "--canary-noise 1 is of copies: choose --canaries near_duplicates"),
         ("--shadow-models 3", "--shadow-models 3"),
         ("--seeds 0", "--seeds 0"),
         ("--recipes no/such/file", "no/such/file"),

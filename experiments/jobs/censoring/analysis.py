@@ -7,6 +7,7 @@ from experiments.framework.results import Entry, Results, entry
 from experiments.jobs.censoring.measure import Plan, Runs
 from experiments.membership import analysis
 from experiments.membership.analysis import defense_entries, kept_entries
+from experiments.membership.canaries import canary_entries, ordinary
 
 
 def analyze(plan: Plan, runs: Runs) -> Iterator[Entry]:
@@ -20,6 +21,9 @@ def analyze(plan: Plan, runs: Runs) -> Iterator[Entry]:
         yield entry("train_size", len(case.task.dataset.train), dataset=name)
         yield entry("test_size", len(case.task.dataset.test), dataset=name)
         yield entry("shadow_models", case.shadow_models, dataset=name)
+        for run in of_dataset:
+            yield from canary_entries(run, case.task, dataset=name)
+        of_dataset = [ordinary(run, case.task) for run in of_dataset]
         for run in of_dataset:
             yield from defense_entries(run, dataset=name)
         others = [run for run in of_dataset if not run.defense.removes]

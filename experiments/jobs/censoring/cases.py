@@ -53,6 +53,7 @@ def _load(name: str, options: Options) -> Case:
     )
     if is_color:
         task = make_task(kept, "convnet", options.hidden, options.channels)
-        return Case(task, options.convnet_shadow_models, options.convnet_epochs)
+        convolutional = options.with_canaries(task)
+        return Case(convolutional, options.convnet_shadow_models, options.convnet_epochs)
     task = make_task(kept, "mlp", options.hidden, options.channels)
-    return Case(task, options.shadow_models, options.epochs)
+    return Case(options.with_canaries(task), options.shadow_models, options.epochs)

@@ -4,10 +4,11 @@ from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Models, Positive, Several, options
 from experiments.membership.defenses import Defense
 from experiments.membership.options import DefenseOptions, Strengths
+from experiments.tasks.options import CanaryOptions
 
 
 @options
-class Options(DefenseOptions):
+class Options(DefenseOptions, CanaryOptions):
     """Compare censoring with DP-SGD: accuracy against attacks that know the defense.
 
     Censoring audits a model, removes the members that disclosed most and trains again. LiRA and
@@ -52,7 +53,8 @@ class Options(DefenseOptions):
     relative_ridge: Positive = 0.1
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        DefenseOptions.__post_init__(self)
+        CanaryOptions.__post_init__(self)
         check_option(
             any(censored.strength == self.tested_fraction for censored in self.of("censor")),
             f"--tested-fraction {self.tested_fraction} must be one that --defenses censors",

@@ -9,7 +9,7 @@ from experiments.jobs.censoring.claims import RULE
 from experiments.jobs.censoring.measure import Plan, Runs
 from experiments.membership.analysis import RATES, STRONGEST
 from experiments.membership.attacks import ATTACKS
-from experiments.membership.tables import of_removing, privacy_table, recipes_table
+from experiments.membership.tables import canaries_table, of_removing, privacy_table, recipes_table
 from experiments.report import figures
 from experiments.report.formats import number, percent
 from experiments.report.page import Picture, Report
@@ -17,12 +17,14 @@ from experiments.report.tables import Column, Columns, KeyColumn, Table, tabulat
 
 _BEST = {"attack": "best"}
 _RATE_NAMES = {"tpr_at_1pct": "1 %", "tpr_at_01pct": "0.1 %"}
-_ROW: Columns = [KeyColumn("data", "dataset"), KeyColumn("defense", "defense")]
+_DATA = KeyColumn("data", "dataset")
+_ROW: Columns = [_DATA, KeyColumn("defense", "defense")]
 
 
 def report(plan: Plan, runs: Runs, results: Results, claims: Sequence[Claim]) -> Report:
     """Tables, figure and their page."""
     tables = {"main": _main_table(results), "kept": _kept_table(results)}
+    tables["canaries"] = canaries_table(results, _DATA)
     for name, of_dataset in runs.items():
         tables[f"privacy {name}"] = privacy_table(results.where(dataset=name), f"{name}: ")
         tables[f"recipes {name}"] = recipes_table(of_dataset, f"{name}: ")

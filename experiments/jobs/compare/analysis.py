@@ -21,7 +21,7 @@ from experiments.membership.analysis import (
     quantile_bins,
     worst_entries,
 )
-from experiments.membership.canaries import of_canaries, ordinary
+from experiments.membership.canaries import canary_entries, of_canaries, ordinary
 from experiments.membership.fronts import Point, contest, front, placed
 from experiments.membership.one_run import OneRun
 from experiments.membership.runs import DefenseRun
@@ -69,9 +69,7 @@ def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
         if train.subgroups is not None:
             of_group = train.subgroups[common]
             yield from worst_entries(run.seeds, of_group, "worst_subgroup_found", defense=label)
-        if task.canaries is not None:
-            canaries = of_canaries(whole, task)
-            yield from best_entries(canaries, defense=label, examples="canaries")
+        yield from canary_entries(whole, task)
         yield from _classes(plan.task, run)
         auc = [pooled_auc([of_seed]) for of_seed in run.seeds]
         yield from decile_entries("auc_per_example", auc, bins, defense=label)

@@ -13,7 +13,6 @@ from experiments.membership import frames as membership_frames
 from experiments.membership import runs
 from experiments.membership.cost import StepCost, reference_costs
 from experiments.membership.one_run import OneRun, predict_defense
-from experiments.tasks.canaries import with_canaries
 from experiments.tasks.recipe import load_recipes
 
 Plan = runs.Plan[Options]
@@ -40,9 +39,7 @@ class Compared:
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed; a step per setting and seed, three for the rest."""
-    task = with_canaries(
-        options.load_task(), options.canaries, options.num_canaries, options.canary_noise
-    )
+    task = options.with_canaries(options.load_task())
     book = load_recipes(options.dataset, options.recipes)
     every = [*options.chosen, *options.on_fronts]
     runs.check_defenses(task, every, options)

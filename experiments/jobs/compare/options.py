@@ -4,16 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, NonNegative, Positive, Several, options
+from experiments.framework.options import Count, Positive, Several, options
 from experiments.membership.defenses import Defense, parse_defense, parse_defenses
 from experiments.membership.options import DefenseOptions, MembershipOptions
-from experiments.tasks.canaries import NOISE, CanaryKind
+from experiments.tasks.options import CanaryOptions
 
 ALL = ("digits", "mnist10k", "bangkok_locations", "adult", "spoken_digits", "cifar10_jpeg")
 
 
 @options
-class Options(DefenseOptions, MembershipOptions):
+class Options(DefenseOptions, CanaryOptions, MembershipOptions):
     """Compare defenses on one data set, or on several: --dataset digits,adult, or all.
 
     Every defense trains the same random halves of the data from the same initial parameters; LiRA
@@ -27,13 +27,6 @@ class Options(DefenseOptions, MembershipOptions):
             accuracy for each family. A name without epochs, as dp_noise:0.1@5 has, is run at each
             of `front_epochs`.
         front_epochs: Passes over the data of settings on fronts.
-        canaries: Examples made to be found, whose attack success is reported apart: "mislabelled"
-            ones, or "near_duplicates", mislabelled with copies alike.
-        num_canaries: How many, copies not counted; default: 50, or one in a hundred training
-            examples where that is fewer. More of them take accuracy.
-        canary_noise: How far copies of canaries are from them, in standard deviations of each
-            feature. A defense that keeps near-duplicates together is attacked by what it does not
-            take for such.
         other_ridges: Relative ridges under which plain SGD is measured too, for comparison.
     """
 
@@ -45,21 +38,15 @@ class Options(DefenseOptions, MembershipOptions):
         "out_of_fold:0.1",
     )
     front_epochs: Several[Count] = (2, 5)
-    canaries: CanaryKind = "none"
-    num_canaries: Count | None = None
-    canary_noise: NonNegative = NOISE
     seeds: Count = 3
     other_ridges: tuple[Positive, ...] = (0.01, 1.0)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        DefenseOptions.__post_init__(self)
+        CanaryOptions.__post_init__(self)
         check_option(
             self.chosen[0].family == "sgd",
             "--defenses must start with sgd: it is what the others are compared with",
-        )
-        check_option(
-            self.canaries == "near_duplicates" or self.canary_noise == NOISE,
-            f"--canary-noise {self.canary_noise:g} is of copies: choose --canaries near_duplicates",
         )
         _ = self.on_fronts
 

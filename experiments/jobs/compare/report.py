@@ -19,13 +19,19 @@ from experiments.membership.defenses import Defense
 from experiments.membership.fronts import standing
 from experiments.membership.one_run import refused
 from experiments.membership.runs import DefenseRun
-from experiments.membership.tables import of_removing, privacy_table, recipes_table
+from experiments.membership.tables import (
+    attack_name,
+    best_of,
+    canaries_table,
+    of_removing,
+    privacy_table,
+    range_of,
+    recipes_table,
+)
 from experiments.report import figures, style
 from experiments.report.formats import (
     UNKNOWN,
-    Format,
     format_interval,
-    format_range,
     number,
     percent,
     plain,
@@ -33,7 +39,6 @@ from experiments.report.formats import (
 from experiments.report.page import Picture, Report
 from experiments.report.tables import Column, Columns, KeyColumn, Table, matrix, tabulate
 from gujax.attacks.membership import evaluate_attack
-from gujax.statistics import Interval
 from gujax.uniqueness import predicted_auc
 
 _DEFENSE = KeyColumn("defense", "defense")
@@ -57,7 +62,7 @@ def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Cl
         "main": _main_table(plan, compared, results),
         "fronts": _fronts_table(plan, results),
         "settings": _settings_table(plan, results),
-        "canaries": _canaries_table(results),
+        "canaries": canaries_table(results),
         **(
             {}
             if plan.task.canaries is None
@@ -113,10 +118,10 @@ def _main_table(plan: Plan, compared: Compared, results: Results) -> Table:
             _DEFENSE,
             Column("accuracy", "test_accuracy", percent()),
             Column("worst class", "worst_class_accuracy", percent()),
-            Column("TPR@1 %", _best(""), _range(2)),
+            Column("TPR@1 %", best_of(), range_of(2)),
             Column(_FROM_ONE_RUN, "one_run_tpr_at_1pct", percent(2)),
-            Column("TPR@0.1 %", _best("0"), _range(2)),
-            Column("best attack", "best_attack", _attack_name),
+            Column("TPR@0.1 %", best_of("0"), range_of(2)),
+            Column("best attack", "best_attack", attack_name),
             Column("LiRA TPR@1 %", "tpr_at_1pct", percent(2), _LIRA),
             Column("LiRA AUC", "auc", number(3), _LIRA),
         ],
@@ -146,7 +151,7 @@ def _one_run_table(compared: Compared, results: Results) -> Table:
             Column("predicted AUC", "one_run_auc", number(3)),
             Column("AUC of the best attack", _best_auc, number(3)),
             Column(_FROM_ONE_RUN, "one_run_tpr_at_1pct", percent(2)),
-            Column("TPR of the best attack", _best(""), _range(2)),
+            Column("TPR of the best attack", best_of(), range_of(2)),
             Column("s per seed", "one_run_seconds", plain(".1f")),
         ],
         "Mean ± 95 % t-interval over seeds; in each from the first model, with the next as its "
@@ -176,24 +181,6 @@ def _with_refusals(table: Table, compared: Compared) -> Table:
 def _best_auc(row: Results) -> Measured:
     """AUC of the attack that finds most at 1 % false positives."""
     return row.get("auc", attack=list(ATTACKS)[int(row.get("best_attack").mean)])
-
-
-def _best(zero: str) -> Any:
-    """A number of `best_entries` as one quantity whose values are mean, low and high."""
-
-    def measure(row: Results) -> Measured | None:
-        name = f"best_tpr_at_{zero}1pct"
-        return None if row.find(name) is None else Measured(np.array(between(row, name)))
-
-    return measure
-
-
-def _range(digits: int) -> Format:
-    return lambda measured: format_range(Interval(*measured.values), digits)
-
-
-def _attack_name(measured: Measured) -> str:
-    return list(ATTACKS.values())[int(measured.mean)]
 
 
 def _fronts_table(plan: Plan, results: Results, of: str = "") -> Table:
@@ -234,19 +221,6 @@ def _settings_table(plan: Plan, results: Results) -> Table:
         ],
         "Found: by the best attack at 1 % false positives, the attack chosen on the other seeds. "
         "Seconds hold compiling, and the teachers of the first setting that needs them.",
-    )
-
-
-def _canaries_table(results: Results) -> Table:
-    return tabulate(
-        "Canaries: the best attack on them alone (percent)",
-        results.where(examples="canaries"),
-        [
-            _DEFENSE,
-            Column("TPR@1 %", _best(""), _range(1)),
-            Column("best attack", "best_attack", _attack_name),
-        ],
-        "At 1 % false positives among canaries. Near-duplicates are asked about together.",
     )
 
 

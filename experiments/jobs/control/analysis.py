@@ -9,6 +9,7 @@ from experiments.jobs.control.frontier import Point, at_equal_accuracy
 from experiments.jobs.control.measure import Plan
 from experiments.jobs.control.options import REFERENCE
 from experiments.membership.analysis import defense_entries, kept_entries
+from experiments.membership.canaries import canary_entries, ordinary
 from experiments.membership.runs import DefenseRun
 
 LEFT_OUT = f"{REFERENCE}, removed left out"
@@ -24,6 +25,9 @@ def analyze(plan: Plan, runs: Sequence[DefenseRun]) -> Iterator[Entry]:
     is that at a named loss of accuracy, `frontier` that along the drawn line; neither is given
     where the settings do not reach the loss in every seed.
     """
+    for run in runs:
+        yield from canary_entries(run, plan.task)
+    runs = [ordinary(run, plan.task) for run in runs]
     measured = Results(
         found
         for run in runs

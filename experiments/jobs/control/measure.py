@@ -16,7 +16,7 @@ Plan = runs.Plan[Options]
 
 def prepare(options: Options) -> Plan:
     """Loads what is needed; a step per setting and seed."""
-    task = options.load_task()
+    task = options.with_canaries(options.load_task())
     book = load_recipes(options.dataset, options.recipes)
     return Plan(options, task, book, len(options.chosen_and_plain) * options.seeds)
 

@@ -3,12 +3,13 @@
 from experiments.framework.errors import check_option
 from experiments.framework.options import Fraction, Several, options
 from experiments.membership.options import DefenseOptions, MembershipOptions
+from experiments.tasks.options import CanaryOptions
 
 REFERENCE = "censor"
 
 
 @options
-class Options(DefenseOptions, MembershipOptions):
+class Options(DefenseOptions, CanaryOptions, MembershipOptions):
     """Is control in the run better than removing and retraining, at equal accuracy?
 
     Every method is run at several strengths; what attacks find is then compared where methods cost
@@ -29,7 +30,8 @@ class Options(DefenseOptions, MembershipOptions):
     drops: Several[Fraction] = (0.01, 0.02, 0.04)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        DefenseOptions.__post_init__(self)
+        CanaryOptions.__post_init__(self)
         check_option(
             any(defense.family == REFERENCE for defense in self.chosen),
             f"--defenses names no {REFERENCE}: it is what the others are compared with",

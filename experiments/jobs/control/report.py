@@ -13,7 +13,7 @@ from experiments.membership.analysis import STRONGEST
 from experiments.membership.attacks import ATTACKS
 from experiments.membership.defenses import methods
 from experiments.membership.runs import DefenseRun
-from experiments.membership.tables import recipes_table
+from experiments.membership.tables import canaries_table, recipes_table
 from experiments.report import figures
 from experiments.report.formats import number, percent, points
 from experiments.report.page import Picture, Report
@@ -35,6 +35,7 @@ def report(
             "equal": _equal_table(results, drops),
             "settings": _settings_table(results),
             "recipes": recipes_table(runs),
+            "canaries": canaries_table(results),
         },
         figures={
             "frontiers": Picture(

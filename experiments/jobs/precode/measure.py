@@ -77,7 +77,7 @@ def prepare(options: Options) -> Plan:
 
 def _network(options: Options, model: ModelName) -> runs.Plan:
     task, space = standardized(
-        load_task(options.dataset, model, options.hidden, options.train_size, options.channels)
+        load_task(options.dataset, model, options.hidden, options.train_size)
     )
     trained_on = int(np.sum(~held_out(len(task.dataset.train))))
     check_option(
