@@ -164,7 +164,7 @@ def best_entries(seeds: Sequence[SeedRun], /, **keys: Key) -> Iterator[Entry]:
     """The maximum over attacks, the choice accounted for: `gujax.attacks.membership`.
 
     For each rate of `RATES`: `best_tpr_at_1pct` with `_low` and `_high`, the ends of its interval
-    over examples and seeds together; `best_attack`, the attack's place in `ATTACKS`.
+    over examples and seeds together; `best_auc`; `best_attack`, the attack's place in `ATTACKS`.
     """
     best = best_of_attacks(
         {name: np.stack([run.outputs.scores[name] for run in seeds]) for name in ATTACKS},
@@ -175,6 +175,7 @@ def best_entries(seeds: Sequence[SeedRun], /, **keys: Key) -> Iterator[Entry]:
         reached = best[measure].reached
         for end, value in zip(("", "_low", "_high"), reached):
             yield entry(f"best_{rate}{end}", value, **keys)
+    yield entry("best_auc", best["auc"].reached.mean, **keys)
     chosen = list(ATTACKS).index(best["tpr_at_fpr_1pct"].chosen)
     yield entry("best_attack", chosen, **keys)
 

@@ -56,7 +56,7 @@ def query(task: Task, params: PyTree, members: Bool[np.ndarray, "models examples
             margin, members, variance="shrunk", shared=True, complements=complements
         ),
         "vector_lira": membership.vector_lira(logits, train.y, members, complements=complements),
-        "lira_pooled": membership.lira(margin, members),
+        "lira_pooled": membership.lira(margin, members, complements=complements),
         "rmia": membership.rmia(confidence, members, population, complements=complements),
         "loss": membership.loss_threshold(logits, train.y),
     }

@@ -16,7 +16,7 @@ def ordinary(run: DefenseRun, task: Task) -> DefenseRun:
     if task.canaries is None:
         return run
     kept = ~np.isin(task.dataset.train.ids, task.canaries.ids)
-    return replace(run, seeds=[_selected(of_seed, kept) for of_seed in run.seeds])
+    return replace(run, seeds=[selected(of_seed, kept) for of_seed in run.seeds])
 
 
 def of_canaries(run: DefenseRun, task: Task) -> list[SeedRun]:
@@ -32,8 +32,8 @@ def of_canaries(run: DefenseRun, task: Task) -> list[SeedRun]:
     share = (belongs[:, None] == np.arange(len(groups))) / np.bincount(belongs)
     seeds = []
     for of_seed in run.seeds:
-        every = _selected(of_seed, chosen)
-        one = _selected(every, first)
+        every = selected(of_seed, chosen)
+        one = selected(every, first)
         scores = {name: values @ share for name, values in every.outputs.scores.items()}
         seeds.append(one._replace(outputs=one.outputs._replace(scores=scores)))
     return seeds
@@ -49,7 +49,7 @@ def canary_entries(run: DefenseRun, task: Task, /, **keys: Key) -> Iterator[Entr
         yield from best_entries(of_canaries(run, task), defense=label, examples="canaries", **keys)
 
 
-def _selected(run: SeedRun, chosen: np.ndarray) -> SeedRun:
+def selected(run: SeedRun, chosen: np.ndarray) -> SeedRun:
     """The run of some of its examples, by mask or positions."""
     outputs = run.outputs
     return run._replace(

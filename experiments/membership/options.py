@@ -4,6 +4,7 @@ from typing import Any
 
 from experiments.framework.errors import UserError, warn
 from experiments.framework.options import (
+    CountFromZero,
     Fraction,
     Models,
     Positive,
@@ -22,12 +23,19 @@ class MembershipOptions(RepeatedOptions):
 
     Attributes:
         shadow_models: Models per defense and seed (even): each is attacked with the others.
+        first_seed: Number of the first seed. Repeat on others what was looked at on some.
         relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of the batch:
             the noise that the attacker of the bound is assumed to face. DP-SGD uses its own noise.
     """
 
     shadow_models: Models = 16
+    first_seed: CountFromZero = 0
     relative_ridge: Positive = 0.1
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds of the repeats."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
 
 _RETIRED = {

@@ -140,7 +140,7 @@ def check_defenses(task: Task, defenses: Sequence[Defense], options: MembershipO
     """
     for checks in dict.fromkeys(defense.method.checks for defense in defenses):
         if checks is not None:
-            for seed in range(options.seeds):
+            for seed in options.seed_numbers:
                 with as_user_error(ValueError):
                     checks(task, halves(task, options.shadow_models, seed), _label_key(seed))
 
@@ -150,7 +150,9 @@ def _label_key(seed: int) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(seed), 2)
 
 
-def with_ridges(task: Task, plain: DefenseRun, ridges: Sequence[float]) -> dict[float, SeedRun]:
+def with_ridges(
+    task: Task, plain: DefenseRun, ridges: Sequence[float], first_seed: int
+) -> dict[float, SeedRun]:
     """The first seed of plain SGD, measured under other ridges.
 
     The ridge does not touch the updates, so the models and what they answer stay the same.
@@ -162,7 +164,7 @@ def with_ridges(task: Task, plain: DefenseRun, ridges: Sequence[float]) -> dict[
     runs = {}
     for ridge in ridges:
         ready = prepare(plain.defense, plain.recipe, first.members, ridge)
-        trained = _train(task, plain.recipe, ready, first.members, jax.random.key(0))
+        trained = _train(task, plain.recipe, ready, first.members, jax.random.key(first_seed))
         nats, mu, _ = _disclosed(trained, first.members.shape)
         runs[ridge] = first._replace(nats=nats, mu=mu)
     return runs
@@ -178,7 +180,8 @@ def _train_defense(
     measure: bool,
     teaching: Teaching,
 ) -> DefenseRun:
-    members = [halves(task, options.shadow_models, seed) for seed in range(options.seeds)]
+    numbers = options.seed_numbers
+    members = [halves(task, options.shadow_models, number) for number in numbers]
     removed = [np.zeros_like(given) for given in members]
     if (removes := defense.method.removes) is not None:
         assert plain is not None
@@ -191,13 +194,14 @@ def _train_defense(
 
     def of_seed(seed: int) -> tuple[SeedRun, float]:
         began = time.perf_counter()
-        key, labels = jax.random.key(seed), teaching.labels(defense, seed)
+        key = jax.random.key(numbers[seed])
+        labels = teaching.labels(defense, numbers[seed])
         run = run_seed(task, recipe, ready, members[seed], removed[seed], key, labels)
         return run, time.perf_counter() - began
 
     made = [
-        steps.result(f"{defense.label}, seed {seed}", partial(of_seed, seed))
-        for seed in range(options.seeds)
+        steps.result(f"{defense.label}, seed {number}", partial(of_seed, seed))
+        for seed, number in enumerate(numbers)
     ]
     seeds, seconds = zip(*made)
     return DefenseRun(defense, recipe, ready.privacy, seeds, seconds)

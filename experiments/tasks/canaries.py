@@ -23,16 +23,17 @@ def with_canaries(task: Task, kind: CanaryKind, count: int | None, noise: float 
         noise: Of a copy, in standard deviations of each feature.
 
     Raises:
-        UserError: There are fewer training examples than canaries, or fewer than two classes.
+        UserError: There are fewer ordinary training examples than canaries, or fewer than
+            two classes.
     """
     train, classes = task.dataset.train, task.dataset.num_classes
     if kind == "none":
         return task
     if count is None:
         count = min(_MOST, max(1, len(train) // 100))
-    if count > len(train):
+    if count > len(train) // 2:
         raise UserError(
-            f"--num-canaries {count} are more than the {len(train)} training examples of "
+            f"--num-canaries {count} are more than half of the {len(train)} training examples of "
             f"{task.dataset.name}; take fewer"
         )
     if kind == "mislabelled":

@@ -78,6 +78,11 @@ class CanaryOptions(RunOptions):
 
     def __post_init__(self) -> None:
         check_option(
+            self.canaries != "none" or self.num_canaries is None,
+            f"--num-canaries {self.num_canaries} of which kind? Choose --canaries mislabelled or "
+            "near_duplicates",
+        )
+        check_option(
             self.canaries == "near_duplicates" or self.canary_noise == NOISE,
             f"--canary-noise {self.canary_noise:g} is of copies: choose --canaries near_duplicates",
         )
@@ -86,7 +91,8 @@ class CanaryOptions(RunOptions):
         """The task with canaries in its training split, if there are to be any.
 
         Raises:
-            UserError: There are fewer training examples than canaries, or fewer than two classes.
+            UserError: There are fewer ordinary training examples than canaries, or fewer than
+                two classes.
         """
         return with_canaries(task, self.canaries, self.num_canaries, self.canary_noise)
 

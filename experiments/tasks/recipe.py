@@ -1,6 +1,7 @@
 """Hyperparameters of training, as a search found them."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -171,11 +172,17 @@ def _packaged(dataset: str) -> list[str]:
 
 
 def _joined(records: Sequence[Mapping]) -> dict:
-    """Searches as one; what several have found is that of the first."""
+    """Searches as one; of what several have found, the most accurate."""
     joined = dict(records[0])
     for later in records[1:]:
-        for name in ("recipes", "tried"):
-            joined[name] = {**later[name], **joined[name]}
+        better = {
+            key
+            for key, found in later["accuracy"].items()
+            if found > joined["accuracy"].get(key, 0)
+        }
+        for name in ("recipes", "accuracy"):
+            joined[name] = {**joined[name], **{key: later[name][key] for key in better}}
+        joined["tried"] = dict(Counter(joined["tried"]) + Counter(later["tried"]))
         for name in ("command", "selected_by"):
             joined[name] = f"{joined[name]}; {later[name]}"
     return joined

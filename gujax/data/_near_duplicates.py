@@ -18,7 +18,8 @@ def near_duplicates(x: ArrayLike, *, within: float = 0.5) -> Int[np.ndarray, "ex
     either is from its tenth nearest neighbour, so that examples of a dense region, such as the ones
     among digits, are not duplicates for lying there. All that such pairs connect is one group. The
     distance is Euclidean, with every feature in units of its standard deviation. What is alike in
-    another sense, such as a shifted picture, needs groups of your own.
+    another sense, such as a shifted picture, needs groups of your own, and so do more than ten that
+    are alike: of those the tenth neighbour is one of them, and they look like a dense region.
 
     Takes N² inner products.
 

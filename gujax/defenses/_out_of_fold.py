@@ -153,7 +153,7 @@ def check_folds(
         if not (teachers & (y == c)).any(axis=-1).all():
             raise ValueError(
                 f"class {c} has so few members that a teacher would see none of it; take more "
-                "folds or another key, or leave the class out"
+                "examples, more folds or another key, or leave the class out"
             )
     return masks
 

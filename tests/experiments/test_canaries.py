@@ -62,8 +62,8 @@ def test_a_group_is_asked_about_once():
 
 
 def test_more_canaries_than_examples():
-    with pytest.raises(UserError, match="--num-canaries 201 are more than the 200 training"):
-        with_canaries(TASK, "mislabelled", 201)
+    with pytest.raises(UserError, match="--num-canaries 101 are more than half of the 200"):
+        with_canaries(TASK, "mislabelled", 101)
 
 
 def test_labels_are_made_once_for_all_strengths_and_never_from_the_own_label(monkeypatch):

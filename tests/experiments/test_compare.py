@@ -128,13 +128,14 @@ def test_canaries_are_reported_apart(with_canaries):
     np.testing.assert_array_equal(kept, results.get("canaries_found", setting="SGD").values)
     page = (out / "report.html").read_text()
     assert "Canaries found at 1 % false positives while an accuracy is kept" in page
-    assert "30 near-duplicates with copies 0.3 standard deviations away; of them" in page
+    assert "30 mislabelled, with copies 0.3 standard deviations away; of them" in page
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("--canaries mislabelled --num-canaries 300", "--num-canaries 300 are more than the 200"),
+        ("--canaries mislabelled --num-canaries 300", "300 are more than half of the 200"),
+        ("--num-canaries 30", "--num-canaries 30 of which kind? Choose --canaries mislabelled"),
         ("--canaries mislabelled --canary-noise 0.5", "--canary-noise 0.5 is of copies: choose"),
         ("--fronts gate:2", "the strength of the defense 'gate:2' must be above 0"),
         ("--fronts gate:0.5@0", "'gate:0.5@0' must have a whole number of epochs"),

@@ -10,7 +10,9 @@ from experiments.jobs.compare.analysis import contests
 from experiments.jobs.compare.claims import claims
 from experiments.membership.fronts import Point
 
-PLAN = SimpleNamespace(options=SimpleNamespace(dataset="made"))
+PLAN = SimpleNamespace(
+    options=SimpleNamespace(dataset="made", canaries="near_duplicates", canary_noise=0.3)
+)
 NOISE = np.array([-0.0005, 0.0, 0.0005])
 
 

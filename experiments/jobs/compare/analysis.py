@@ -21,7 +21,7 @@ from experiments.membership.analysis import (
     quantile_bins,
     worst_entries,
 )
-from experiments.membership.canaries import canary_entries, of_canaries, ordinary
+from experiments.membership.canaries import canary_entries, of_canaries, ordinary, selected
 from experiments.membership.fronts import Point, contest, front, placed
 from experiments.membership.one_run import OneRun
 from experiments.membership.runs import DefenseRun
@@ -80,7 +80,8 @@ def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
             yield from kept_entries(run, [plain])
     yield from decile_entries("nats", nats, bins)
     yield from _by_mu(plain)
-    for ridge, first in sorted(compared.ridges.items()):
+    for ridge, every in sorted(compared.ridges.items()):
+        first = selected(every, common)
         disclosed = nats_per_example(first)
         yield entry("median_nats", np.median(disclosed), "nats", relative_ridge=ridge)
         yield entry("max_nats", np.max(disclosed), "nats", relative_ridge=ridge)
@@ -101,6 +102,8 @@ def _fronts(plan: Plan, compared: Compared) -> Iterator[Entry]:
         yield accuracy
         yield entry("found", found, setting=label)
         yield entry("seconds", whole.seconds, "s", setting=label)
+        if whole.privacy is not None and np.isfinite(whole.privacy.epsilon):
+            yield entry("epsilon_spent", whole.privacy.epsilon, setting=label)
         if task.canaries is not None:
             remembered = found_by_best(of_canaries(whole, task))
             yield entry("canaries_found", remembered, setting=label)

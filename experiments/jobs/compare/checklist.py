@@ -1,15 +1,18 @@
 """A reviewer's checklist, each line filled from the run."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from experiments.framework.results import Results
+from experiments.jobs.compare.analysis import OUT_OF_FOLD
 from experiments.jobs.compare.measure import Compared, Plan
 from experiments.membership.analysis import between
 from experiments.membership.attacks import ATTACKS
+from experiments.membership.canaries import ordinary
 from experiments.report.formats import format_interval, format_range
 from experiments.report.tables import Table
+from gujax.data import Canaries, near_duplicates
 
 
 def checklist(plan: Plan, compared: Compared, results: Results) -> Table:
@@ -37,7 +40,7 @@ def _rows(plan: Plan, compared: Compared, results: Results) -> Iterator[tuple[st
         "attacks",
         f"{', '.join(ATTACKS.values())}; reported is their maximum. Best was: "
         + ", ".join(f"{attack} on {label}" for label, attack in best.items())
-        + ". Not run: attacks on labels alone, and without shadow models",
+        + ". Not run: attacks on labels alone, and by quantile regression",
     )
     tried = search.get("tried", {})
     yield (
@@ -53,24 +56,26 @@ def _rows(plan: Plan, compared: Compared, results: Results) -> Iterator[tuple[st
     )
     yield (
         "seeds",
-        f"{options.seeds}, with {options.shadow_models} models for each of {len(runs)} settings: "
-        "random halves in which every example is in half of the models, the same for all settings",
+        f"{options.seeds}, from {options.first_seed}, with {options.shadow_models} models for each "
+        f"of {len(runs)} settings: random halves in which every example is in half of the models, "
+        "the same for all settings",
     )
     yield (
         "selection",
-        "recipes by accuracy on halves of the training split, on seeds of their own; the best "
-        "attack, and the settings that make a front, on other seeds than those they are measured "
-        "on" + ("" if options.seeds > 1 else " (not here: there is one seed only)"),
+        "recipes by accuracy on halves of the training split, the test split not seen; the "
+        "examples that are attacked are those of that split; the best attack, and "
+        "the settings that make a front, on other seeds than those they are measured on"
+        + ("" if options.seeds > 1 else " (not here: there is one seed only)"),
     )
-    yield "who is worst off", _worst(plan, results, plain)
+    yield "who is worst off", _worst(plan, results)
     low = between(results.where(defense=plain), "best_tpr_at_01pct")
     yield (
         "low false-positive rates",
         f"{plain} at 1 %: {format_range(between(results.where(defense=plain)))} % found; at 0.1 %: "
-        f"{format_range(low)} %. A seed has {_non_members(compared)} pairs of a model and a "
+        f"{format_range(low)} %. A seed has {_non_members(plan, compared)} pairs of a model and a "
         "non-member",
     )
-    yield "canaries", _canaries(plan, results)
+    yield "canaries", _canaries(plan, results, {run.defense.front for run in runs})
     yield "time", _time(results)
 
 
@@ -85,22 +90,26 @@ def _per_front(runs) -> dict[str, int]:
     return {name: fronts.count(name) for name in dict.fromkeys(fronts)}
 
 
-def _non_members(compared: Compared) -> str:
-    return f"{int((~compared.defenses[0].seeds[0].members).sum()):,}"
+def _non_members(plan: Plan, compared: Compared) -> str:
+    plain = ordinary(compared.defenses[0], plan.task).seeds[0]
+    return f"{int((~plain.members).sum()):,}"
 
 
-def _worst(plan: Plan, results: Results, label: str) -> str:
-    row, names = results.where(defense=label), plan.task.class_names
-    found = format_interval(row.get("worst_class_found").interval, percent=True)
-    name = names[int(row.get("worst_class_found_is").mean)]
-    text = f"under {label}: class {name}, {found} % found at 1 % false positives of its own"
-    if (group := row.find("worst_subgroup_found")) is None:
-        return f"{text}; the data set names no subgroups"
-    found = format_interval(group.interval, percent=True)
-    return f"{text}; subgroup {int(row.get('worst_subgroup_found_is').mean)}, {found} %"
+def _worst(plan: Plan, results: Results) -> str:
+    names = plan.task.class_names
+    found = []
+    for (label,), row in results.groups("defense"):
+        text = f"{label} class {names[int(row.get('worst_class_found_is').mean)]}, "
+        text += f"{format_interval(row.get('worst_class_found').interval, percent=True)} %"
+        if (group := row.find("worst_subgroup_found")) is not None:
+            text += f", subgroup {int(row.get('worst_subgroup_found_is').mean)}, "
+            text += f"{format_interval(group.interval, percent=True)} %"
+        found.append(text)
+    named = "" if plan.task.dataset.train.subgroups is not None else "; there are no subgroups"
+    return f"by LiRA, at 1 % false positives of its own: {'; '.join(found)}{named}"
 
 
-def _canaries(plan: Plan, results: Results) -> str:
+def _canaries(plan: Plan, results: Results, fronts: Collection[str]) -> str:
     made = plan.task.canaries
     if made is None:
         return "none in this run; --canaries mislabelled or near_duplicates puts some in"
@@ -109,10 +118,24 @@ def _canaries(plan: Plan, results: Results) -> str:
         for (label,), row in results.where(examples="canaries").groups("defense")
     )
     count = len(np.unique(made.groups[np.isin(made.split.ids, made.ids)]))
-    kind = plan.options.canaries.replace("_", "-")
+    kind = "mislabelled"
     if plan.options.canaries == "near_duplicates":
-        kind += f" with copies {plan.options.canary_noise:g} standard deviations away"
+        kind += f", with copies {plan.options.canary_noise:g} standard deviations away"
+        if OUT_OF_FOLD in fronts:
+            kind += (
+                f"; out of fold takes all of a group for near-duplicates in {_kept_together(made)} "
+                "cases: --canary-noise puts copies where it does not"
+            )
     return f"{count} {kind}; of them are found at 1 % false positives: {found}"
+
+
+def _kept_together(made: Canaries) -> int:
+    """How many canaries have all their copies in their group of near-duplicates."""
+    alike = near_duplicates(made.split.x)
+    chosen = np.isin(made.split.ids, made.ids)
+    return sum(
+        len(np.unique(alike[made.groups == group])) == 1 for group in np.unique(made.groups[chosen])
+    )
 
 
 def _time(results: Results) -> str:

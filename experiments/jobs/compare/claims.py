@@ -37,7 +37,7 @@ def claims(plan: Plan, results: Results) -> Iterator[Claim]:
             yield from _against_dp_sgd(name, source, dataset, held[name, "ordinary"])
     for examples in ("ordinary", "canaries"):
         if (OUT_OF_FOLD, examples) in held:
-            yield _out_of_fold(dataset, examples, held[OUT_OF_FOLD, examples])
+            yield _out_of_fold(plan, examples, held[OUT_OF_FOLD, examples])
 
 
 def _against_dp_sgd(name: str, source: str, dataset: str, held: Results) -> Iterator[Claim]:
@@ -62,14 +62,19 @@ def _against_dp_sgd(name: str, source: str, dataset: str, held: Results) -> Iter
     )
 
 
-def _out_of_fold(dataset: str, examples: str, held: Results) -> Claim:
+def _out_of_fold(plan: Plan, examples: str, held: Results) -> Claim:
     found, at = percent(2), percent()(held.get("accuracy_of_both"))
     own, rival = (held.get("found_at_accuracy", side=side) for side in (OWN, RIVAL))
-    of = "members" if examples == "ordinary" else "canaries"
+    of, options, kind = "members", plan.options, ""
+    if examples == "canaries":
+        of = "canaries"
+        if options.canaries == "near_duplicates":  # it matters whether the defense sees them
+            kind = f" (copies {options.canary_noise:g} standard deviations away)"
     return test(
         f"out_of_fold_finds_few_{of}",
-        f"Labels from out of fold let an attack find at most {100 * SHARE:g} % of the {of} that it "
-        f"finds under the better of {DP_SGD} and early stopping at equal accuracy, on {dataset}",
+        f"Labels from out of fold let an attack find at most {100 * SHARE:g} % of the {of}{kind} "
+        f"that it finds under the better of {DP_SGD} and early stopping at equal accuracy, on "
+        f"{options.dataset}",
         "after SELENA (arXiv 2110.08324); near-duplicates: arXiv 2404.17399",
         f"at accuracy {at} %: {found(own)} % found, the others {found(rival)} %",
         [mean_interval(SHARE * rival.values - own.values)],

@@ -59,7 +59,7 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Compared:
         predicted = {run.defense.label: predict_defense(task, run) for run in results}
     with steps.step("plain SGD under other ridges"):
         others = [ridge for ridge in options.other_ridges if ridge != own]
-        ridges = runs.with_ridges(task, results[0], others)
+        ridges = runs.with_ridges(task, results[0], others, options.first_seed)
         ridges[own] = results[0].seeds[0]
     with steps.step("cost of auditing"):
         costs = reference_costs(task, results[0].recipe.batch_size, chosen, own)

@@ -69,7 +69,7 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Study:
     """Trains, measures and attacks the models of every seed."""
     make_optimizer = _measured_sgd(plan)
     runs = []
-    for seed in range(plan.options.seeds):
+    for seed in plan.options.seed_numbers:
         with steps.step(f"training, measuring, attacking: seed {seed}"):
             runs.append(_run_seed(plan, make_optimizer, seed))
     return Study(runs, [per_example(run) for run in runs])

@@ -79,7 +79,7 @@ def peel(
     task: Task, recipe: Recipe, scopes: Sequence[Scope], options: Options, steps: Steps
 ) -> Peeled:
     """Trains, audits and attacks all rounds; each scope is done by nats and by chance."""
-    members = [halves(task, options.shadow_models, seed) for seed in range(options.seeds)]
+    members = [halves(task, options.shadow_models, seed) for seed in options.seed_numbers]
     nothing = [np.zeros_like(given) for given in members]
     known: dict[tuple[int, ...], Training] = {}  # the same program is compiled once
 
@@ -91,7 +91,7 @@ def peel(
         if sizes not in known:
             known[sizes] = prepare(_PLAIN, fitted, masks, options.relative_ridge)
         runs = []
-        for seed, (given, gone) in enumerate(zip(members, removed)):
+        for seed, given, gone in zip(options.seed_numbers, members, removed):
             with steps.step(f"{label}, seed {seed}"):
                 runs.append(run_seed(task, fitted, known[sizes], given, gone, _key(seed, stream)))
         return runs
@@ -104,13 +104,13 @@ def peel(
         for number in range(1, options.rounds + 1):
             removed = [
                 run.removed | next_layer(arm, run, options.fraction, (seed, number))
-                for seed, run in enumerate(last)
+                for seed, run in zip(options.seed_numbers, last)
             ]
             given = members
             if arm.scope == "data":
                 given = [
                     halves_of_pool(of_seed, ~gone[0], jax.random.fold_in(_key(seed, 1), number))
-                    for seed, (of_seed, gone) in enumerate(zip(members, removed))
+                    for seed, of_seed, gone in zip(options.seed_numbers, members, removed)
                 ]
             last = train(f"{arm.label}, round {number}", given, removed, _FRESH + number)
             stages.append(last)

@@ -29,7 +29,9 @@ def validation_accuracy(
     first, repeats, train = trial.recipes[0], len(halves), task.dataset.train
     task = adapted(task, first)
     masks = np.tile(halves, (len(runs), 1))
-    keys = jax.random.split(jax.random.key(0), repeats)
+    # Other streams than those of the jobs that train by what is found here.
+    init_key, train_key = jax.random.split(jax.random.fold_in(jax.random.key(0), 3))
+    keys = jax.random.split(init_key, repeats)
     initial = initial_params(task, keys)
     params = with_tuned(
         jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(runs)), initial),
@@ -42,7 +44,7 @@ def validation_accuracy(
         first,
         _tuned_optimizer(trial, masks, options),
         masks,
-        jax.random.split(jax.random.key(1), len(masks)),
+        jax.random.split(train_key, len(masks)),
         params,
         trial.defense.method.sampling,
     )

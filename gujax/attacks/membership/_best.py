@@ -121,7 +121,11 @@ def best_of_attacks(
             for a, name in enumerate(scores)
         }
         best = int(found[:, m].argmax())
-        reached = Interval(float(split[m]), float(low[:, m].max()), float(high[:, m].max()))
+        value = float(split[m])
+        # Near 0 and 1 a band that is symmetric reaches too far on one side, and on the other may
+        # leave out the value, which is of halves.
+        ends = np.clip([low[:, m].max(), high[:, m].max()], 0, 1)
+        reached = Interval(value, min(value, float(ends[0])), max(value, float(ends[1])))
         result[measure] = BestAttack(reached, list(scores)[best], float(found[best, m]), each)
     return result
 
