@@ -46,9 +46,7 @@ def query(task: Task, params: PyTree, members: Bool[np.ndarray, "models examples
         np.exp(membership.log_confidence(*pair))
         for pair in ((logits, train.y), (test_logits, test.y))
     )
-    # Of fewer models the complement cannot be spared.
-    half = len(members) // 2
-    complements = half >= 3 and np.array_equal(members, ~np.roll(members, half, axis=0))
+    complements = spares_complements(members)
     margin = membership.scaled_confidence(logits, train.y)
     scores = {
         # One variance for all examples is fooled by a defense that changes who varies, as gates do.
@@ -61,6 +59,15 @@ def query(task: Task, params: PyTree, members: Bool[np.ndarray, "models examples
         "loss": membership.loss_threshold(logits, train.y),
     }
     return Outputs(scores, margin, test_logits.argmax(-1) == test.y)
+
+
+def spares_complements(members: Bool[np.ndarray, "models examples"]) -> bool:
+    """Whether attacks leave a target's complement out of its shadow models.
+
+    So they do among random halves with their complements. Of fewer than 6 it cannot be spared.
+    """
+    half = len(members) // 2
+    return half >= 3 and np.array_equal(members, ~np.roll(members, half, axis=0))
 
 
 def measures(

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 import gujax
 from experiments.jobs.auditors.canaries import coin_flips, with_canaries
 from experiments.jobs.auditors.options import Options
+from experiments.membership.attacks import spares_complements
 from experiments.membership.defenses import Privacy, account
 from experiments.membership.recorder import Statistic, record
 from experiments.tasks.recipe import Recipe, descent_of
@@ -135,7 +136,7 @@ def run_seed(
         for params in (start, trained.params)
     )
     included = members[:-1, canaries]
-    lira = membership.lira(after, included)
+    lira = membership.lira(after, included, complements=spares_complements(included))
     seconds.append(time.perf_counter() - began)
     test = task.dataset.test
     answers = logits_of_many(task, trained.params, test).argmax(-1)[:-1]

@@ -10,7 +10,7 @@ from scipy.special import expit
 import gujax
 from experiments.framework.results import Entry, Key, entry
 from experiments.jobs.prediction.measure import Plan, Run, measured_shift, shifts
-from experiments.membership.attacks import measures
+from experiments.membership.attacks import measures, spares_complements
 from gujax.attacks import membership
 
 LEVELS = ("auc", "tpr_at_1pct", "tpr_at_01pct")
@@ -92,9 +92,11 @@ def of_setting(run: Run, place: Mapping[str, Key], both_ways: bool) -> Iterator[
 
 def _attacks(run: Run) -> dict[str, Float[np.ndarray, "models examples"]]:
     """The attacks with all shadow models."""
+    phi, members, population = run.phi, run.members, expit(run.population)
+    complements = spares_complements(members)
     return {
-        "LiRA": membership.lira(run.phi, run.members),
-        "RMIA": membership.rmia(expit(run.phi), run.members, expit(run.population)),
+        "LiRA": membership.lira(phi, members, complements=complements),
+        "RMIA": membership.rmia(expit(phi), members, population, complements=complements),
     }
 
 
