@@ -144,7 +144,8 @@ def load_recipes(dataset: str, path: Path | None = None) -> RecipeBook:
     Args:
         path: File written by the `tune` job. None reads those that come with the package: the
             data set's own if there are any, else those tuned on digits. A second file adds what
-            was searched for at few epochs, on which fronts are drawn.
+            was searched for at few epochs, on which fronts are drawn; of what both have, the more
+            accurate is taken.
 
     Raises:
         UserError: The file cannot be read.
