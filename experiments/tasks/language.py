@@ -1,7 +1,7 @@
 """Language models by name, and what is done with their texts."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from experiments.framework.errors import UserError, as_user_error, check_option
+from experiments.framework.errors import UserError, as_user_error
 from gujax import data, models, training
 
 PUBLISHED = "smollm2-135m"
@@ -118,7 +118,13 @@ def whole_text_loss(
 
 
 def choose_texts(
-    source: str, feature: str | None, num_texts: int, asked_by: str, seed: int
+    source: str,
+    feature: str | None,
+    num_texts: int,
+    asked_by: str,
+    seed: int,
+    *,
+    read_as: Callable[[str], Hashable],
 ) -> tuple[str, ...]:
     """Different texts of a data set or a file, in an order by chance.
 
@@ -127,6 +133,8 @@ def choose_texts(
         feature: Which feature or entry holds the text; None for the usual one.
         asked_by: Which options ask for so many texts.
         seed: Of the choice.
+        read_as: What the model is going to read of a text: no two that are chosen are the same
+            there, or one would be trained on and the other held out.
 
     Raises:
         UserError: They cannot be read, or are too few.
@@ -135,14 +143,21 @@ def choose_texts(
         feature = "description"
     with as_user_error(ValueError, ModuleNotFoundError):
         texts = data.load_texts(source, feature=feature)
-    different = tuple(dict.fromkeys(texts))  # a text twice may be trained on and held out
-    check_option(
-        len(different) >= num_texts,
-        f"--texts {source} has {len(different)} different texts, {asked_by} ask for {num_texts}; "
-        "ask for fewer",
+    different = tuple(dict.fromkeys(texts))
+    chosen: dict[Hashable, str] = {}
+    for i in np.random.default_rng(seed).permutation(len(different)):
+        chosen.setdefault(read_as(different[i]), different[i])
+        if len(chosen) == num_texts:
+            return tuple(chosen.values())
+    raise UserError(
+        f"--texts {source} has {len(chosen)} texts that differ in what the model reads of them, "
+        f"{asked_by} ask for {num_texts}; ask for fewer, or cut them later"
     )
-    chosen = np.random.default_rng(seed).permutation(len(different))[:num_texts]
-    return tuple(different[i] for i in chosen)
+
+
+def beginning(model: models.LanguageModel, cut_to: int) -> Callable[[str], tuple[int, ...]]:
+    """What the model reads of a text: its first tokens, at most so many."""
+    return lambda text: tuple(model.tokenizer.encode(text).ids[:cut_to])
 
 
 def layer_groups(layers: int, parts: int) -> Callable[[str], str]:

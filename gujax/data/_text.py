@@ -171,7 +171,8 @@ def bucket_by_length(texts: Tokens, multiple: int = 16) -> list[Bucket]:
 
 def _of_file(path: Path, feature: str) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Lines as files have them: str.splitlines would also cut at rarer signs inside of texts.
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:

@@ -1,6 +1,7 @@
 """Parameters of a published checkpoint, under the names that our models have for them."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import jax
@@ -91,15 +92,31 @@ def read_params(
     return params
 
 
+@contextmanager
+def values_of(source: str) -> Iterator[None]:
+    """Say of a file whose entries are of a kind that nobody expects what is wrong with it.
+
+    Raises:
+        ValueError: in place of what Python raises for such entries.
+    """
+    try:
+        yield
+    except (TypeError, AttributeError, KeyError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"{source} has an entry of a kind or a size that makes no sense "
+            f"({type(error).__name__}: {error}); get it again"
+        ) from None
+
+
 def check_tokenizer(tokenizer, vocabulary: int, source: str) -> None:
     """Check that every token has a row of the embedding.
 
     Raises:
         ValueError: if it does not fit.
     """
-    size = tokenizer.get_vocab_size(with_added_tokens=True)
-    if size > vocabulary:
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    if largest >= vocabulary:
         raise ValueError(
-            f"{source}: the tokenizer has {size} tokens, the model's vocabulary {vocabulary}; use "
-            "the tokenizer that the model was trained with"
+            f"{source}: the tokenizer has a token {largest}, the model's vocabulary ends at "
+            f"{vocabulary - 1}; use the tokenizer that the model was trained with"
         )

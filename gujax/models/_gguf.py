@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gujax._extras import extra
-from gujax.models._checkpoint import Names, check_tokenizer, read_params
+from gujax.models._checkpoint import Names, check_tokenizer, read_params, values_of
 from gujax.models._language import LanguageModel, language_model
 from gujax.models._language_config import LanguageConfig
 
@@ -31,7 +31,7 @@ _USED = (
     *("block_count", "context_length", "embedding_length", "feed_forward_length"),
     *("attention.head_count", "attention.head_count_kv", "attention.layer_norm_rms_epsilon"),
     *("attention.key_length", "attention.value_length", "rope.freq_base", "rope.dimension_count"),
-    "vocab_size",
+    *("vocab_size", "attention.causal"),
 )
 # How texts are cut before pairs of bytes are merged, by the name that a file has for it.
 _SPLITS = {
@@ -41,6 +41,7 @@ _SPLITS = {
     r"[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
 _CONTROL = 3  # the type of a token that is no text
+_USER_DEFINED = 4  # the type of a token that no merge makes
 _NO_SCALING = (None, "none", "")
 
 
@@ -72,7 +73,8 @@ def from_gguf(file: str | Path) -> LanguageModel:
         raise ValueError(f"{path} cannot be read as a GGUF file ({error}); get it again") from None
     entries = {name: field.contents() for name, field in reader.fields.items()}
     tensors = {tensor.name: tensor for tensor in reader.tensors}
-    architecture, config = _config(entries, tensors, str(path))
+    with values_of(str(path)):
+        architecture, config = _config(entries, tensors, str(path))
     permuted = architecture == "llama"
 
     def read(name: str) -> np.ndarray:
@@ -90,7 +92,8 @@ def from_gguf(file: str | Path) -> LanguageModel:
 
     model = language_model(config)
     params = read_params(model, _NAMES, read, tensors, str(path))
-    tokenizer = _tokenizer(entries, str(path))
+    with values_of(str(path)):
+        tokenizer = _tokenizer(entries, str(path))
     check_tokenizer(tokenizer, config.vocabulary, str(path))
     return LanguageModel(path.stem, config, model, params, tokenizer)
 
@@ -124,6 +127,8 @@ def _config(
             raise ValueError(f"{source} has no entry {start}{name}, which the model needs")
         return found.get(name, *default)
 
+    if (causal := get("attention.causal", True)) is not True:
+        refuse("attention.causal", causal)
     for name, value in found.items():
         harmless = name == "rope.scaling.type" and value in _NO_SCALING
         if name not in _USED and not harmless and value not in (0, False):
@@ -155,7 +160,15 @@ def _config(
 
 def _tokenizer(entries: Mapping[str, Any], source: str) -> Any:
     with extra("lm"):
-        from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+        from tokenizers import (
+            AddedToken,
+            Regex,
+            Tokenizer,
+            decoders,
+            models,
+            pre_tokenizers,
+            processors,
+        )
     kind, cut = (entries.get(f"tokenizer.ggml.{name}") for name in ("model", "pre"))
     if kind != "gpt2":
         raise ValueError(
@@ -164,7 +177,7 @@ def _tokenizer(entries: Mapping[str, Any], source: str) -> Any:
         )
     whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     split: Any
-    if cut in ("gpt-2", "default", None):
+    if cut == "gpt-2":
         split = whole
     elif cut == "smollm":
         split = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), whole])
@@ -179,9 +192,26 @@ def _tokenizer(entries: Mapping[str, Any], source: str) -> Any:
         )
     tokens = entries["tokenizer.ggml.tokens"]
     merges = [tuple(pair.split(" ", 1)) for pair in entries["tokenizer.ggml.merges"]]
-    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges))
+    pairs = models.BPE(
+        {token: i for i, token in enumerate(tokens)}, merges, ignore_merges=cut == "llama-bpe"
+    )
+    tokenizer = Tokenizer(pairs)
     tokenizer.pre_tokenizer, tokenizer.decoder = split, decoders.ByteLevel()
     kinds = entries.get("tokenizer.ggml.token_type", ())
     special = [token for token, kind in zip(tokens, kinds) if kind == _CONTROL]
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
+    whole_tokens = [token for token, kind in zip(tokens, kinds) if kind == _USER_DEFINED]
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in whole_tokens])
+    around = {}
+    # Where the file is silent, llama.cpp begins a text only where texts are cut as Llama 3 does.
+    for name, default in (("bos", cut == "llama-bpe"), ("eos", False)):
+        if entries.get(f"tokenizer.ggml.add_{name}_token", default):
+            around[name] = int(entries[f"tokenizer.ggml.{name}_token_id"])
+    if around:
+        names = {name: tokens[i] for name, i in around.items()}
+        begin, end = ([names[name]] if name in names else [] for name in ("bos", "eos"))
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=[*begin, "$A", *end],
+            special_tokens=[(names[name], i) for name, i in around.items()],
+        )
     return tokenizer

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from gujax.models._attention import attend, rotated
 from gujax.models._embedding import Embedding, output_layer
-from gujax.models._language_config import LanguageConfig
+from gujax.models._language_config import LanguageConfig, check_length
 
 
 def _norm(config: LanguageConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
@@ -66,6 +66,7 @@ class PublishedGPT(nnx.Module):
     """
 
     def __init__(self, config: LanguageConfig, *, rngs: nnx.Rngs):
+        self.context = config.context
         self.tokens = Embedding(config.vocabulary, config.width, rngs=rngs)
         self.positions = (
             Embedding(config.context, config.width, rngs=rngs) if config.family == "gpt2" else None
@@ -76,6 +77,7 @@ class PublishedGPT(nnx.Module):
 
     def __call__(self, tokens: Int[Array, "batch t"]) -> Float[Array, "batch t vocabulary"]:
         """Logits of the token that follows each position."""
+        check_length(tokens, self.context)
         x = self.tokens(tokens)
         if self.positions is not None:
             x = x + self.positions(jnp.arange(tokens.shape[1]))

@@ -38,13 +38,7 @@ def language_model(config: LanguageConfig) -> Model:
         return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
 
     def apply(params: PyTree, tokens: Int[Array, "..."]) -> Float[Array, "..."]:
-        length = tokens.shape[-1]
-        if length > config.context:
-            raise ValueError(
-                f"tokens has {length} per text, the model's context is {config.context}; cut or "
-                "split the texts"
-            )
-        logits = nnx.merge(structure, params)(tokens.reshape(-1, length))
+        logits = nnx.merge(structure, params)(tokens.reshape(-1, tokens.shape[-1]))
         return logits.reshape(*tokens.shape, config.vocabulary)
 
     return Model(init, apply, make)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from jaxtyping import Array
+
 from gujax.validation import check_count, check_positive
 
 Family = Literal["llama", "gpt2", "gpt_neox"]
@@ -72,9 +74,27 @@ class LanguageConfig:
                 f"heads={self.heads} of head_size={self.head_size} do not make up "
                 f"width={self.width}, as those of {self.family!r} must; only 'llama' shares heads"
             )
+        if self.family != "gpt_neox" and self.rope_share != 1:
+            raise ValueError(
+                f"rope_share={self.rope_share} must be 1: heads of {self.family!r} are rotated "
+                "whole"
+            )
         rotated = self.rope_share * self.head_size
         if self.family != "gpt2" and (not 0 < self.rope_share <= 1 or rotated % 2):
             raise ValueError(
                 f"rope_share={self.rope_share} of head_size={self.head_size} must be an even "
                 "number of entries, at most all"
             )
+
+
+def check_length(tokens: Array, context: int) -> None:
+    """Check that texts fit into the context.
+
+    Raises:
+        ValueError: if they are longer.
+    """
+    if tokens.shape[-1] > context:
+        raise ValueError(
+            f"tokens has {tokens.shape[-1]} per text, the model's context is {context}; cut or "
+            "split the texts"
+        )

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Int
 
 from gujax.models._attention import attend, rotated
 from gujax.models._embedding import Embedding, output_layer
-from gujax.models._language_config import LanguageConfig
+from gujax.models._language_config import LanguageConfig, check_length
 
 
 class LlamaBlock(nnx.Module):
@@ -51,6 +51,7 @@ class Llama(nnx.Module):
     """
 
     def __init__(self, config: LanguageConfig, *, rngs: nnx.Rngs):
+        self.context = config.context
         self.tokens = Embedding(config.vocabulary, config.width, rngs=rngs)
         self.blocks = nnx.List([LlamaBlock(config, rngs=rngs) for _ in range(config.layers)])
         self.norm = nnx.RMSNorm(config.width, epsilon=config.epsilon, rngs=rngs)
@@ -58,6 +59,7 @@ class Llama(nnx.Module):
 
     def __call__(self, tokens: Int[Array, "batch t"]) -> Float[Array, "batch t vocabulary"]:
         """Logits of the token that follows each position."""
+        check_length(tokens, self.context)
         x = self.tokens(tokens)
         for block in self.blocks:
             x = block(x)

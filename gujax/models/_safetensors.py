@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gujax._extras import extra
-from gujax.models._checkpoint import Names, check_tokenizer, read_params
+from gujax.models._checkpoint import Names, check_tokenizer, read_params, values_of
 from gujax.models._language import LanguageModel, language_model
 from gujax.models._language_config import LanguageConfig
 
@@ -70,7 +70,8 @@ _OTHER_MATTERS = {
     *("attention_dropout", "hidden_dropout", "classifier_dropout", "attn_pdrop", "embd_pdrop"),
     *("resid_pdrop", "_name_or_path", "is_llama_config", "task_specific_params", "n_ctx"),
     *("reorder_and_upcast_attn", "gradient_checkpointing", "transformers.js_config"),
-    *("max_window_layers", "use_mrope", "auto_map", "_attn_implementation_autoset"),
+    *("max_window_layers", "use_mrope", "_attn_implementation_autoset", "id2label"),
+    *("label2id", "_num_labels"),
 }
 
 
@@ -136,9 +137,11 @@ def from_safetensors(folder: str | Path) -> LanguageModel:
     """
     folder = Path(folder)
     content = _json(folder / "config.json")
-    kind, config = _config(content, str(folder / "config.json"))
-    names, model = _NAMES[kind], language_model(config)
-    files = _files(folder)
+    with values_of(str(folder / "config.json")):
+        kind, config = _config(content, str(folder / "config.json"))
+        names, model = _NAMES[kind], language_model(config)
+    with values_of(str(folder)):
+        files = _files(folder)
     # Some GPT-2 files have the names of the bare model, some those of the model with its output.
     plain = {name.removeprefix("transformer."): name for name in files}
     ignored = names.ignored
@@ -158,6 +161,12 @@ def from_safetensors(folder: str | Path) -> LanguageModel:
             raise ValueError(f"{files[stored]} cannot be read ({error}); get it again") from None
 
     params = read_params(model, names, read, plain, str(folder))
+    output, embedding = (f"{names.outside[name]}.weight" for name in ("output", "tokens"))
+    if config.tied and output in plain and not np.array_equal(read(output), read(embedding)):
+        raise ValueError(
+            f"{folder}: tie_word_embeddings says that {output} is {embedding}, but it is another; "
+            "set it to false"
+        )
     return LanguageModel(folder.name, config, model, params, _tokenizer(folder, config))
 
 
@@ -202,7 +211,7 @@ def _files(folder: Path) -> dict[str, Path]:
     try:
         with safe_open(file, "np") as opened:
             return dict.fromkeys(opened.keys(), file)
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise ValueError(f"{file} cannot be read ({error}); get it again") from None
 
 
@@ -228,6 +237,11 @@ def _config(content: Mapping[str, Any], source: str) -> tuple[str, LanguageConfi
             f"{source}: model_type={kind!r} is not supported; choose a model of {', '.join(_NAMES)}"
         )
     settings.must_be("quantization_config", None)
+    settings.must_be("auto_map", None)  # code of its own
+    for name in ("is_causal", "causal", "use_rope"):
+        settings.must_be(name, True)
+    settings.must_be("tie_word_embeddings", None, True, False)
+    settings.must_be("query_pre_attn_scalar", None)
     config = {"gpt2": _gpt2, "gpt_neox": _neox}.get(kind, _llama)(settings, kind)
     settings.finish()
     return kind, config

@@ -27,6 +27,16 @@ def test_files(tmp_path):
     assert data.load_texts(str(objects), feature="title") == ("A", "B")
 
 
+def test_lines_are_what_ends_with_a_newline(tmp_path):
+    """Not every sign at which str.splitlines cuts, nor a mark of the order of bytes."""
+    lines = tmp_path / "lines.txt"
+    lines.write_bytes("\ufeffone\x85a\r\ntwo\u2028b\n".encode())
+    assert data.load_texts(str(lines)) == ("one\x85a", "two\u2028b")
+    objects = tmp_path / "objects.jsonl"
+    objects.write_bytes('\ufeff{"text": "a\u2028b"}\n'.encode())
+    assert data.load_texts(str(objects)) == ("a\u2028b",)
+
+
 def test_a_text_feature_of_a_known_set(tmp_path, monkeypatch):
     assert builders.KnownText.name == "known_text"  # registers it
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))

@@ -36,7 +36,7 @@ def texts(tmp_path_factory):
     return file
 
 
-SMALL = {"num_texts": 4, "canaries": 2, "seeds": 2, "exposures": (1, 6), "cut_to": 28}
+SMALL = {"num_texts": 4, "canaries": 2, "seeds": 2, "exposures": (1, 6), "cut_to": 36}
 SMALL |= {"lora_rank": 0, "batch_size": 4, "epochs": 12, "learning_rate": 0.02, "prefix": 4}
 
 
@@ -226,7 +226,8 @@ def test_texts_and_canaries_are_seen_as_often(texts):
     ("options", "message"),
     [
         ({"num_texts": 5}, "--num-texts 5 must be a multiple of the 2 --exposures"),
-        ({"prefix": 28}, "--prefix 28 must be less than --cut-to 28"),
+        ({"prefix": 36}, "--prefix 36 must be less than --cut-to 36"),
+        ({"cut_to": 20}, "--cut-to 20 cuts canaries, which have 33 tokens"),
         ({"batch_size": 9}, "--batch-size 9 must be at most --num-texts 4"),
         ({"references": 1}, "--references 1 must be even"),
         ({"seeds": 30}, "--num-texts and --seeds ask for 120; ask for fewer"),

@@ -246,3 +246,34 @@ def test_a_folder_without_tokenizer(monkeypatch, tmp_path):
 def test_bytes_are_tokens():
     tokenizer = load_language_model("tiny").tokenizer
     assert tokenizer.decode(tokenizer.encode("naïve").ids) == "naïve"
+
+
+def test_no_two_texts_are_the_same_in_what_the_model_reads(tmp_path):
+    """One would be trained on and the other held out."""
+    file = tmp_path / "texts.txt"
+    file.write_text("".join(f"the same beginning, then {word}\n" for word in WORDS))
+    sizes = {"num_texts": 4, "num_held_out": 3, "batch_size": 2, "prefix": 4}
+    options = Options(model="tiny", texts=str(file), cut_to=16, **sizes)
+    with pytest.raises(UserError, match="has 1 texts that differ in what the model reads of them"):
+        prepare(options)
+    plan = prepare(replace(options, cut_to=48))
+    assert len(np.unique(plan.tokens.tokens, axis=0)) == 7
+
+
+def test_shares_of_what_is_extracted_are_of_texts_that_have_an_end(tmp_path):
+    file = tmp_path / "texts.txt"
+    short = [f"{letter} {letter}" for letter in "abcdefghijkl"]
+    file.write_text("\n".join(short) + "\n")
+    sizes = {"num_texts": 8, "num_held_out": 3, "batch_size": 4, "prefix": 10, "epochs": 2}
+    with pytest.raises(UserError, match="no text to train on has more tokens, so that none can be"):
+        prepare(Options(model="tiny", texts=str(file), **sizes))
+    file.write_text("\n".join([*short[:6], *(f"{word} and so on" for word in WORDS)]) + "\n")
+    out = tmp_path / "run"
+    chosen = command(file, cut_to=48, out=out, **sizes)
+    assert main(["finetune", *chosen]) == 0
+    rows = pl.read_parquet(out / "per_text.parquet").filter("member")
+    ended = rows.filter(pl.col("suffix") > 0)
+    assert 0 < len(ended) < len(rows)
+    results = Results.read(out / "results.parquet")
+    assert results.get("extracted").mean == pytest.approx(ended["extracted"].mean())
+    assert f"{len(ended)} are longer than" in (out / "card.html").read_text()

@@ -20,6 +20,11 @@ _LAYERS = {
 }
 
 
+def _entry(writer, name, value):
+    of = {str: writer.add_string, bool: writer.add_bool, list: writer.add_array}
+    of.get(type(value), writer.add_uint32)(name, value)
+
+
 def write_gguf(
     path,
     lm,
@@ -30,6 +35,8 @@ def write_gguf(
     tokenizer="gpt2",
     leave_out=None,
     raw=None,
+    merges=("a b",),
+    ggml=(),
 ):
     """Writes a model of the Llama family with a tokenizer of bytes; returns the path."""
     c = lm.config
@@ -44,13 +51,14 @@ def write_gguf(
     writer.add_rope_freq_base(c.rope_theta)
     writer.add_vocab_size(c.vocabulary)
     for name, value in dict(entries).items():
-        add = writer.add_string if isinstance(value, str) else writer.add_uint32
-        add(f"{arch}.{name}", value)
+        _entry(writer, f"{arch}.{name}", value)
+    for name, value in dict(ggml).items():
+        _entry(writer, f"tokenizer.ggml.{name}", value)
     writer.add_tokenizer_model(tokenizer)
     writer.add_tokenizer_pre(pre)
-    writer.add_token_list(["<end>", "a", "b", "Ġ", "ab"])
-    writer.add_token_types([3, 1, 1, 1, 1])
-    writer.add_token_merges(["a b"])
+    writer.add_token_list(["<end>", "a", "b", "Ġ", "ab", "abb", "<tool>"])
+    writer.add_token_types([3, 1, 1, 1, 1, 1, 4])
+    writer.add_token_merges(list(merges))
 
     def add(name, array):
         if name == leave_out:

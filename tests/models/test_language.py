@@ -1,5 +1,6 @@
 """Published language models: their readers, their functions, their adapters."""
 
+import dataclasses
 import json
 import shutil
 from importlib.util import find_spec
@@ -194,6 +195,24 @@ def test_generate_takes_the_likeliest_token_each_time(read):
     assert (drawn[3:7] != text[3:]).any()
 
 
+def test_texts_of_a_gguf_file_are_cut_as_its_own_program_cuts_them(read, tmp_path):
+    """llama.cpp takes what is a token as it is in texts cut as for Llama 3, and begins them."""
+    lm, file = read["smollm2"], tmp_path / "model.gguf"
+    start = {"bos_token_id": 0}
+
+    def tokens(text, pre, **ggml):
+        read_again = models.from_gguf(write_gguf(file, lm, "F32", pre=pre, ggml=start | ggml))
+        return read_again.tokenizer.encode(text).tokens
+
+    assert tokens("abb", "smollm") == ["ab", "b"]
+    assert tokens("abb", "llama-bpe") == ["<end>", "abb"]
+    assert tokens("abb", "llama-bpe", add_bos_token=False) == ["abb"]
+    assert tokens("a", "gpt-2", add_bos_token=True) == ["<end>", "a"]
+    end = {"eos_token_id": 0, "add_eos_token": True}
+    assert tokens("a", "gpt-2", **end) == ["a", "<end>"]
+    assert tokens("<tool>a", "gpt-2") == ["<tool>", "a"]
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("name", "changes", "message"),
@@ -215,11 +234,26 @@ class TestRefused:
             ("llama", {"num_hidden_layers": 1}, "for which the model has no place"),
             ("llama", {"num_attention_heads": 3, "head_dim": 4}, "multiple of key_heads=2"),
             ("smollm2", {"vocab_size": 20}, "has shape"),
+            ("qwen2", {"is_causal": False}, "is_causal=False"),
+            ("llama", {"use_rope": False}, "use_rope=False"),
+            ("llama", {"auto_map": {"AutoModel": "own.Model"}}, "auto_map="),
+            ("llama", {"tie_word_embeddings": "false"}, "tie_word_embeddings='false'"),
+            ("llama", {"tie_word_embeddings": True}, "tie_word_embeddings says that lm_head"),
+            ("llama", {"rope_scaling": "linear"}, "an entry of a kind or a size that makes no"),
+            ("llama", {"num_attention_heads": 0}, "an entry of a kind or a size that makes no"),
+            ("llama", {"hidden_size": "16"}, "an entry of a kind or a size that makes no sense"),
         ],
     )
     def test_a_configuration(self, copy, name, changes, message):
         with pytest.raises(ValueError, match=message):
             models.from_safetensors(copy(name, **changes))
+
+    def test_what_does_not_matter_is_read_over(self, copy):
+        models.from_safetensors(copy("qwen2", is_causal=True, id2label={"0": "LABEL_0"}))
+
+    def test_rotating_half_of_a_head(self, read):
+        with pytest.raises(ValueError, match=r"rope_share=0\.5 must be 1: heads of 'llama'"):
+            dataclasses.replace(read["llama"].config, rope_share=0.5)
 
     def test_a_missing_file(self, copy, tmp_path):
         with pytest.raises(ValueError, match=r"config\.json cannot be read"):
@@ -255,7 +289,9 @@ class TestRefused:
         content = json.loads((folder / "tokenizer.json").read_text())
         content["model"]["vocab"] |= {f"more{i}": 24 + i for i in range(20)}
         (folder / "tokenizer.json").write_text(json.dumps(content))
-        with pytest.raises(ValueError, match=r"tokenizer has 4\d tokens, the model's"):
+        with pytest.raises(
+            ValueError, match="tokenizer has a token 43, the model's vocabulary ends"
+        ):
             models.from_safetensors(folder)
         (folder / "tokenizer.json").write_text("{}")
         with pytest.raises(ValueError, match="is no tokenizer"):
@@ -268,7 +304,10 @@ class TestRefused:
             ({"entries": {"rope.scaling.type": "yarn"}}, r"rope\.scaling\.type='yarn'"),
             ({"entries": {"attention.sliding_window": 8}}, r"attention\.sliding_window=8"),
             ({"entries": {"rope.dimension_count": 2}}, r"rope\.dimension_count=2"),
+            ({"entries": {"attention.causal": False}}, r"attention\.causal=False"),
+            ({"entries": {"attention.head_count": 0}}, "of a kind or a size that makes no sense"),
             ({"pre": "strange"}, "cut in the way 'strange'"),
+            ({"pre": "default"}, "cut in the way 'default'"),
             ({"tokenizer": "llama"}, "tokenizer 'llama' is not supported"),
             ({"leave_out": "blk.1.attn_k.weight"}, r"no tensor 'blk\.1\.attn_k\.weight'"),
             ({"raw": "blk.0.attn_k.weight"}, "is of the type I8, which is not supported"),
@@ -288,6 +327,9 @@ class TestRefused:
         lm = read["llama"]
         with pytest.raises(ValueError, match="has 25 per text, the model's context is 24"):
             lm.model.apply(lm.params, np.zeros((1, 25), int))
+        adapted = models.lora(lm.model, rank=2)
+        with pytest.raises(ValueError, match="has 25 per text, the model's context is 24"):
+            adapted.apply(adapted.init(jax.random.key(0)), lm.params, np.zeros((1, 25), int))
 
     def test_adapters(self, read):
         model = read["llama"].model

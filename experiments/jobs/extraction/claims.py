@@ -30,11 +30,13 @@ def claims(plan: Plan, results: Results) -> list[Claim]:
         others += [("counterfactual", _OURS)] if plan.options.references else []
         for name, source in others:
             other = results.get("spearman", condition=condition, predictor=name)
+            of = PREDICTORS[name]
+            if name == "loss_before":  # what is lost on little is extracted easily
+                other, of = -other, f"low {of}"
             made.append(
                 test(
                     f"gnq_predicts_better_than_{name}_{condition}",
-                    f"GNQ predicts extraction better than this does: {PREDICTORS[name]} "
-                    f"({condition} exposure).",
+                    f"GNQ predicts extraction better than this does: {of} ({condition} exposure).",
                     source,
                     f"Spearman {number(2)(gnq)} against {number(2)(other)}, difference "
                     f"{number(2)(gnq - other)}",

@@ -23,7 +23,13 @@ from experiments.jobs.extraction.counterfactual import (
 )
 from experiments.jobs.extraction.options import Options
 from experiments.membership.recorder import Statistic, record
-from experiments.tasks.language import Tuning, choose_texts, load_language_model, tuning
+from experiments.tasks.language import (
+    Tuning,
+    beginning,
+    choose_texts,
+    load_language_model,
+    tuning,
+)
 from gujax import data, models, training, transforms
 from gujax.attacks.texts import TokenScores, extract, score_tokens
 
@@ -56,13 +62,20 @@ def prepare(options: Options) -> Plan:
     """Loads model and texts, and makes canaries."""
     wanted = options.num_texts * options.seeds
     asked_by = "--num-texts and --seeds"
-    chosen = choose_texts(options.texts, options.feature, wanted, asked_by, options.seed)
+    lm = load_language_model(options.model)
+    chosen = choose_texts(
+        options.texts,
+        options.feature,
+        wanted,
+        asked_by,
+        options.seed,
+        read_as=beginning(lm, options.cut_to),
+    )
     texts = [
         chosen[seed * options.num_texts :][: options.num_texts]
         + _canaries(options.canaries, options.seed + seed)
         for seed in range(options.seeds)
     ]
-    lm = load_language_model(options.model)
     with as_user_error(ValueError):
         flat = [text for of_seed in texts for text in of_seed]
         all_tokens = data.tokenize(flat, lm.tokenizer, lm.config.context, cut_to=options.cut_to)
@@ -74,6 +87,17 @@ def prepare(options: Options) -> Plan:
             shortest > options.prefix,
             f"--prefix {options.prefix}: a text has {shortest} tokens; choose a shorter one",
         )
+    codes = {len(lm.tokenizer.encode(text).ids) for text in texts[0][options.num_texts :]}
+    longest = max(codes, default=0)
+    check_option(
+        options.prefix < min(codes, default=options.prefix + 1),
+        f"--prefix {options.prefix}: a canary has {min(codes, default=0)} tokens; choose a "
+        "shorter one",
+    )
+    check_option(
+        longest <= min(options.cut_to, lm.config.context),
+        f"--cut-to {options.cut_to} cuts canaries, which have {longest} tokens; cut later",
+    )
     return Plan(options, lm, texts, tokens)
 
 

@@ -16,7 +16,8 @@ from gujax.statistics import bootstrap_mean
 MEMBERS, HELD_OUT = "trained on", "held out"
 BEFORE, AFTER = "before", "after"
 
-_SHARES = ("extracted", "extracted_by_draws")
+EXTRACTED = ("extracted", "extracted_by_draws")  # of the texts that have an end to be extracted
+_HAS_END = pl.col("suffix") > 0
 
 
 def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
@@ -29,12 +30,14 @@ def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
     table = tuned.texts
     members = table.filter("member")
     attacks = _attacks(table, plan.options)
-    measured = limited(members) | {name: float(members[name].mean()) for name in _SHARES}  # type: ignore[arg-type]
+    ended = members.filter(_HAS_END)
+    measured = limited(members) | {name: float(ended[name].mean()) for name in EXTRACTED}  # type: ignore[arg-type]
     measured["membership_auc"] = max(result.auc.high for result in attacks.values())
     yield entry("trained", tuned.trained)
     yield from release.policy_entries(measured, plan.options.rules)
     yield from release.quantile_entries(members)
     for texts, rows in ((MEMBERS, members), (HELD_OUT, table.filter(~pl.col("member")))):
+        yield entry("texts_with_an_end", len(rows.filter(_HAS_END)), texts=texts)
         yield from _texts(rows, texts, plan.options.seed)
     for attack, result in attacks.items():
         for measure, interval in (("auc", result.auc), ("tpr_1pct", result.tpr_at_fpr_1pct)):
@@ -46,10 +49,13 @@ def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
 def _texts(rows: pl.DataFrame, texts: str, seed: int) -> Iterator[Entry]:
     """Loss and extraction, before and after; over the texts, with 95 % bootstrap intervals."""
     columns = {"loss": {BEFORE: "loss_before", AFTER: "loss"}}
-    columns |= {name: {BEFORE: f"{name}_before", AFTER: name} for name in _SHARES}
+    columns |= {name: {BEFORE: f"{name}_before", AFTER: name} for name in EXTRACTED}
     for measure, places in columns.items():
         for when, column in places.items():
-            interval = bootstrap_mean(rows[column].cast(pl.Float64).to_numpy(), seed)
+            of = rows if measure == "loss" else rows.filter(_HAS_END)
+            if of.is_empty():
+                continue
+            interval = bootstrap_mean(of[column].cast(pl.Float64).to_numpy(), seed)
             unit = "nats" if measure == "loss" else ""
             for end, value in interval._asdict().items():
                 yield entry(f"mean_{measure}", value, unit, texts=texts, when=when, end=end)

@@ -17,7 +17,13 @@ from experiments.membership.defenses import Privacy, Training
 from experiments.membership.defenses import prepare as prepare_training
 from experiments.membership.history import History
 from experiments.membership.release import ledger_of, ledger_totals, nats_spread
-from experiments.tasks.language import Tuning, choose_texts, load_language_model, tuning
+from experiments.tasks.language import (
+    Tuning,
+    beginning,
+    choose_texts,
+    load_language_model,
+    tuning,
+)
 from experiments.tasks.recipe import Recipe
 from gujax import data, models, training
 from gujax.attacks.texts import TokenScores, extract, membership_scores, score_tokens
@@ -73,14 +79,22 @@ class FineTuned(NamedTuple):
 def prepare(options: Options) -> Plan:
     """Loads model and texts."""
     asked_by = "--num-texts and --num-held-out"
-    texts = choose_texts(options.texts, options.feature, options.num_all, asked_by, options.seed)
     model = load_language_model(options.model)
+    texts = choose_texts(
+        options.texts,
+        options.feature,
+        options.num_all,
+        asked_by,
+        options.seed,
+        read_as=beginning(model, options.cut_to),
+    )
     with as_user_error(ValueError):
         context = model.config.context
         tokens = data.tokenize(texts, model.tokenizer, context, cut_to=options.cut_to)
     check_option(
-        bool((tokens.lengths > options.prefix).any()),
-        f"--prefix {options.prefix}: no text has more tokens; choose a shorter one",
+        bool((tokens.lengths[: options.num_texts] > options.prefix).any()),
+        f"--prefix {options.prefix}: no text to train on has more tokens, so that none can be "
+        "extracted; choose a shorter one",
     )
     recipe = Recipe(
         "adam",

@@ -8,7 +8,14 @@ import polars as pl
 
 from experiments.framework.claims import Claim
 from experiments.framework.results import Results
-from experiments.jobs.finetune.analysis import AFTER, BEFORE, HELD_OUT, MEMBERS, findings
+from experiments.jobs.finetune.analysis import (
+    AFTER,
+    BEFORE,
+    EXTRACTED,
+    HELD_OUT,
+    MEMBERS,
+    findings,
+)
 from experiments.jobs.finetune.measure import FineTuned, Plan
 from experiments.jobs.finetune.options import MEASURES, Options
 from experiments.membership import release
@@ -53,7 +60,8 @@ def report(plan: Plan, tuned: FineTuned, results: Results, claims: Sequence[Clai
             "decision": decision,
             "kind": kind,
             "findings": found,
-            "any_extracted": results.get("extracted_by_draws").mean > 0,
+            "any_extracted": any(results.get(name).mean > 0 for name in EXTRACTED),
+            "with_an_end": results.get("texts_with_an_end", texts=MEMBERS).mean,
             "assumptions": assumed,
         },
         content={
