@@ -17,7 +17,8 @@ class Options(FineTuningOptions):
             much of a text is known for having been trained on; even, 0 for none.
         exposures: How often texts are in the data of the unequal fine-tuning; each holds for an
             equal share of texts and canaries.
-        epochs: Passes over the data of the unequal fine-tuning; the equal one takes about as many steps.
+        epochs: Passes over the data of the unequal fine-tuning; the equal one takes about as many
+            steps.
         seed: Seed of the choice of texts, of adapters and batches.
         relative_ridge: Ridge of the uniqueness over the mean squared gradient norm of the batch.
     """

@@ -36,8 +36,8 @@ def swapped(seed: int) -> Facts:
     """The statements that come along, and falsehoods: what one is about is said of the next.
 
     Every template says one thing of each of its entities, all different, so that any other is
-    false. All words of the true statements are in the made-up ones equally often; in a part of them,
-    such as the facts of a seed, some are in one kind only.
+    false. All words of the true statements are in the made-up ones equally often; in a part
+    of them, such as the facts of a seed, some are in one kind only.
     """
     rng = np.random.default_rng(seed)
     true, made_up = [], []
