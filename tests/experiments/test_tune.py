@@ -26,9 +26,9 @@ SGD, GATE = Defense("SGD", "sgd"), Defense("gate", "gate", 0.9)
     ],
 )
 def test_models_tuned_together_are_as_accurate_as_alone(defense):
-    task = load_task("digits", "mlp", (8,), train_size=120)
+    task = load_task("digits", "mlp", (32,), train_size=120)
     options, halves = Options(), np.arange(120)[None] % 2 == 0
-    fast, slow = (Recipe("momentum", rate, False, 30, 4, 1.0) for rate in (0.5, 1e-4))
+    fast, slow = (Recipe("momentum", rate, False, 30, 20, 1.0) for rate in (0.5, 1e-4))
     together = validation_accuracy(task, Trial(defense, [fast, slow]), halves, options)
     alone = validation_accuracy(task, Trial(defense, [fast]), halves, options)
     np.testing.assert_allclose(together[0], alone[0], atol=1.01 / 60)  # one example on an edge
@@ -36,9 +36,9 @@ def test_models_tuned_together_are_as_accurate_as_alone(defense):
 
 
 def test_average_and_last_parameters_are_judged_on_the_same_models():
-    task = load_task("digits", "mlp", (8,), train_size=120)
+    task = load_task("digits", "mlp", (32,), train_size=120)
     halves = np.arange(120)[None] % 2 == 0
-    last = Recipe("momentum", 0.5, False, 10, 2)
+    last = Recipe("momentum", 0.3, False, 10, 4)  # steps so large that averaging matters
     average = replace(last, average_decay=0.99)
     both = validation_accuracy(task, Trial(SGD, [average, last]), halves, Options())
     alone = validation_accuracy(task, Trial(SGD, [last]), halves, Options())
