@@ -110,6 +110,9 @@ class RunOptions:
     out: Path | None = None
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        """Ends the chain of checks of classes that are combined: each calls the next."""
+
 
 def without_retired(cls: type[T]) -> type[T]:
     """The same options with those of earlier versions left out, to be shown as help."""

@@ -79,6 +79,7 @@ class DefenseOptions(RunOptions):
     epsilons: Strengths = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         field = flag(_field(self))
         for retired, strengths in _given(self).items():
             family = _RETIRED[retired]

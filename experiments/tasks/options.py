@@ -77,6 +77,7 @@ class CanaryOptions(RunOptions):
     canary_noise: NonNegative = NOISE
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_option(
             self.canaries != "none" or self.num_canaries is None,
             f"--num-canaries {self.num_canaries} of which kind? Choose --canaries mislabelled or "

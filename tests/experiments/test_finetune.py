@@ -277,3 +277,6 @@ def test_shares_of_what_is_extracted_are_of_texts_that_have_an_end(tmp_path):
     results = Results.read(out / "results.parquet")
     assert results.get("extracted").mean == pytest.approx(ended["extracted"].mean())
     assert f"{len(ended)} are longer than" in (out / "card.html").read_text()
+    _, _, listed = (out / "tables.md").read_text().partition("Texts that are extracted most easily")
+    assert ended["text"][0] in listed
+    assert all(f"| {text} |" not in listed for text in rows.filter(pl.col("suffix") == 0)["text"])

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from experiments.framework.errors import UserError, as_user_error
 from experiments.jobs.censoring.options import Options
-from experiments.tasks.task import Task, make_task
+from experiments.tasks.task import ModelName, Task, make_task
 from gujax import data
 
 # Those that come with the package, and small ones that may have been prepared.
@@ -51,9 +51,8 @@ def _load(name: str, options: Options) -> Case:
     kept = replace(
         loaded, train=loaded.train.prefix(train_size), test=loaded.test.prefix(options.test_size)
     )
+    model: ModelName = "convnet" if is_color else "mlp"
+    task = options.with_canaries(make_task(kept, model, options.hidden, options.channels))
     if is_color:
-        task = make_task(kept, "convnet", options.hidden, options.channels)
-        convolutional = options.with_canaries(task)
-        return Case(convolutional, options.convnet_shadow_models, options.convnet_epochs)
-    task = make_task(kept, "mlp", options.hidden, options.channels)
-    return Case(options.with_canaries(task), options.shadow_models, options.epochs)
+        return Case(task, options.convnet_shadow_models, options.convnet_epochs)
+    return Case(task, options.shadow_models, options.epochs)

@@ -53,8 +53,7 @@ class Options(DefenseOptions, CanaryOptions):
     relative_ridge: Positive = 0.1
 
     def __post_init__(self) -> None:
-        DefenseOptions.__post_init__(self)
-        CanaryOptions.__post_init__(self)
+        super().__post_init__()
         check_option(
             any(censored.strength == self.tested_fraction for censored in self.of("censor")),
             f"--tested-fraction {self.tested_fraction} must be one that --defenses censors",

@@ -42,8 +42,7 @@ class Options(DefenseOptions, CanaryOptions, MembershipOptions):
     other_ridges: tuple[Positive, ...] = (0.01, 1.0)
 
     def __post_init__(self) -> None:
-        DefenseOptions.__post_init__(self)
-        CanaryOptions.__post_init__(self)
+        super().__post_init__()
         check_option(
             self.chosen[0].family == "sgd",
             "--defenses must start with sgd: it is what the others are compared with",

@@ -30,8 +30,7 @@ class Options(DefenseOptions, CanaryOptions, MembershipOptions):
     drops: Several[Fraction] = (0.01, 0.02, 0.04)
 
     def __post_init__(self) -> None:
-        DefenseOptions.__post_init__(self)
-        CanaryOptions.__post_init__(self)
+        super().__post_init__()
         check_option(
             any(defense.family == REFERENCE for defense in self.chosen),
             f"--defenses names no {REFERENCE}: it is what the others are compared with",

@@ -81,21 +81,15 @@ def prepare(options: Options) -> Plan:
         all_tokens = data.tokenize(flat, lm.tokenizer, lm.config.context, cut_to=options.cut_to)
     rows = np.split(np.arange(len(flat)), options.seeds)
     tokens = [data.Tokens(all_tokens.tokens[part], all_tokens.lengths[part]) for part in rows]
-    for of_seed in tokens:
-        shortest = int(of_seed.lengths[: options.num_texts].min())
-        check_option(
-            shortest > options.prefix,
-            f"--prefix {options.prefix}: a text has {shortest} tokens; choose a shorter one",
-        )
-    codes = {len(lm.tokenizer.encode(text).ids) for text in texts[0][options.num_texts :]}
-    longest = max(codes, default=0)
+    shortest = int(all_tokens.lengths.min())
     check_option(
-        options.prefix < min(codes, default=options.prefix + 1),
-        f"--prefix {options.prefix}: a canary has {min(codes, default=0)} tokens; choose a "
-        "shorter one",
+        shortest > options.prefix,
+        f"--prefix {options.prefix}: a text has {shortest} tokens; choose a shorter one",
     )
+    canaries = [text for of_seed in texts for text in of_seed[options.num_texts :]]
+    longest = max(len(lm.tokenizer.encode(text).ids) for text in canaries)
     check_option(
-        longest <= min(options.cut_to, lm.config.context),
+        longest <= options.cut_to,
         f"--cut-to {options.cut_to} cuts canaries, which have {longest} tokens; cut later",
     )
     return Plan(options, lm, texts, tokens)

@@ -17,7 +17,7 @@ MEMBERS, HELD_OUT = "trained on", "held out"
 BEFORE, AFTER = "before", "after"
 
 EXTRACTED = ("extracted", "extracted_by_draws")  # of the texts that have an end to be extracted
-_HAS_END = pl.col("suffix") > 0
+HAS_END = pl.col("suffix") > 0
 
 
 def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
@@ -30,14 +30,14 @@ def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
     table = tuned.texts
     members = table.filter("member")
     attacks = _attacks(table, plan.options)
-    ended = members.filter(_HAS_END)
+    ended = members.filter(HAS_END)
     measured = limited(members) | {name: float(ended[name].mean()) for name in EXTRACTED}  # type: ignore[arg-type]
     measured["membership_auc"] = max(result.auc.high for result in attacks.values())
     yield entry("trained", tuned.trained)
     yield from release.policy_entries(measured, plan.options.rules)
     yield from release.quantile_entries(members)
     for texts, rows in ((MEMBERS, members), (HELD_OUT, table.filter(~pl.col("member")))):
-        yield entry("texts_with_an_end", len(rows.filter(_HAS_END)), texts=texts)
+        yield entry("texts_with_an_end", len(rows.filter(HAS_END)), texts=texts)
         yield from _texts(rows, texts, plan.options.seed)
     for attack, result in attacks.items():
         for measure, interval in (("auc", result.auc), ("tpr_1pct", result.tpr_at_fpr_1pct)):
@@ -52,7 +52,7 @@ def _texts(rows: pl.DataFrame, texts: str, seed: int) -> Iterator[Entry]:
     columns |= {name: {BEFORE: f"{name}_before", AFTER: name} for name in EXTRACTED}
     for measure, places in columns.items():
         for when, column in places.items():
-            of = rows if measure == "loss" else rows.filter(_HAS_END)
+            of = rows if measure == "loss" else rows.filter(HAS_END)
             if of.is_empty():
                 continue
             interval = bootstrap_mean(of[column].cast(pl.Float64).to_numpy(), seed)

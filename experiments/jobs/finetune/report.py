@@ -12,6 +12,7 @@ from experiments.jobs.finetune.analysis import (
     AFTER,
     BEFORE,
     EXTRACTED,
+    HAS_END,
     HELD_OUT,
     MEMBERS,
     findings,
@@ -42,7 +43,9 @@ def report(plan: Plan, tuned: FineTuned, results: Results, claims: Sequence[Clai
                 tuned.texts, ("nats", "mu"), "Texts of which the updates disclose most"
             ),
             "extracted": _exposed_table(
-                tuned.texts, ("suffix_log_probability",), "Texts that are extracted most easily"
+                tuned.texts.filter(HAS_END),
+                ("suffix_log_probability",),
+                "Texts that are extracted most easily",
             ),
             "extraction": _extraction_table(plan.options, results),
             "membership": _membership_table(plan.options, results),
