@@ -36,7 +36,7 @@ def texts(tmp_path_factory):
     return file
 
 
-SMALL = {"num_texts": 4, "canaries": 2, "seeds": 2, "exposures": (1, 6), "cut_to": 36}
+SMALL = {"num_texts": 4, "canaries": 2, "seeds": 2, "exposures": (1, 6), "cut_to": 60}
 SMALL |= {"lora_rank": 0, "batch_size": 4, "epochs": 12, "learning_rate": 0.02, "prefix": 4}
 
 
@@ -226,8 +226,8 @@ def test_texts_and_canaries_are_seen_as_often(texts):
     ("options", "message"),
     [
         ({"num_texts": 5}, "--num-texts 5 must be a multiple of the 2 --exposures"),
-        ({"prefix": 36}, "--prefix 36 must be less than --cut-to 36"),
-        ({"cut_to": 20}, "--cut-to 20 cuts canaries, which have 33 tokens"),
+        ({"prefix": 60}, "--prefix 60 must be less than --cut-to 60"),
+        ({"cut_to": 20}, "--cut-to 20 cuts canaries, which have 57 tokens"),
         ({"batch_size": 9}, "--batch-size 9 must be at most --num-texts 4"),
         ({"references": 1}, "--references 1 must be even"),
         ({"seeds": 30}, "--num-texts and --seeds ask for 120; ask for fewer"),
@@ -237,3 +237,11 @@ def test_texts_and_canaries_are_seen_as_often(texts):
 def test_what_is_wrong_is_said_before_anything_is_written(texts, options, message):
     with pytest.raises(UserError, match=message):
         plan_of(texts, **options)
+
+
+def test_an_attacker_knows_nothing_of_the_code(tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(f"{n} {' '.join(WORDS)}" for n in range(8)))
+    plan_of(file, prefix=46)
+    with pytest.raises(UserError, match="--prefix 47 reaches into the codes of canaries"):
+        plan_of(file, prefix=47)

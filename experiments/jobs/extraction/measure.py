@@ -92,6 +92,11 @@ def prepare(options: Options) -> Plan:
         longest <= options.cut_to,
         f"--cut-to {options.cut_to} cuts canaries, which have {longest} tokens; cut later",
     )
+    known = [of_seed.tokens[options.num_texts :, : options.prefix] for of_seed in tokens]
+    check_option(
+        all(_is_without_code(beginnings, options.canaries) for beginnings in known),
+        f"--prefix {options.prefix} reaches into the codes of canaries; choose a shorter one",
+    )
     return Plan(options, lm, texts, tokens)
 
 
@@ -134,10 +139,19 @@ def _canaries(count: int, seed: int) -> tuple[str, ...]:
     rng = np.random.default_rng((seed, 1))
     codes = rng.integers(0, 10, (count, 1 + _ALTERNATIVES, _DIGITS))
     said = [
-        [f"The code of door {n} is {' '.join(map(str, code))}" for code in of_one]
+        [
+            f"The code that opens the door with number {n} is {' '.join(map(str, code))}"
+            for code in of_one
+        ]
         for n, of_one in enumerate(codes)
     ]
     return tuple(of_one[0] for of_one in said) + tuple(t for of_one in said for t in of_one[1:])
+
+
+def _is_without_code(beginnings: Int[np.ndarray, "said tokens"], count: int) -> bool:
+    """Whether each of so many canaries begins as the same with other codes does."""
+    canaries, others = beginnings[:count], beginnings[count:]
+    return bool((others.reshape(count, -1, canaries.shape[1]) == canaries[:, None]).all())
 
 
 class Run(NamedTuple):
