@@ -105,6 +105,26 @@ def bootstrap_mean(values: Float[np.ndarray, " examples"], seed: int) -> Interva
     return Interval(float(values.mean()), float(low), float(high))
 
 
+def jackknife_half_width(without: Float[np.ndarray, " groups"], confidence: float = 0.95) -> float:
+    """Half the width of a statistic's interval over examples, by the delete-a-group jackknife.
+
+    Args:
+        without: The statistic of all examples but one of G random groups of equal size, for each of
+            these groups, `[groups]`.
+        confidence: Coverage of the interval.
+
+    Returns:
+        The quantile of Student's t with G − 1 degrees of freedom times the standard error,
+        √((G − 1)/G · Σ (θ₋g − mean)²); NaN of fewer than two groups. Source: Kott 2001, The
+        delete-a-group jackknife.
+    """
+    num_groups = len(without)
+    if num_groups < 2:
+        return float("nan")
+    error = np.sqrt((num_groups - 1) * np.var(without))
+    return float(stats.t.ppf((1 + confidence) / 2, num_groups - 1) * error)
+
+
 def percentile_interval(draws: Float[np.ndarray, " draws"], confidence: float = 0.95) -> Interval:
     """Mean of random draws, and the quantiles between which the share `confidence` of them lies.
 

@@ -3,7 +3,12 @@ import pytest
 
 from experiments.report.formats import format_interval
 from gujax.attacks.membership import Estimate
-from gujax.statistics import bootstrap, mean_interval, percentile_interval
+from gujax.statistics import (
+    bootstrap,
+    jackknife_half_width,
+    mean_interval,
+    percentile_interval,
+)
 
 
 def test_interval_is_students_t():
@@ -63,3 +68,11 @@ def test_a_percentile_interval_holds_its_share_of_the_draws():
 
 def test_an_interval_answers_to_its_former_names():
     assert Estimate(1.0, 0.5, 1.5).value == mean_interval(np.array([1.0])).mean
+
+
+def test_jackknife_of_a_mean_is_its_t_interval():
+    """Without group g the mean of groups is (sum − x_g) / (G − 1)."""
+    groups = np.random.default_rng(0).normal(size=20)
+    without = (groups.sum() - groups) / 19
+    assert jackknife_half_width(without) == pytest.approx(mean_interval(groups).half_width)
+    assert np.isnan(jackknife_half_width(without[:1]))

@@ -8,8 +8,8 @@
 A job's analysis makes the entries; its tables, figures, claims and summary read them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +19,10 @@ import polars as pl
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from gujax.statistics import Interval, mean_interval
+from gujax.statistics import Interval, jackknife_half_width, mean_interval
 
 Key = str | int | float
-_OWN = ("measure", "seed", "value", "unit")
+_OWN = ("measure", "seed", "value", "unit", "without")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +33,28 @@ class Measured:
         values: One value per seed, [seeds]; NaN where a seed has none. A quantity that was measured
             only once has one value, and an interval without ends.
         unit: Such as "nats" or "s"; empty for pure numbers.
+        without: Means over seeds where one of several random groups of examples is left out,
+            [groups], of a quantity whose interval counts the choice of examples; else None.
     """
 
     values: Float[np.ndarray, " seeds"]
     unit: str = ""
+    without: Float[np.ndarray, " groups"] | None = None
 
     @cached_property
     def interval(self) -> Interval:
-        """Mean over seeds and its 95 % t-interval; seeds without a value are left out."""
-        return mean_interval(self.values)
+        """Mean over seeds and its 95 % interval; seeds without a value are left out.
+
+        A t-interval over seeds. With `without` its half-width and that of the jackknife over
+        examples are added as independent errors are: seeds alone say nothing of an error that the
+        same examples make in all of them. What belongs to a pair of seed and example is counted
+        twice, so such an interval is rather too wide.
+        """
+        over_seeds = mean_interval(self.values)
+        if self.without is None:
+            return over_seeds
+        half = np.hypot(over_seeds.half_width, jackknife_half_width(self.without))
+        return Interval(over_seeds.mean, over_seeds.mean - half, over_seeds.mean + half)
 
     @property
     def mean(self) -> float:
@@ -62,15 +75,26 @@ class Measured:
         return Interval(mean, float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)))
 
     def __sub__(self, other: "Measured | float") -> "Measured":
-        """The difference, paired by seed."""
-        return Measured(self.values - _values(other), self.unit)
+        """The difference, paired by seed and by what is left out."""
+        return self._with(other, np.subtract, self.unit)
 
     def __neg__(self) -> "Measured":
-        return Measured(-self.values, self.unit)
+        return self * -1.0
+
+    def __mul__(self, factor: float) -> "Measured":
+        return self._with(factor, np.multiply, self.unit)
 
     def __truediv__(self, other: "Measured | float") -> "Measured":
-        """The ratio, paired by seed."""
-        return Measured(self.values / _values(other))
+        """The ratio, paired by seed and by what is left out."""
+        return self._with(other, np.divide, "")
+
+    def _with(self, other: "Measured | float", combine: np.ufunc, unit: str) -> "Measured":
+        one, two = self, other if isinstance(other, Measured) else Measured(np.array([other]))
+        without = None
+        if one.without is not None or two.without is not None:
+            parts = (m.mean if m.without is None else m.without for m in (one, two))
+            without = combine(*parts)
+        return Measured(combine(one.values, two.values), unit, without)
 
 
 class Entry(NamedTuple):
@@ -97,6 +121,19 @@ def entry(measure: str, values: ArrayLike | None, unit: str = "", /, **keys: Key
     if taken := [name for name in keys if name in _OWN]:
         raise ValueError(f"{measure}: {taken[0]!r} is a column of every table, not a key")
     return Entry(measure, Measured(numbers, unit), keys)
+
+
+def leaving_out(entries: Iterable[Entry], without: Sequence[Iterable[Entry]]) -> Iterator[Entry]:
+    """Entries whose intervals count the choice of examples as well.
+
+    Args:
+        entries: Those of all examples.
+        without: The same entries, in the same order, where a group of examples is left out, for
+            each of several random groups.
+    """
+    for (measure, measured, keys), *others in zip(entries, *without, strict=True):
+        means = np.array([other.measured.mean for other in others])
+        yield Entry(measure, replace(measured, without=means), keys)
 
 
 class Results:
@@ -168,7 +205,8 @@ class Results:
         """The tidy table: one row per measure, keys and seed.
 
         Columns are the keys (null where an entry has no such key), measure, seed (null for what was
-        measured once), value (null where unknown) and unit.
+        measured once), value (null where unknown), unit, and without, see `Measured` (null where
+        there is none).
         """
         names = dict.fromkeys(name for _, _, keys in self.entries for name in keys)
         rows = []
@@ -184,10 +222,11 @@ class Results:
                         "seed": None if once else seed,
                         "value": known,
                         "unit": measured.unit,
+                        "without": None if measured.without is None else measured.without.tolist(),
                     }
                 )
         schema: dict[str, Any] = {"measure": pl.String, "seed": pl.Int64}
-        schema |= {"value": pl.Float64, "unit": pl.String}
+        schema |= {"value": pl.Float64, "unit": pl.String, "without": pl.List(pl.Float64)}
         frame = pl.DataFrame(rows, infer_schema_length=None)
         return frame.cast({name: kind for name, kind in schema.items() if name in frame.columns})
 
@@ -199,8 +238,7 @@ class Results:
             keys = {k: v for k, v in row.items() if k not in _OWN and v is not None}
             entries.setdefault((row["measure"], tuple(keys.items())), []).append(row)
         return cls(
-            entry(measure, [row["value"] for row in rows], rows[0]["unit"], **dict(keys))
-            for (measure, keys), rows in entries.items()
+            _entry_of(measure, dict(keys), rows) for (measure, keys), rows in entries.items()
         )
 
     def summary(self) -> dict[str, Any]:
@@ -221,5 +259,10 @@ def summarized(measured: Measured) -> Any:
     return {**measured.interval._asdict(), "per_seed": measured.values.tolist()}
 
 
-def _values(other: Measured | float) -> Any:
-    return other.values if isinstance(other, Measured) else other
+def _entry_of(measure: str, keys: dict[str, Key], rows: Sequence[Mapping[str, Any]]) -> Entry:
+    """The quantity of these rows of a table."""
+    measured = entry(measure, [row["value"] for row in rows], rows[0]["unit"], **keys)
+    without = rows[0].get("without")  # tables of earlier versions have no such column
+    if without is None:
+        return measured
+    return measured._replace(measured=replace(measured.measured, without=np.array(without)))

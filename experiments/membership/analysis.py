@@ -12,12 +12,17 @@ from experiments.framework.results import Entry, Key, Results, entry, summarized
 from experiments.membership.attacks import ATTACKS, measures
 from experiments.membership.runs import DefenseRun, SeedRun
 from experiments.tasks.task import Task
-from gujax.attacks.membership import auc_of_examples, best_of_attacks
+from gujax.attacks.membership import (
+    auc_of_examples,
+    best_of_attacks,
+    true_positive_rates,
+)
 from gujax.statistics import Interval
 from gujax.uniqueness import predicted_auc, predicted_tpr
 
 NUM_BINS = 10
 _RESAMPLES = 100
+NUM_GROUPS = 20  # of examples, of which each is left out once to see what their choice does
 STRONGEST = ("lira", "vector_lira", "rmia")  # of the attacks, those that tables have room for
 RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
 
@@ -134,21 +139,27 @@ def attacks_entries(
         yield entry(rate, _of_the_best(np.array(all_of)), **keys, attack="best")
 
 
-def found_by_best(
-    seeds: Sequence[SeedRun], rate: str = "tpr_at_1pct"
-) -> Float[np.ndarray, " seeds"]:
-    """What the best attack finds in each seed, that attack being chosen on the other seeds.
+def found_by_best(seeds: Sequence[SeedRun]) -> Float[np.ndarray, "parts seeds"]:
+    """What the best attack finds in each seed at 1 % false positives.
 
-    Chosen on the seed itself, the largest of several noisy numbers would be too large. (A single
-    seed has no others.)
+    The attack is chosen on the other seeds: chosen on the seed itself, the largest of several noisy
+    numbers would be too large. (A single seed has no others.)
+
+    Returns:
+        First of all examples, then where each of `NUM_GROUPS` random groups of them (of single
+        examples, if there are fewer) is left out.
     """
+    num_examples = seeds[0].members.shape[1]
+    num_groups = min(NUM_GROUPS, num_examples) if num_examples > 1 else 0
+    group = np.random.default_rng(0).permutation(num_examples) % num_groups
+    kept = np.vstack([np.ones(num_examples), group != np.arange(num_groups)[:, None]])
     reached = np.array(
         [
-            [measures(run.outputs.scores[attack], run.members)[rate] for run in seeds]
-            for attack in ATTACKS
+            [true_positive_rates(run.outputs.scores[a], run.members, kept) for run in seeds]
+            for a in ATTACKS
         ]
     )
-    return _of_the_best(reached)
+    return np.array([_of_the_best(of_part) for of_part in np.moveaxis(reached, -1, 0)])
 
 
 def _of_the_best(reached: Float[np.ndarray, "attacks seeds"]) -> Float[np.ndarray, " seeds"]:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn import metrics
 
-from gujax.attacks.membership import evaluate_attack
+from gujax.attacks.membership import evaluate_attack, true_positive_rates
 
 
 def gaussian_scores(separation, num_models=20, num_examples=2000, seed=0):
@@ -124,3 +124,25 @@ def test_wrong_arguments(changes, message):
     arguments = {"scores": np.zeros((2, 2)), "members": np.eye(2, dtype=bool), **changes}
     with pytest.raises(ValueError, match=message):
         evaluate_attack(**arguments)
+
+
+@given(st.integers(1, 4), st.integers(2, 30), st.floats(0.005, 0.5), st.integers(0, 2**32 - 1))
+def test_weights_are_numbers_of_copies(num_models, num_examples, at, seed):
+    """Held against scikit-learn on data where examples are repeated or left out."""
+    rng = np.random.default_rng(seed)
+    members = rng.random((num_models, num_examples)) < 0.5
+    members[0, :2] = True, False
+    scores = rng.integers(0, 5, members.shape) + 2.0 * members  # with ties
+    weights = rng.integers(0, 3, (3, num_examples))
+    weights[:, :2] += 1
+    found = true_positive_rates(scores, members, weights, false_positive_rate=at)
+    for row, rate in zip(weights, found):
+        copied = [np.repeat(array, row, axis=1).ravel() for array in (members, scores)]
+        fpr, tpr, _ = metrics.roc_curve(*copied, drop_intermediate=False)
+        assert rate == pytest.approx(tpr[fpr <= at].max())
+
+
+def test_weights_of_other_examples_are_refused():
+    scores, members = gaussian_scores(1.0, 4, 10)
+    with pytest.raises(ValueError, match=r"weights \(2, 9\); they must be"):
+        true_positive_rates(scores, members, np.ones((2, 9)))

@@ -21,7 +21,9 @@ def point(accuracy, found):
 
 
 def verdicts(of_examples, of_canaries=None):
-    results = Results(contests(of_examples, of_canaries or {}))
+    results = Results(
+        [*contests(of_examples, "ordinary"), *contests(of_canaries or {}, "canaries")]
+    )
     return {claim.key: claim.verdict for claim in claims(PLAN, results)}
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from experiments.framework.claims import above, below, from_json, verdict
 from experiments.framework.claims import test as tested_claim
-from experiments.framework.results import Measured
+from experiments.framework.results import Measured, Results, entry, leaving_out
 from experiments.framework.run_directory import to_json
 from experiments.report.tables import claims_table
 from gujax.statistics import Interval, mean_interval
@@ -42,6 +42,49 @@ def test_a_seed_without_a_value_leaves_a_claim_untested():
     known, partly = Measured(np.array([1.0, 1.1, 1.2])), Measured(np.array([1.0, 1.1, np.nan]))
     assert verdict([known.of_every_seed]) == "reproduced"
     assert verdict([partly.of_every_seed]) == "not tested at this scale"
+
+
+def test_seeds_alone_do_not_see_what_the_same_examples_do_to_all():
+    """Means over 3 seeds of 200 examples, each with an own value that all seeds share."""
+    rng, covered = np.random.default_rng(0), []
+    for _ in range(500):
+        values = rng.normal(size=200) + 0.3 * rng.normal(size=(3, 200))
+        parts = values.mean(axis=0).reshape(20, 10).mean(axis=1)
+        without = (parts.sum() - parts) / 19
+        alone = Measured(values.mean(axis=1))
+        both = Measured(alone.values, without=without)
+        covered.append([m.interval.low < 0 < m.interval.high for m in (alone, both)])
+    alone, both = np.mean(covered, axis=0)
+    assert alone < 0.8
+    assert both > 0.95 - 3 * np.sqrt(0.05 * 0.95 / 500)
+
+
+def test_what_is_paired_by_examples_stays_so(tmp_path):
+    rng = np.random.default_rng(0)
+    values, without = rng.normal(size=(2, 3)), rng.normal(size=(2, 20))
+    first, second = (
+        list(
+            leaving_out(
+                [entry("found", of, "u", setting=name)],
+                [[entry("found", mean, "u", setting=name)] for mean in parts],
+            )
+        )
+        for name, of, parts in zip("ab", values, without)
+    )
+    results = Results([*first, *second])
+    results.frame().write_parquet(tmp_path / "results.parquet")
+    a, b = (Results.read(tmp_path / "results.parquet").get("found", setting=n) for n in "ab")
+    np.testing.assert_allclose((a - b).without, without[0] - without[1])
+    np.testing.assert_allclose((a - 1.0).without, without[0] - 1)
+    np.testing.assert_allclose((-a).without, -without[0])
+    np.testing.assert_allclose((a * 0.6).without, 0.6 * without[0])
+    np.testing.assert_allclose((a / b).without, without[0] / without[1])
+    # What has the same examples left out in both of its parts is certain, whatever they are.
+    assert (a - a).interval == (0, 0, 0)
+    plain = Measured(values[1])
+    np.testing.assert_allclose((a - plain).without, without[0] - plain.mean)
+    assert a.unit == "u"
+    assert results.summary()["a"]["found"]["high"] == a.interval.high
 
 
 def test_a_claim_survives_json():

@@ -1,10 +1,12 @@
 """The numbers of the comparison, from its runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
-from experiments.framework.results import Entry, entry
+from experiments.framework.results import Entry, entry, leaving_out
 from experiments.jobs.compare.measure import Compared, Plan
 from experiments.membership.analysis import (
     accuracy_entry,
@@ -39,6 +41,7 @@ RIVALS = {
 SIDES = OWN, RIVAL = "own", "rival"
 
 Families = Mapping[str, Sequence[Point]]
+Points = Mapping[str, tuple[str, Point]]  # by label: name of the front, and its point
 
 
 def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
@@ -93,51 +96,113 @@ def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
             yield entry("memory_mib", cost.memory_mib, "MiB", model=model, step=step)
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """A point of a front: what is found of members and of canaries, as `found_by_best` says it."""
+
+    label: str
+    front: str
+    accuracy: Float[np.ndarray, " seeds"]
+    members: Float[np.ndarray, "parts seeds"]
+    canaries: Float[np.ndarray, "parts seeds"] | None
+
+
 def _fronts(plan: Plan, compared: Compared) -> Iterator[Entry]:
-    """Every setting, and the fronts that they make."""
-    task, families, canaries = plan.task, dict[str, list[Point]](), dict[str, list[Point]]()
+    """Every setting, and the fronts that they make; intervals count seeds and examples."""
+    task, settings = plan.task, []
     for whole in (*compared.defenses, *compared.fronts):
-        run, label, name = ordinary(whole, task), whole.defense.label, whole.defense.front
-        accuracy, found = accuracy_entry(run.seeds, setting=label), found_by_best(run.seeds)
+        run, label = ordinary(whole, task), whole.defense.label
+        accuracy = accuracy_entry(run.seeds, setting=label)
         yield accuracy
-        yield entry("found", found, setting=label)
         yield entry("seconds", whole.seconds, "s", setting=label)
         if whole.privacy is not None and np.isfinite(whole.privacy.epsilon):
             yield entry("epsilon_spent", whole.privacy.epsilon, setting=label)
-        if task.canaries is not None:
-            remembered = found_by_best(of_canaries(whole, task))
-            yield entry("canaries_found", remembered, setting=label)
-            canaries.setdefault(name, []).append(Point(accuracy.measured.values, remembered))
-        families.setdefault(name, []).append(Point(accuracy.measured.values, found))
-    yield from contests(families, canaries)
+        settings.append(
+            _Setting(
+                label,
+                whole.defense.front,
+                accuracy.measured.values,
+                found_by_best(run.seeds),
+                None if task.canaries is None else found_by_best(of_canaries(whole, task)),
+            )
+        )
+    yield from _with_examples(_of_members, settings, "members")
+    if task.canaries is not None:
+        yield from _with_examples(_of_canaries, settings, "canaries")
+
+
+def _with_examples(
+    entries_of: Callable[[Points], Iterable[Entry]], settings: Sequence[_Setting], of: str
+) -> Iterator[Entry]:
+    """Entries of all examples, with what they are where some are left out."""
+    num_parts = len(getattr(settings[0], of))
+    every, *without = (
+        entries_of(
+            {
+                one.label: (one.front, Point(one.accuracy, getattr(one, of)[part]))
+                for one in settings
+            }
+        )
+        for part in range(num_parts)
+    )
+    yield from leaving_out(every, without)
+
+
+def _of_members(points: Points) -> Iterator[Entry]:
+    for label, (_, point) in points.items():
+        yield entry("found", point.found, setting=label)
+    families = _families(points)
+    yield from contests(families, "ordinary")
+    yield from _compared(families, "")
+    for name, own in families.items():
+        reach = [point.accuracy.mean() for point in own]
+        for at in np.linspace(min(reach), max(reach), _GRID if len(own) > 1 else 1).tolist():
+            yield entry("line", front(own, at), front=name, along=at)
+
+
+def _of_canaries(points: Points) -> Iterator[Entry]:
+    for label, (_, point) in points.items():
+        yield entry("canaries_found", point.found, setting=label)
+    families = _families(points)
+    yield from contests(families, "canaries")
+    yield from _compared(families, "canary_")
+
+
+def _families(points: Points) -> Families:
+    families: dict[str, list[Point]] = {}
+    for name, point in points.values():
+        families.setdefault(name, []).append(point)
+    return families
+
+
+def _compared(families: Families, found_of: str) -> Iterator[Entry]:
+    """All families at a few accuracies."""
     best = max(point.accuracy.mean() for points in families.values() for point in points)
     best = np.floor(200 * best) / 200  # half points of accuracy are easier to read
     for at in (round(best - loss, 3) for loss in LOSSES if loss < best):
-        for found_of, of_points in {"": families, "canary_": canaries}.items():
-            for name, family in placed(of_points, at).items():
-                keys = {"front": name, "accuracy": at}
-                yield entry(f"{found_of}front", family.found, **keys)
-                yield entry(f"{found_of}front_difference", family.difference, **keys)
-    for name, points in families.items():
-        reach = [point.accuracy.mean() for point in points]
-        for at in np.linspace(min(reach), max(reach), _GRID if len(points) > 1 else 1).tolist():
-            yield entry("line", front(points, at), front=name, along=at)
+        for name, family in placed(families, at).items():
+            keys = {"front": name, "accuracy": at}
+            yield entry(f"{found_of}front", family.found, **keys)
+            yield entry(f"{found_of}front_difference", family.difference, **keys)
 
 
-def contests(of_examples: Families, of_canaries: Families) -> Iterator[Entry]:
-    """What the claims ask: a family against those that it should beat, see `RIVALS`."""
-    for examples, families in (("ordinary", of_examples), ("canaries", of_canaries)):
-        for name, against in RIVALS.items():
-            rivals = [point for rival in against for point in families.get(rival, ())]
-            if name not in families or not rivals:
-                continue
-            keys = {"contest": name, "examples": examples}
-            held = contest(families[name], rivals)
-            yield entry("accuracy_of_both", held.accuracy, **keys)
-            yield entry("level_of_both", held.level, **keys)
-            for side, found, kept in zip(SIDES, held.found, held.kept):
-                yield entry("found_at_accuracy", found, side=side, **keys)
-                yield entry("accuracy_at_level", kept, side=side, **keys)
+def contests(families: Families, examples: str) -> Iterator[Entry]:
+    """What the claims ask: a family against those that it should beat, see `RIVALS`.
+
+    Args:
+        examples: Of which the points say what is found: ordinary or canaries.
+    """
+    for name, against in RIVALS.items():
+        rivals = [point for rival in against for point in families.get(rival, ())]
+        if name not in families or not rivals:
+            continue
+        keys = {"contest": name, "examples": examples}
+        held = contest(families[name], rivals)
+        yield entry("accuracy_of_both", held.accuracy, **keys)
+        yield entry("level_of_both", held.level, **keys)
+        for side, found, kept in zip(SIDES, held.found, held.kept):
+            yield entry("found_at_accuracy", found, side=side, **keys)
+            yield entry("accuracy_at_level", kept, side=side, **keys)
 
 
 def _one_run(predicted: Sequence[OneRun], label: str) -> Iterator[Entry]:

@@ -13,16 +13,15 @@ from experiments.jobs.compare.analysis import DP_SGD, OUT_OF_FOLD, OWN, RIVAL
 from experiments.jobs.compare.measure import Plan
 from experiments.membership.margins import MARGIN, SUBSTANTIAL
 from experiments.report.formats import percent
-from gujax.statistics import mean_interval
 
 SHARE = 0.6  # of what the others give away
 RULE = (
     "Families meet at the highest accuracy that both keep in every seed, and at the least found "
     "that both reach; nobody chooses these places. Comparable: at most "
     f"{100 * MARGIN:g} points more members found at 1 % false positives. Substantially better: at "
-    f"least {100 * SUBSTANTIAL:g} points more accuracy. Verdicts follow from 95 % t-intervals of "
-    "differences paired by seed: reproduced beyond the limit, contradicted beyond it on the other "
-    "side, not told apart if it is within."
+    f"least {100 * SUBSTANTIAL:g} points more accuracy. Verdicts follow from 95 % intervals, over "
+    "seeds and examples, of differences paired by both: reproduced beyond the limit, contradicted "
+    "beyond it on the other side, not told apart if it is within."
 )
 _SOURCES = {"gate": "GNQ v1 (arXiv 2510.10902), gate", "censor": "GNQ v1, censoring"}
 _NAMES = {"gate": "The gate", "censor": "Censoring"}
@@ -77,5 +76,5 @@ def _out_of_fold(plan: Plan, examples: str, held: Results) -> Claim:
         f"{options.dataset}",
         "after SELENA (arXiv 2110.08324); near-duplicates: arXiv 2404.17399",
         f"at accuracy {at} %: {found(own)} % found, the others {found(rival)} %",
-        [mean_interval(SHARE * rival.values - own.values)],
+        [rival * SHARE - own],
     )

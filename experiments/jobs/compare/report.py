@@ -198,13 +198,14 @@ def _fronts_table(plan: Plan, results: Results, of: str = "") -> Table:
         ("family", *(f"{100 * at:g}" for at in accuracies)),
         rows,
         "Columns: test accuracy to keep. The best of a family's settings, and of coin tosses "
-        "between two of them, chosen on the other seeds; mean ± 95 % t-interval over seeds. Ahead: "
+        "between two of them, chosen on the other seeds; mean ± 95 % interval over seeds and "
+        "examples. Ahead: "
         "less is found than at the best of all other families together, by a paired interval that "
         "excludes 0; behind: more; level: 0 is included; unknown: only this family, or it in one "
         "seed alone, keeps the accuracy. – where no setting keeps it, so that a family is behind "
-        "below its last setting for want of others. Intervals are of the seeds: the examples are "
-        f"the same in all. Each of these {verdicts} verdicts is wrong by chance in "
-        "one case of 20.",
+        "below its last setting for want of others. To the t-interval over seeds is added what a "
+        "jackknife over the examples, which are the same in all, says of their choice. Each of "
+        f"these {verdicts} verdicts is wrong by chance in at most one case of 20.",
     )
 
 
@@ -220,7 +221,8 @@ def _settings_table(plan: Plan, results: Results) -> Table:
             Column("ε", "epsilon_spent", plain(".3g")),
             Column("s", "seconds", plain(".1f")),
         ],
-        "Found: by the best attack at 1 % false positives, the attack chosen on the other seeds. "
+        "Found: by the best attack at 1 % false positives, the attack chosen on the other seeds; "
+        "intervals over seeds and examples. "
         "ε: where noise gives a guarantee; – where there is none, also of noise too small for one. "
         "Seconds hold compiling, and the teachers of the first setting that needs them.",
     )

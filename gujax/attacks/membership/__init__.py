@@ -9,7 +9,11 @@ from gujax.statistics import Interval
 
 with extra("attacks"):
     from gujax.attacks.membership._best import BestAttack, best_of_attacks
-    from gujax.attacks.membership._evaluation import AttackResult, evaluate_attack
+    from gujax.attacks.membership._evaluation import (
+        AttackResult,
+        evaluate_attack,
+        true_positive_rates,
+    )
     from gujax.attacks.membership._label_only import label_robustness
     from gujax.attacks.membership._lira import lira
     from gujax.attacks.membership._per_example import auc_of_examples
@@ -34,5 +38,6 @@ __all__ = [
     "quantile_regression",
     "rmia",
     "scaled_confidence",
+    "true_positive_rates",
     "vector_lira",
 ]

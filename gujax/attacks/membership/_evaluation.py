@@ -103,6 +103,40 @@ def evaluate_attack(
     return AttackResult(auc, tpr_1, tpr_01, balanced, threshold, success, fpr, tpr)
 
 
+def true_positive_rates(
+    scores: Float[np.ndarray, "models examples"],
+    members: Bool[np.ndarray, "models examples"],
+    weights: Float[np.ndarray, "weightings examples"],
+    *,
+    false_positive_rate: float = 0.01,
+) -> Float[np.ndarray, "weightings"]:
+    """What an attack finds of differently weighted examples, as resampling needs it.
+
+    Args:
+        scores: [M, N], higher meaning "member".
+        members: truth, [M, N].
+        weights: how often each example counts, [W, N]; 0 leaves it out.
+        false_positive_rate: share of non-members that a threshold may call members.
+
+    Returns:
+        For each weighting the largest true-positive rate, pooled over models, [W].
+
+    Raises:
+        ValueError: if shapes do not match, a score is NaN, members or non-members are missing, or
+            the mask is neither true nor false.
+    """
+    scores, members = np.asarray(scores, np.float64), as_mask("members", members)
+    if scores.shape != members.shape or weights.shape[1:] != scores.shape[1:]:
+        raise ValueError(
+            f"scores has shape {scores.shape}, members {members.shape} and weights "
+            f"{weights.shape}; they must be (models, examples) twice and (weightings, examples)"
+        )
+    _check_scores(scores, members, np.ones(scores.shape, bool))
+    columns = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+    curve = Curve(scores.ravel(), members.ravel(), columns.ravel())
+    return np.array([curve.true_positive_rate(row, false_positive_rate) for row in weights])
+
+
 def _check_scores(scores: np.ndarray, members: np.ndarray, included: np.ndarray) -> None:
     if wrong := int(np.isnan(scores[included]).sum()):
         raise ValueError(
