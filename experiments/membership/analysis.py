@@ -151,7 +151,7 @@ def found_by_best(seeds: Sequence[SeedRun]) -> Float[np.ndarray, "parts seeds"]:
     """
     num_examples = seeds[0].members.shape[1]
     num_groups = min(NUM_GROUPS, num_examples) if num_examples > 1 else 0
-    group = np.random.default_rng(0).permutation(num_examples) % num_groups
+    group = np.random.default_rng(0).permutation(num_examples) % max(num_groups, 1)
     kept = np.vstack([np.ones(num_examples), group != np.arange(num_groups)[:, None]])
     reached = np.array(
         [

@@ -3,10 +3,10 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from experiments.membership import attacks
-from experiments.membership.analysis import quantile_bins
+from experiments.membership.analysis import found_by_best, quantile_bins
 from experiments.membership.attacks import auc_per_example, measures
 from experiments.membership.defenses import most_disclosed
 from gujax.training import random_halves
@@ -41,6 +41,34 @@ def test_measures_of_gaussian_scores(gaussian_scores):
     scores, members = gaussian_scores
     # Standard error of the AUC of 3,200 against 3,200 scores: 0.006.
     assert measures(scores, members)["auc"] == pytest.approx(float(predicted_auc(1.0)), abs=0.02)
+
+
+@pytest.mark.parametrize(("num_examples", "num_groups"), [(60, 20), (7, 7), (1, 0)])
+def test_what_the_best_attack_finds_without_a_group(num_examples, num_groups):
+    """Every part is what scikit-learn's curve says of the examples that are left."""
+    rng = np.random.default_rng(0)
+    strengths = dict(zip(attacks.ATTACKS, np.linspace(3, 0.1, len(attacks.ATTACKS))))
+    seeds = []
+    for key in jax.random.split(jax.random.key(0), 3):
+        members = np.asarray(random_halves(key, 8, num_examples))
+        scores = {n: rng.normal(size=members.shape) + s * members for n, s in strengths.items()}
+        seeds.append(SimpleNamespace(members=members, outputs=SimpleNamespace(scores=scores)))
+    found = found_by_best(seeds)
+    assert found.shape == (1 + num_groups, 3)
+    left = np.ones((len(found), num_examples), bool)
+    group = np.random.default_rng(0).permutation(num_examples) % max(num_groups, 1)
+    left[1:] = group != np.arange(num_groups)[:, None]
+    assert (left[1:].sum(axis=0) == num_groups - 1).all()  # each example is left out once
+    for part, columns in zip(found, left):
+        reached = np.zeros((len(strengths), 3))
+        for s, run in enumerate(seeds):
+            for a, scores in enumerate(run.outputs.scores.values()):
+                truth, ranked = run.members[:, columns].ravel(), scores[:, columns].ravel()
+                fpr, tpr, _ = roc_curve(truth, ranked, drop_intermediate=False)
+                reached[a, s] = tpr[fpr <= 0.01].max()
+        for s in range(3):
+            best = np.delete(reached, s, axis=1).sum(axis=1).argmax()
+            assert part[s] == pytest.approx(reached[best, s])
 
 
 def test_censoring_removes_the_members_with_most_nats():
