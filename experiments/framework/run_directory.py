@@ -177,9 +177,16 @@ def _environment() -> dict[str, Any]:
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": sys.version.split()[0],
         "system": platform.platform(),
-        "cpus": os.cpu_count(),
+        "cpus": _usable_cpus(),
         "versions": versions,
     }
+
+
+def _usable_cpus() -> int | None:
+    """Cores that this process may use: fewer than there are where it is pinned to some."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def _plain(value: Any) -> Any:

@@ -26,6 +26,19 @@ def test_a_run_appears_under_its_name_only_when_it_is_complete(tmp_path):
     assert config["environment"]["versions"]["jax"]
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+def test_the_cores_of_a_run_are_those_that_it_may_use(tmp_path):
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        with RunDirectory(tmp_path / "run", {}):
+            pass
+    finally:
+        os.sched_setaffinity(0, allowed)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["environment"]["cpus"] == 1
+
+
 def test_a_failed_run_keeps_its_files_and_traceback_under_another_name(tmp_path):
     path = tmp_path / "run"
     with pytest.raises(ZeroDivisionError):
