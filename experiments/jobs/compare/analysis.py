@@ -1,6 +1,6 @@
 """The numbers of the comparison, from its runs."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +39,13 @@ RIVALS = {
     OUT_OF_FOLD: (DP_SGD, EARLY_STOPPING),
 }
 SIDES = OWN, RIVAL = "own", "rival"
+# Of whom something is found: its measure, the key "examples", and how measures of fronts begin.
+_FOUND = {
+    "members": ("found", "ordinary", ""),
+    "canaries": ("canaries_found", "canaries", "canary_"),
+}
 
 Families = Mapping[str, Sequence[Point]]
-Points = Mapping[str, tuple[str, Point]]  # by label: name of the front, and its point
 
 
 def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
@@ -98,13 +102,12 @@ def analyze(plan: Plan, compared: Compared) -> Iterator[Entry]:
 
 @dataclass(frozen=True)
 class _Setting:
-    """A point of a front: what is found of members and of canaries, as `found_by_best` says it."""
+    """A point of a front, and what `found_by_best` finds there: of members, and of canaries."""
 
     label: str
     front: str
     accuracy: Float[np.ndarray, " seeds"]
-    members: Float[np.ndarray, "parts seeds"]
-    canaries: Float[np.ndarray, "parts seeds"] | None
+    found: Mapping[str, Float[np.ndarray, "parts seeds"]]
 
 
 def _fronts(plan: Plan, compared: Compared) -> Iterator[Entry]:
@@ -117,73 +120,46 @@ def _fronts(plan: Plan, compared: Compared) -> Iterator[Entry]:
         yield entry("seconds", whole.seconds, "s", setting=label)
         if whole.privacy is not None and np.isfinite(whole.privacy.epsilon):
             yield entry("epsilon_spent", whole.privacy.epsilon, setting=label)
-        settings.append(
-            _Setting(
-                label,
-                whole.defense.front,
-                accuracy.measured.values,
-                found_by_best(run.seeds),
-                None if task.canaries is None else found_by_best(of_canaries(whole, task)),
-            )
-        )
-    yield from _with_examples(_of_members, settings, "members")
-    if task.canaries is not None:
-        yield from _with_examples(_of_canaries, settings, "canaries")
+        found = {"members": found_by_best(run.seeds)}
+        if task.canaries is not None:
+            found["canaries"] = found_by_best(of_canaries(whole, task))
+        settings.append(_Setting(label, whole.defense.front, accuracy.measured.values, found))
+    for of, parts in settings[0].found.items():
+        every, *without = (_of_part(settings, of, part) for part in range(len(parts)))
+        yield from leaving_out(every, without)
 
 
-def _with_examples(
-    entries_of: Callable[[Points], Iterable[Entry]], settings: Sequence[_Setting], of: str
-) -> Iterator[Entry]:
-    """Entries of all examples, with what they are where some are left out."""
-    num_parts = len(getattr(settings[0], of))
-    every, *without = (
-        entries_of(
-            {
-                one.label: (one.front, Point(one.accuracy, getattr(one, of)[part]))
-                for one in settings
-            }
-        )
-        for part in range(num_parts)
-    )
-    yield from leaving_out(every, without)
+def _of_part(settings: Sequence[_Setting], of: str, part: int) -> Iterator[Entry]:
+    """What is found of members or canaries, of all examples or where a group is left out."""
+    found, examples, prefix = _FOUND[of]
+    families: dict[str, list[Point]] = {}
+    for one in settings:
+        point = Point(one.accuracy, one.found[of][part])
+        yield entry(found, point.found, setting=one.label)
+        families.setdefault(one.front, []).append(point)
+    yield from contests(families, examples)
+    yield from _compared(families, prefix)
+    if of == "members":
+        yield from _lines(families)
 
 
-def _of_members(points: Points) -> Iterator[Entry]:
-    for label, (_, point) in points.items():
-        yield entry("found", point.found, setting=label)
-    families = _families(points)
-    yield from contests(families, "ordinary")
-    yield from _compared(families, "")
+def _lines(families: Families) -> Iterator[Entry]:
+    """The fronts as they are drawn."""
     for name, own in families.items():
         reach = [point.accuracy.mean() for point in own]
         for at in np.linspace(min(reach), max(reach), _GRID if len(own) > 1 else 1).tolist():
             yield entry("line", front(own, at), front=name, along=at)
 
 
-def _of_canaries(points: Points) -> Iterator[Entry]:
-    for label, (_, point) in points.items():
-        yield entry("canaries_found", point.found, setting=label)
-    families = _families(points)
-    yield from contests(families, "canaries")
-    yield from _compared(families, "canary_")
-
-
-def _families(points: Points) -> Families:
-    families: dict[str, list[Point]] = {}
-    for name, point in points.values():
-        families.setdefault(name, []).append(point)
-    return families
-
-
-def _compared(families: Families, found_of: str) -> Iterator[Entry]:
+def _compared(families: Families, prefix: str) -> Iterator[Entry]:
     """All families at a few accuracies."""
     best = max(point.accuracy.mean() for points in families.values() for point in points)
     best = np.floor(200 * best) / 200  # half points of accuracy are easier to read
     for at in (round(best - loss, 3) for loss in LOSSES if loss < best):
         for name, family in placed(families, at).items():
             keys = {"front": name, "accuracy": at}
-            yield entry(f"{found_of}front", family.found, **keys)
-            yield entry(f"{found_of}front_difference", family.difference, **keys)
+            yield entry(f"{prefix}front", family.found, **keys)
+            yield entry(f"{prefix}front_difference", family.difference, **keys)
 
 
 def contests(families: Families, examples: str) -> Iterator[Entry]:

@@ -1,11 +1,14 @@
 """Convolutions in one to three dimensions, with every attribute of conv_general_dilated."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from tests.gradients.zoo.case import BATCH, Case, case, squared
 
 LAYOUTS = {1: ("NHC", "HIO", "NHC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
+_convolve = partial(jax.lax.conv_general_dilated, dimension_numbers=LAYOUTS[2])
 
 
 def _convolution(name, kernel, image, layout=None, **attributes):
@@ -79,9 +82,7 @@ def conv_batch_groups(draw):
     """The example holds several images, which meet only their own output channels."""
 
     def loss(p, x):
-        y = jax.lax.conv_general_dilated(
-            x, p, (1, 1), "VALID", dimension_numbers=LAYOUTS[2], batch_group_count=2
-        )
+        y = _convolve(x, p, (1, 1), "VALID", batch_group_count=2)
         return squared(y)
 
     return Case(loss, draw(2, 2, 3, 4), draw(BATCH, 4, 4, 4, 3))
@@ -90,7 +91,7 @@ def conv_batch_groups(draw):
 @case
 def conv_of_several_frames(draw):
     def loss(p, x):
-        y = jax.lax.conv_general_dilated(x, p, (2, 2), "SAME", dimension_numbers=LAYOUTS[2])
+        y = _convolve(x, p, (2, 2), "SAME")
         return squared(y)
 
     return Case(loss, draw(3, 3, 2, 3), draw(BATCH, 3, 5, 5, 2))
@@ -120,7 +121,7 @@ def conv_with_the_parameter_as_image(draw):
     """A learned image filtered by a kernel that comes with the example."""
 
     def loss(p, kernel):
-        y = jax.lax.conv_general_dilated(p, kernel, (1, 1), "SAME", dimension_numbers=LAYOUTS[2])
+        y = _convolve(p, kernel, (1, 1), "SAME")
         return squared(y)
 
     return Case(loss, draw(1, 5, 5, 2), draw(BATCH, 3, 3, 2, 3))
@@ -130,11 +131,7 @@ def conv_with_the_parameter_as_image(draw):
 def conv_with_one_kernel_twice(draw):
     def loss(p, x):
         for stride in (1, 2):
-            x = jnp.tanh(
-                jax.lax.conv_general_dilated(
-                    x[None], p, (stride, stride), "SAME", dimension_numbers=LAYOUTS[2]
-                )[0]
-            )
+            x = jnp.tanh(_convolve(x[None], p, (stride, stride), "SAME")[0])
         return squared(x)
 
     return Case(loss, draw(3, 3, 3, 3), draw(BATCH, 5, 5, 3))
@@ -144,9 +141,7 @@ def conv_with_one_kernel_twice(draw):
 def conv_circular(draw):
     def loss(p, x):
         padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)), mode="wrap")
-        y = jax.lax.conv_general_dilated(
-            padded[None], p, (1, 1), "VALID", dimension_numbers=LAYOUTS[2]
-        )
+        y = _convolve(padded[None], p, (1, 1), "VALID")
         return squared(y)
 
     return Case(loss, draw(3, 3, 2, 3), draw(BATCH, 4, 4, 2))
@@ -165,9 +160,7 @@ def convolutional_classifier(draw):
     def loss(p, example):
         x, y = example
         for kernel, bias in p["blocks"]:
-            x = jax.lax.conv_general_dilated(
-                x[None], kernel, (1, 1), "SAME", dimension_numbers=LAYOUTS[2]
-            )
+            x = _convolve(x[None], kernel, (1, 1), "SAME")
             x = jax.nn.relu(x + bias)[0]
             x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2, 2, 1), (2, 2, 1), "VALID")
         logits = x.reshape(-1) @ p["out"]
@@ -188,9 +181,7 @@ def residual_network(draw):
         return h.reshape(*h.shape[:2], -1) * scale + bias
 
     def conv(h, kernel):
-        return jax.lax.conv_general_dilated(
-            h[None], kernel, (1, 1), "SAME", dimension_numbers=LAYOUTS[2]
-        )[0]
+        return _convolve(h[None], kernel, (1, 1), "SAME")[0]
 
     def loss(p, x):
         h = conv(x, p["stem"])
