@@ -1,5 +1,6 @@
 """The study of attack success over uniqueness, through the real command line."""
 
+import itertools
 import json
 
 import numpy as np
@@ -12,7 +13,6 @@ from experiments.jobs.monotone.claims import claims
 from experiments.jobs.monotone.estimators import chosen
 from experiments.jobs.monotone.measure import Plan
 from experiments.jobs.monotone.shape import shape
-from experiments.membership.attacks import auc_per_example
 from tests.experiments.running import complete_run, mistakes_of
 
 SEEDS, MODELS, EXAMPLES = 2, 4, 120
@@ -36,13 +36,13 @@ def test_success_and_measures_follow_from_the_score_table(run):
     assert len(scores) == SEEDS * MODELS * EXAMPLES
     members = scores.filter(pl.col("seed") == 1).sort("model", "id")
     held = members["member"].to_numpy().reshape(MODELS, EXAMPLES)
-    lira = members["lira"].to_numpy().reshape(MODELS, EXAMPLES)
+    margin = members["margin"].to_numpy().reshape(MODELS, EXAMPLES)
     gnq = members[MAIN].to_numpy().reshape(MODELS, EXAMPLES)
     assert (gnq[~held] == 0).all()
     assert (gnq[held] > 0).all()
     order = np.argsort(np.where(held, gnq, 0).sum(0), kind="stable")
-    auc = auc_per_example(lira, held)[order]
-    expected = auc.reshape(10, EXAMPLES // 10).mean(axis=1)
+    auc = [pairs_told_apart(*columns) for columns in zip(margin.T[order], held.T[order])]
+    expected = np.reshape(auc, (10, EXAMPLES // 10)).mean(axis=1)
     found = [curve.get("reached", decile=decile).values[1] for decile in range(1, 11)]
     np.testing.assert_allclose(found, expected, atol=1e-12)
     summary = json.loads((out / "summary.json").read_text())
@@ -50,6 +50,16 @@ def test_success_and_measures_follow_from_the_score_table(run):
     assert first["per_seed"] == curve.get("reached", decile=1).values.tolist()
     # Every epoch holds each member once.
     assert set(members.filter("member")["appearances"]) == {2}
+
+
+def pairs_told_apart(margin, held):
+    """Of one example: pairs of models on both sides, told apart by the direction of the others."""
+    told = []
+    for i, o in itertools.product(np.flatnonzero(held), np.flatnonzero(~held)):
+        others = np.delete(np.arange(len(held)), [i, o])
+        inside, outside = (margin[others][held[others] == side].mean() for side in (True, False))
+        told.append((1 + np.sign((margin[i] - margin[o]) * (inside - outside))) / 2)
+    return np.mean(told)
 
 
 def test_a_larger_ridge_measures_less(run):

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 
 from experiments.jobs.monotone.estimators import Estimator
 from experiments.membership.attacks import Outputs, auc_per_example
-from gujax.attacks.membership import evaluate_attack
+from gujax.attacks.membership import auc_of_examples, evaluate_attack
 
 SUCCESS = {
     "lira_auc": "LiRA: AUC per example",
@@ -62,9 +62,8 @@ def per_example(run: SeedRun) -> Examples:
     threshold = evaluate_attack(loss, members, num_resamples=0)
     uniqueness = {e: _mean_where(members, total) for e, total in run.measured.items()}
     return {
-        "lira_auc": auc_per_example(lira, members),
-        # LiRA leaves a target out of its own shadow models, which unbalances them: with few of
-        # them its AUC is biased downwards. The rank of the bare loss has no such bias.
+        # Not from LiRA's scores, by which examples that leak nothing get less than 0.5.
+        "lira_auc": auc_of_examples(run.outputs.margin, members),
         "loss_auc": auc_per_example(loss, members),
         "lira_success": evaluate_attack(lira, members, num_resamples=0).success,
         "loss_success": threshold.success,

@@ -128,6 +128,7 @@ def frames(plan: Plan, study: Study) -> dict[str, pl.DataFrame]:
         by_model(
             train.ids,
             member=run.members,
+            margin=run.outputs.margin,
             **{name: run.outputs.scores[name] for name in ("lira", "loss")},
             appearances=run.appearances,
             **{e.label: total.astype(np.float32) for e, total in run.measured.items()},
