@@ -12,8 +12,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from experiments.framework.errors import UserError, as_user_error
+from experiments.framework.errors import UserError, as_user_error, check_option
 from gujax import data, models, training
+from gujax.attacks.texts import TokenScores
 
 PUBLISHED = "smollm2-135m"
 TINY = "tiny"
@@ -85,6 +86,20 @@ class Tuning(NamedTuple):
             return params
         (base,) = self.shared
         return self.adapted.merge(base, params)
+
+
+def converged(scores: TokenScores, learning_rate: float) -> TokenScores:
+    """What a fine-tuned model says of texts.
+
+    Raises:
+        UserError: Not all of it is a number.
+    """
+    check_option(
+        bool(np.isfinite(scores.losses).all()),
+        f"--learning-rate {learning_rate:g}: fine-tuning diverged, losses are not finite; choose a "
+        "smaller one",
+    )
+    return scores
 
 
 def tuning(lm: models.LanguageModel, lora_rank: int, key: PRNGKeyArray) -> Tuning:

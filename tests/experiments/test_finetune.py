@@ -280,3 +280,11 @@ def test_shares_of_what_is_extracted_are_of_texts_that_have_an_end(tmp_path):
     _, _, listed = (out / "tables.md").read_text().partition("Texts that are extracted most easily")
     assert ended["text"][0] in listed
     assert all(f"| {text} |" not in listed for text in rows.filter(pl.col("suffix") == 0)["text"])
+
+
+def test_a_fine_tuning_that_diverges_is_told(texts, tmp_path, capsys):
+    words = command(texts, learning_rate=1e30, epochs=2, references=0)
+    assert main(["finetune", *words, "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert "error: --learning-rate 1e+30: fine-tuning diverged" in said
+    assert "Traceback" not in said

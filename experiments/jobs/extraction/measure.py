@@ -27,6 +27,7 @@ from experiments.tasks.language import (
     Tuning,
     beginning,
     choose_texts,
+    converged,
     load_language_model,
     tuning,
 )
@@ -210,7 +211,8 @@ class Run(NamedTuple):
         """What the model with these parameters says of the first so many texts, or of all."""
         asked = data.Tokens(self.texts.tokens[:count], self.texts.lengths[:count])
         apply = self.plan.language_model.model.apply
-        return score_tokens(apply, self.trained.released(params), asked)
+        scores = score_tokens(apply, self.trained.released(params), asked)
+        return converged(scores, self.plan.options.learning_rate)
 
 
 @cache  # the same one for all seeds, so that jit finds its program again

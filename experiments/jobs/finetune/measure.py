@@ -21,6 +21,7 @@ from experiments.tasks.language import (
     Tuning,
     beginning,
     choose_texts,
+    converged,
     load_language_model,
     tuning,
 )
@@ -118,7 +119,8 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> FineTuned:
         result = _train(plan, trained, ready, history, steps)
     with steps.step("what it knows after"):
         params = training.released_params(result.params, result.opt_state)
-        after = score_tokens(lm.model.apply, trained.released(params), plan.tokens)
+        scores = score_tokens(lm.model.apply, trained.released(params), plan.tokens)
+        after = converged(scores, options.learning_rate)
     attacks = membership_scores(after, _said(plan), before)
     if options.references:
         attacks[LIRA] = _lira(plan, trained, after, steps)
@@ -203,7 +205,8 @@ def _lira(
             plan, trained, ready, chosen, key, lambda epoch, _: steps.within(epoch + 1, epochs)
         )
         params = training.released_params(result.params, result.opt_state)
-        return score_tokens(lm.model.apply, trained.released(params), plan.tokens)
+        scores = score_tokens(lm.model.apply, trained.released(params), plan.tokens)
+        return converged(scores, plan.options.learning_rate)
 
     return lira_scores(after, reference_odds(halves, train, steps), halves)
 
