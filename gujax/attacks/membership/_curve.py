@@ -17,25 +17,14 @@ class Curve:
 
     def measures(self, weights: Float[np.ndarray, "examples"]) -> tuple[float, ...]:
         """AUC, TPR at FPR 1 % and 0.1 %, balanced accuracy."""
-        true, false = self._both(weights)
-        auc = np.trapezoid(true, false)
-        at_1pct, at_01pct = _reached(true, false, (0.01, 0.001))
-        return auc, at_1pct, at_01pct, np.max(1 + true - false) / 2
-
-    def true_positive_rate(self, weights: Float[np.ndarray, "examples"], at: float) -> float:
-        """The largest one of a threshold with at most this false-positive rate."""
-        return _reached(*self._both(weights), at)
-
-    def _both(self, weights: Float[np.ndarray, "examples"]) -> tuple[np.ndarray, np.ndarray]:
-        """True- and false-positive rates of all thresholds, ascending."""
         weight = weights[self._column]
-        return self._rates(weight * self._labels), self._rates(weight * ~self._labels)
+        true = self._rates(weight * self._labels)
+        false = self._rates(weight * ~self._labels)
+        auc = np.trapezoid(true, false)
+        # The rates only grow, so the largest one allowed is the last one allowed.
+        at_1pct, at_01pct = true[np.searchsorted(false, (0.01, 0.001), side="right") - 1]
+        return auc, at_1pct, at_01pct, np.max(1 + true - false) / 2
 
     def _rates(self, weight: Float[np.ndarray, "scores"]) -> Float[np.ndarray, "thresholds"]:
         total = np.cumsum(weight)
         return np.concatenate([[0.0], total[self._last_of_tie] / total[-1]])
-
-
-def _reached(true: np.ndarray, false: np.ndarray, at):
-    # The rates only grow, so the largest one allowed is the last one allowed.
-    return true[np.searchsorted(false, at, side="right") - 1]

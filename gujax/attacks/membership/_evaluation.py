@@ -132,9 +132,23 @@ def true_positive_rates(
             f"{weights.shape}; they must be (models, examples) twice and (weightings, examples)"
         )
     _check_scores(scores, members, np.ones(scores.shape, bool))
-    columns = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-    curve = Curve(scores.ravel(), members.ravel(), columns.ravel())
-    return np.array([curve.true_positive_rate(row, false_positive_rate) for row in weights])
+    (true, of_true), (false, of_false) = (_ranked(scores, side) for side in (members, ~members))
+    rates = []
+    for row in np.asarray(weights, np.float64):
+        called = np.cumsum(row[of_false])
+        # Nothing down to the first score with which there are too many is called a member.
+        first = np.searchsorted(called / called[-1], false_positive_rate, side="right")
+        lowest = false[first] if first < len(false) else -np.inf
+        found = row[of_true[: np.searchsorted(-true, -lowest)]].sum()
+        rates.append(found / row[of_true].sum())
+    return np.array(rates)
+
+
+def _ranked(scores: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of one side from the highest to the lowest, and the examples that have them."""
+    found, column = scores[chosen], np.nonzero(chosen)[1]
+    order = np.argsort(-found)
+    return found[order], column[order]
 
 
 def _check_scores(scores: np.ndarray, members: np.ndarray, included: np.ndarray) -> None:
