@@ -152,10 +152,12 @@ def _lines(families: Families) -> Iterator[Entry]:
 
 
 def _compared(families: Families, prefix: str) -> Iterator[Entry]:
-    """All families at a few accuracies."""
-    best = max(point.accuracy.mean() for points in families.values() for point in points)
-    best = np.floor(200 * best) / 200  # half points of accuracy are easier to read
-    for at in (round(best - loss, 3) for loss in LOSSES if loss < best):
+    """All families at a few accuracies, to the first that every setting keeps in every seed."""
+    points = [point for of_family in families.values() for point in of_family]
+    best = np.floor(200 * max(point.accuracy.mean() for point in points)) / 200  # in half points
+    least = min(point.accuracy.min() for point in points)
+    accuracies = [round(best - loss, 3) for loss in LOSSES if loss < best]
+    for at in accuracies[: 1 + sum(at > least for at in accuracies)]:
         for name, family in placed(families, at).items():
             keys = {"front": name, "accuracy": at}
             yield entry(f"{prefix}front", family.found, **keys)

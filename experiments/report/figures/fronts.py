@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from experiments.report.figures.series import Series, error_bars
 from experiments.report.style import REFERENCE, wrapped_grid
@@ -48,9 +48,13 @@ def fronts(panels: Sequence[FrontPanel], false_positive_rate: float) -> Figure:
             elinewidth=0.8,
         )
         axes.set_title(panel.line.label, color=panel.line.color, fontsize=10.5)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
     all_axes[0].set_ylim(bottom=0)
     figure.supxlabel("test accuracy (%)", fontsize=10)
     figure.supylabel(f"found at {100 * false_positive_rate:g} % false positives (%)", fontsize=10)
     return figure
+
+
+def _percent(share: float, position: int) -> str:
+    return f"{100 * share:.6g}"
