@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from experiments.report.formats import format_interval
+from experiments.framework.results import Measured
+from experiments.report.formats import format_interval, share
 from gujax.attacks.membership import Estimate
 from gujax.statistics import (
     bootstrap,
@@ -76,3 +77,19 @@ def test_jackknife_of_a_mean_is_its_t_interval():
     without = (groups.sum() - groups) / 19
     assert jackknife_half_width(without) == pytest.approx(mean_interval(groups).half_width)
     assert np.isnan(jackknife_half_width(without[:1]))
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0.0, 0.0, 0.0], "0 in every seed"),
+        ([1.0, 1.0], "100 in every seed"),
+        ([0.25], "25"),
+        ([0.0, 0.1, 0.9], "33 (0 to 100)"),
+        # t quantile 0.975 with 1 degree of freedom: 12.7062 (any table).
+        ([0.5, 0.502], "50 (49 to 51)"),
+        ([np.nan, np.nan], "–"),
+    ],
+)
+def test_a_share_stays_one_and_is_not_certain_where_seeds_agree(values, shown):
+    assert share(0)(Measured(np.array(values))) == shown

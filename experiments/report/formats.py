@@ -22,6 +22,20 @@ def percent(digits: int = 1) -> Format:
     return lambda measured: format_interval(measured.interval, percent=True, digits=digits)
 
 
+def share(digits: int = 1) -> Format:
+    """A share that may lie near 0 or 1, in percent: `"9.1 (0.0 to 40.4)"`.
+
+    Where all seeds agree, nothing is known of how they differ: `"0.0 in every seed"`.
+    """
+
+    def show(measured: Measured) -> str:
+        if len(measured.values) > 1 and np.ptp(measured.values) == 0:
+            return f"{100 * measured.mean:.{digits}f} in every seed"
+        return format_range(measured.interval, digits)
+
+    return show
+
+
 def plain(spec: str, scale: float = 1.0, suffix: str = "") -> Format:
     """The mean alone, by a format specification: `plain(".3g")`, `plain(".2f", suffix="×")`."""
 
@@ -45,6 +59,8 @@ def format_interval(interval: Interval, percent: bool = False, digits: int = 1) 
 
 def format_range(interval: Interval, digits: int = 1) -> str:
     """A share in percent with its interval, as far as a share can be: `"9.1 (8.0 to 10.4)"`."""
+    if np.isnan(interval.mean):
+        return UNKNOWN
     mean, low, high = (f"{100 * np.clip(value, 0, 1):.{digits}f}" for value in interval)
     return mean if np.isnan(interval.low) else f"{mean} ({low} to {high})"
 

@@ -36,6 +36,7 @@ from experiments.report.formats import (
     number,
     percent,
     plain,
+    share,
 )
 from experiments.report.page import Picture, Report
 from experiments.report.tables import Column, Columns, KeyColumn, Table, matrix, tabulate
@@ -217,7 +218,7 @@ def _settings_table(plan: Plan, results: Results) -> Table:
             _SETTING,
             Column("accuracy", "test_accuracy", percent()),
             Column("found", "found", percent(2)),
-            Column("canaries found", "canaries_found", percent()),
+            Column("canaries found", "canaries_found", share()),
             Column("ε", "epsilon_spent", plain(".3g")),
             Column("s", "seconds", plain(".1f")),
         ],

@@ -10,7 +10,7 @@ from experiments.framework.results import Results
 from experiments.jobs.extraction.analysis import PREDICTORS
 from experiments.jobs.extraction.measure import CONDITIONS, EQUAL, UNEQUAL, Plan
 from experiments.report import figures, style
-from experiments.report.formats import number, percent
+from experiments.report.formats import number, share
 from experiments.report.page import Picture, Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
@@ -64,7 +64,7 @@ def _success_table(results: Results) -> Table:
             _CONDITION,
             Column("loss before", "mean_loss_before", number(2)),
             Column("loss after", "mean_loss_after", number(2)),
-            Column("extracted (%)", "mean_extracted", percent(0)),
+            Column("extracted (%)", "mean_extracted", share(0)),
         ],
         "Loss in nats per token. Extracted: by the likeliest tokens, all of the end.",
     )
@@ -77,9 +77,9 @@ def _exposure_table(results: Results) -> Table:
         [
             _CONDITION,
             KeyColumn("times seen", "exposures"),
-            Column("texts extracted (%)", "extracted", percent(0)),
+            Column("texts extracted (%)", "extracted", share(0)),
             Column("log-probability of the end", "log_probability", number(1)),
-            Column("canaries extracted (%)", "canary_extracted", percent(0)),
+            Column("canaries extracted (%)", "canary_extracted", share(0)),
             Column("exposure of canaries (bits)", "canary_exposure", number(1)),
         ],
         "Exposure in bits: of a canary's rank by likelihood among other codes (Carlini et al. "
