@@ -89,6 +89,7 @@ def test_jackknife_of_a_mean_is_its_t_interval():
         # t quantile 0.975 with 1 degree of freedom: 12.7062 (any table).
         ([0.5, 0.502], "50 (49 to 51)"),
         ([np.nan, np.nan], "–"),
+        ([0.0, 0.0, np.nan], "0 in every seed"),
     ],
 )
 def test_a_share_stays_one_and_is_not_certain_where_seeds_agree(values, shown):

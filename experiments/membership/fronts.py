@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from gujax.statistics import Interval, mean_interval
+from gujax.statistics import Interval
 
 Standing = Literal["ahead", "level", "behind", "unknown"]
 
@@ -118,11 +118,6 @@ class Placed(NamedTuple):
 
     found: Float[np.ndarray, " seeds"]
     difference: Float[np.ndarray, " seeds"]
-
-    @property
-    def standing(self) -> Standing:
-        """See `standing`."""
-        return standing(mean_interval(self.difference))
 
 
 def placed(families: Mapping[str, Sequence[Point]], at: float) -> dict[str, Placed]:

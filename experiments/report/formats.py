@@ -29,7 +29,7 @@ def share(digits: int = 1) -> Format:
     """
 
     def show(measured: Measured) -> str:
-        if len(measured.values) > 1 and np.ptp(measured.values) == 0:
+        if measured.interval.low == measured.interval.high:
             return f"{100 * measured.mean:.{digits}f} in every seed"
         return format_range(measured.interval, digits)
 

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from experiments.framework.claims import above, below, from_json, verdict
 from experiments.framework.claims import test as tested_claim
@@ -79,6 +80,9 @@ def test_what_is_paired_by_examples_stays_so(tmp_path):
     np.testing.assert_allclose((-a).without, -without[0])
     np.testing.assert_allclose((a * 0.6).without, 0.6 * without[0])
     np.testing.assert_allclose((a / b).without, without[0] / without[1])
+    halves = [(m.high - m.low) / 2 for m in (mean_interval(values[0]), a.interval)]
+    jackknife = stats.t.ppf(0.975, 19) * np.sqrt(19 * np.var(without[0]))
+    assert halves[1] == pytest.approx(np.hypot(halves[0], jackknife))
     # What has the same examples left out in both of its parts is certain, whatever they are.
     assert (a - a).interval == (0, 0, 0)
     plain = Measured(values[1])

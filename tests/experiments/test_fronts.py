@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.membership.fronts import Point, contest, front, placed, standing
-from gujax.statistics import Interval
+from gujax.statistics import Interval, mean_interval
 
 
 def point(accuracy, found, seeds=3):
@@ -63,11 +63,17 @@ def test_families_are_held_against_the_best_of_all_others():
         "same": [Point(np.full(3, 0.6), 0.03 - noise)],
         "weak": [Point(np.full(3, 0.5), 0.01 + noise)],
     }
-    stands = {name: one.standing for name, one in placed(families, 0.6).items()}
-    assert stands == {"good": "level", "bad": "behind", "same": "level", "weak": "unknown"}
+
+    def stands(at):
+        return {
+            name: standing(mean_interval(one.difference))
+            for name, one in placed(families, at).items()
+        }
+
+    assert stands(0.6) == {"good": "level", "bad": "behind", "same": "level", "weak": "unknown"}
     del families["same"]
-    assert placed(families, 0.6)["good"].standing == "ahead"
-    assert placed(families, 0.5)["weak"].standing == "ahead"
+    assert stands(0.6)["good"] == "ahead"
+    assert stands(0.5)["weak"] == "ahead"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Places are not chosen: families meet at the highest accuracy that both keep in every seed, and at
 the least found that both reach. Points are mixtures of settings chosen on the other seeds
-(`experiments.membership.fronts`); differences are paired by seed.
+(`experiments.membership.fronts`); differences are paired by
+seed and by the examples that are left out.
 """
 
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ RULE = (
     "that both reach; nobody chooses these places. Comparable: at most "
     f"{100 * MARGIN:g} points more members found at 1 % false positives. Substantially better: at "
     f"least {100 * SUBSTANTIAL:g} points more accuracy. Verdicts follow from 95 % intervals, over "
-    "seeds and examples, of differences paired by both: reproduced beyond the limit, contradicted "
-    "beyond it on the other side, not told apart if it is within."
+    "seeds and training examples, of differences paired by both: reproduced beyond the limit, "
+    "contradicted beyond it on the other side, not told apart if it is within. The choice of test "
+    "examples, the same in all seeds, is not counted: differences of accuracy are of these."
 )
 _SOURCES = {"gate": "GNQ v1 (arXiv 2510.10902), gate", "censor": "GNQ v1, censoring"}
 _NAMES = {"gate": "The gate", "censor": "Censoring"}

@@ -205,8 +205,9 @@ def _fronts_table(plan: Plan, results: Results, of: str = "") -> Table:
         "excludes 0; behind: more; level: 0 is included; unknown: only this family, or it in one "
         "seed alone, keeps the accuracy. – where no setting keeps it, so that a family is behind "
         "below its last setting for want of others. To the t-interval over seeds is added what a "
-        "jackknife over the examples, which are the same in all, says of their choice. By these "
-        f"intervals each of {verdicts} verdicts is wrong by chance in at most one case of 20.",
+        "jackknife over the training examples, which are the same in all, says of their choice; "
+        "that of the test examples is not counted. A family is called ahead or behind by chance in "
+        f"about one case of 20; there are {verdicts} such words.",
     )
 
 
