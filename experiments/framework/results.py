@@ -261,8 +261,7 @@ def summarized(measured: Measured) -> Any:
 
 def _entry_of(measure: str, keys: dict[str, Key], rows: Sequence[Mapping[str, Any]]) -> Entry:
     """The quantity of these rows of a table."""
-    measured = entry(measure, [row["value"] for row in rows], rows[0]["unit"], **keys)
+    values = np.array([row["value"] for row in rows], float)
     without = rows[0].get("without")  # tables of earlier versions have no such column
-    if without is None:
-        return measured
-    return measured._replace(measured=replace(measured.measured, without=np.array(without)))
+    parts = None if without is None else np.array(without)
+    return Entry(measure, Measured(values, rows[0]["unit"], parts), keys)

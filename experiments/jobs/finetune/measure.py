@@ -118,9 +118,7 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> FineTuned:
     with steps.step("fine-tuning"):
         result = _train(plan, trained, ready, history, steps)
     with steps.step("what it knows after"):
-        params = training.released_params(result.params, result.opt_state)
-        scores = score_tokens(lm.model.apply, trained.released(params), plan.tokens)
-        after = converged(scores, options.learning_rate)
+        after = _scored(plan, trained, result)
     attacks = membership_scores(after, _said(plan), before)
     if options.references:
         attacks[LIRA] = _lira(plan, trained, after, steps)
@@ -191,11 +189,19 @@ def _descend(
     )
 
 
+def _scored(plan: Plan, trained: Tuning, result: training.TrainResult) -> TokenScores:
+    """What the model says of all texts after a fine-tuning."""
+    params = training.released_params(result.params, result.opt_state)
+    apply = plan.language_model.model.apply
+    scores = score_tokens(apply, trained.released(params), plan.tokens)
+    return converged(scores, plan.options.learning_rate)
+
+
 def _lira(
     plan: Plan, trained: Tuning, after: TokenScores, steps: Steps
 ) -> Float[np.ndarray, " texts"]:
     """LiRA's scores, after fine-tuning references in the same way, but on other texts."""
-    lm, epochs = plan.language_model, plan.recipe.epochs
+    epochs = plan.recipe.epochs
     halves = halves_of(plan.options)
 
     def train(chosen: Bool[np.ndarray, " texts"], index: int) -> TokenScores:
@@ -204,9 +210,7 @@ def _lira(
         result = _descend(
             plan, trained, ready, chosen, key, lambda epoch, _: steps.within(epoch + 1, epochs)
         )
-        params = training.released_params(result.params, result.opt_state)
-        scores = score_tokens(lm.model.apply, trained.released(params), plan.tokens)
-        return converged(scores, plan.options.learning_rate)
+        return _scored(plan, trained, result)
 
     return lira_scores(after, reference_odds(halves, train, steps), halves)
 
