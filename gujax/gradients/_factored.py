@@ -26,7 +26,8 @@ from gujax.precision import exact_products
 from gujax.sharding import by_element
 
 _ALONE = PartitionSpec()  # spread over no mesh axis
-_FEWEST = 64  # positions of examples together for which halves of a matrix product pay
+# Positions of examples together for which halves of a matrix product pay: they are copied first.
+_FEWEST = 128
 
 
 @jax.tree_util.register_dataclass
@@ -60,34 +61,50 @@ class Site:
     def products(self, start: int | Array, size: int) -> Array:
         """Rows [start, start + size) of the products, [examples, groups, size, columns]."""
         if self.indexed:
-            return _scatter_rows(self.left - start, self.right.astype(self.dtype), size)
+            zeros = jnp.zeros((*self.right.shape[:2], size, self.right.shape[-1]), self.dtype)
+            return _scatter_rows(self.left - start, self.right, zeros)
         left = self.left
         if size != self.sizes.rows:
             left = lax.dynamic_slice_in_dim(left, start, size, axis=-1)
         return _einsum("bgtr,bgtc->bgrc", left, self.right, dtype=self.dtype)
 
-    def weighted_product(self, weights: Float[Array, " examples"]) -> Array:
-        """Σ_i w_i (product of example i), [groups, rows, columns]: an ordinary weight gradient."""
-        right = self.right.astype(self.dtype) * weights.astype(self.dtype)[:, None, None, None]
+    def weighted_product(
+        self, weights: Float[Array, " examples"], onto: Array | None = None
+    ) -> Array:
+        """Σ_i w_i (product of example i), [groups, rows, columns]: an ordinary weight gradient.
+
+        Args:
+            onto: what it is added to, if anything. Rows that are told by a number are added in
+                place; nothing of the parameter's size is formed for them.
+        """
+        left, right = self.left, self.right
+        scale = weights.astype(self.dtype)[:, None, None, None]
         if self.indexed:
-            rows = jnp.moveaxis(self.left, 0, 1).reshape(1, self.sizes.groups, -1)
-            right = jnp.moveaxis(right, 0, 1).reshape(1, self.sizes.groups, -1, right.shape[-1])
-            return _scatter_rows(rows, right, self.sizes.rows)[0]
-        return _einsum("bgtr,bgtc->grc", self.left, right, dtype=self.dtype)
+            if onto is None:
+                onto = jnp.zeros(self.sizes.product, self.dtype)
+            onto = onto.astype(jnp.promote_types(onto.dtype, self.dtype))
+            rows, values = _flat(left[..., None])[..., 0], _flat(right.astype(self.dtype) * scale)
+            return _scatter_rows(rows[None], values[None], onto[None])[0]
+        if self.sizes.rows <= self.sizes.columns:  # fewer numbers, and several sites may share them
+            left = left.astype(self.dtype) * scale
+        else:
+            right = right.astype(self.dtype) * scale
+        product = _einsum("bgtr,bgtc->grc", left, right, dtype=self.dtype)
+        return product if onto is None else onto + product
 
 
 def _einsum(spec: str, left: Array, right: Array, dtype: jnp.dtype) -> Array:
     return jnp.einsum(spec, left, right, preferred_element_type=dtype)
 
 
-def _scatter_rows(rows: Array, values: Array, length: int) -> Array:
-    """[b, g, length, c] with values[b, g, t] added at rows[b, g, t]; rows out of range dropped."""
+def _scatter_rows(rows: Array, values: Array, onto: Array) -> Array:
+    """`onto` with values[b, g, t] added at its rows[b, g, t]; rows out of range are dropped."""
 
-    def one(rows: Array, values: Array) -> Array:
-        rows = jnp.where(rows < 0, length, rows)  # negative numbers would count from the end
-        return jnp.zeros((length, values.shape[-1]), values.dtype).at[rows].add(values, mode="drop")
+    def one(rows: Array, values: Array, onto: Array) -> Array:
+        rows = jnp.where(rows < 0, len(onto), rows)  # negative numbers would count from the end
+        return onto.at[rows].add(values.astype(onto.dtype), mode="drop")
 
-    return jax.vmap(jax.vmap(one))(rows, values)
+    return jax.vmap(jax.vmap(one))(rows, values, onto)
 
 
 class _Kind(NamedTuple):
@@ -227,8 +244,13 @@ class FactoredLeaf(Opaque):
 
     def weighted_sum(self, weights: Float[Array, " examples"]) -> Array:
         """Σ_i w_i g_i, of the parameter's shape and type."""
-        total = sum(place(site.placement, site.weighted_product(weights)) for site in self.sites)
-        return total.astype(self.dtype)  # type: ignore[union-attr]
+        if not self._aligned:
+            parts = (place(s.placement, s.weighted_product(weights)) for s in self.sites)
+            return sum(parts).astype(self.dtype)  # type: ignore[union-attr]
+        product = None
+        for site in sorted(self.sites, key=lambda site: site.indexed):
+            product = site.weighted_product(weights, product)
+        return place(self.sites[0].placement, product).astype(self.dtype)  # type: ignore[arg-type]
 
     def gram(
         self, other: "FactoredLeaf", axes: PartitionSpec = _ALONE
