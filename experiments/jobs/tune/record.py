@@ -73,9 +73,18 @@ def _cells(rows: Sequence[Row]) -> list[list[Any]]:
 
 def to_json(record: Mapping[str, Any]) -> str:
     """JSON with one line per configuration."""
-    lists = {name: record[name] for name in ("finals", "search")}
-    text = json.dumps({**record, **dict.fromkeys(lists)}, indent=2)
-    for name, rows in lists.items():
-        lines = ",\n    ".join(json.dumps(row) for row in rows)
-        text = text.replace(f'"{name}": null', f'"{name}": [\n    {lines}\n  ]')
-    return text + "\n"
+    entries = ",\n  ".join(f"{json.dumps(name)}: {_lines(it)}" for name, it in record.items())
+    return f"{{\n  {entries}\n}}\n"
+
+
+def _lines(value: Any) -> str:
+    """JSON in one line, or a line per entry where the entries have entries of their own."""
+    inside = list(value.values()) if isinstance(value, Mapping) else value
+    if not inside or not isinstance(inside, list) or not isinstance(inside[0], (list, dict)):
+        return json.dumps(value)
+    lines = list(map(json.dumps, inside))
+    opening, closing = "[]"
+    if isinstance(value, Mapping):
+        opening, closing = "{}"
+        lines = [f"{json.dumps(name)}: {line}" for name, line in zip(value, lines)]
+    return opening + "\n    " + ",\n    ".join(lines) + f"\n  {closing}"
