@@ -126,7 +126,7 @@ def test_wrong_arguments(changes, message):
         evaluate_attack(**arguments)
 
 
-@given(st.integers(1, 4), st.integers(2, 30), st.floats(0.005, 0.5), st.integers(0, 2**32 - 1))
+@given(st.integers(1, 4), st.integers(2, 30), st.floats(0.005, 1), st.integers(0, 2**32 - 1))
 def test_weights_are_numbers_of_copies(num_models, num_examples, at, seed):
     """Held against scikit-learn on data where examples are repeated or left out."""
     rng = np.random.default_rng(seed)
@@ -146,3 +146,19 @@ def test_weights_of_other_examples_are_refused():
     scores, members = gaussian_scores(1.0, 4, 10)
     with pytest.raises(ValueError, match=r"weights \(2, 9\); they must be"):
         true_positive_rates(scores, members, np.ones((2, 9)))
+
+
+def test_weights_that_leave_one_side_are_refused():
+    scores, members = np.arange(4.0).reshape(2, 2), np.array([[True, False], [True, False]])
+    for row, side in (([0, 1], "members"), ([1, 0], "non-members")):
+        with pytest.raises(ValueError, match=f"row 1 of weights leaves no {side} to count"):
+            true_positive_rates(scores, members, np.array([[1, 1], row]))
+
+
+def test_who_calls_everybody_a_member_finds_all():
+    scores, members = (
+        np.array([[-np.inf, 1.0, 0.0, -np.inf]]),
+        np.array([[True, True, False, False]]),
+    )
+    found = true_positive_rates(scores, members, np.ones((1, 4)), false_positive_rate=1)
+    assert found == [1]

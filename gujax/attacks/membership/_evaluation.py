@@ -122,8 +122,8 @@ def true_positive_rates(
         For each weighting the largest true-positive rate, pooled over models, [W].
 
     Raises:
-        ValueError: if shapes do not match, a score is NaN, members or non-members are missing, or
-            the mask is neither true nor false.
+        ValueError: if shapes do not match, a score is NaN, members or non-members are missing or
+            count nothing by some weighting, or the mask is neither true nor false.
     """
     scores, members = np.asarray(scores, np.float64), as_mask("members", members)
     if scores.shape != members.shape or weights.shape[1:] != scores.shape[1:]:
@@ -133,14 +133,18 @@ def true_positive_rates(
         )
     _check_scores(scores, members, np.ones(scores.shape, bool))
     (true, of_true), (false, of_false) = (_ranked(scores, side) for side in (members, ~members))
+    weights = np.asarray(weights, np.float64)
+    for name, side in (("members", of_true), ("non-members", of_false)):
+        if (empty := np.flatnonzero(weights[:, side].sum(axis=1) <= 0)).size:
+            raise ValueError(f"row {empty[0]} of weights leaves no {name} to count")
     rates = []
-    for row in np.asarray(weights, np.float64):
+    for row in weights:
         called = np.cumsum(row[of_false])
         # Nothing down to the first score with which there are too many is called a member.
         first = np.searchsorted(called / called[-1], false_positive_rate, side="right")
-        lowest = false[first] if first < len(false) else -np.inf
-        found = row[of_true[: np.searchsorted(-true, -lowest)]].sum()
-        rates.append(found / row[of_true].sum())
+        all_found = first == len(false)
+        count = len(true) if all_found else np.searchsorted(-true, -false[first])
+        rates.append(row[of_true[:count]].sum() / row[of_true].sum())
     return np.array(rates)
 
 
