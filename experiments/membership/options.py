@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.framework.errors import UserError, warn
+from experiments.framework.errors import UserError, check_option, warn
 from experiments.framework.options import (
     CountFromZero,
     Fraction,
@@ -111,6 +111,30 @@ class DefenseOptions(RunOptions):
     def chosen_and_plain(self) -> list[Defense]:
         """The same after plain SGD, which all are compared with."""
         return parse_defenses(("sgd", *self.named), self.delta)
+
+
+def check_single_run(defense: Defense, audit_every: int, run: str) -> None:
+    """What a job that trains one model under a ledger cannot do.
+
+    Args:
+        audit_every: Its option of that name.
+        run: What it does, as in "an audit".
+
+    Raises:
+        UserError: The defense needs other runs, or has to measure every step.
+    """
+    family, method = defense.family, defense.method
+    for needs, what in (
+        (method.removes, "removes examples by the ledgers of other runs"),
+        (method.labels, "trains on labels of other models"),
+    ):
+        check_option(
+            needs is None, f"--defense {family} {what}, of which {run} has none; choose another"
+        )
+    check_option(
+        audit_every == 1 or not method.measures_anyway,
+        f"--audit-every: the {family} defense measures every step anyway; leave it 1",
+    )
 
 
 def _field(options: Any) -> str:

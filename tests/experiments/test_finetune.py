@@ -214,6 +214,7 @@ def test_an_interrupted_fine_tuning_goes_on_bit_for_bit(texts, tmp_path, lora_ra
         ({"prefix": 16}, "--prefix 16 must be less than --cut-to 16"),
         ({"batch_size": 9}, "--batch-size 9 must be at most --num-texts 8"),
         ({"defense": "censor"}, "--defense censor removes examples"),
+        ({"defense": "out_of_fold"}, "--defense out_of_fold trains on labels of other models, of"),
         ({"defense": "gate", "audit_every": 2}, "--audit-every: the gate defense measures"),
         ({"policy": ("max_loss=1",)}, "--policy max_loss=1: unknown measure"),
         ({"references": 3}, "--references 3 must be even, and 4 at least"),
@@ -228,6 +229,11 @@ def test_an_interrupted_fine_tuning_goes_on_bit_for_bit(texts, tmp_path, lora_ra
 def test_what_is_wrong_is_said_before_anything_is_written(texts, options, message):
     with pytest.raises(UserError, match=message):
         plan_of(texts, **options)
+
+
+def test_a_defense_may_say_for_how_many_epochs(texts):
+    assert plan_of(texts, defense="early_stop:2").recipe.epochs == 2
+    assert plan_of(texts, defense="gate:0.9@3").recipe.epochs == 3
 
 
 def test_the_published_model_says_how_to_get_it(monkeypatch):

@@ -75,7 +75,8 @@ def test_every_practice_is_a_trial_of_its_own():
             "shifts or flips images",
         ),
         (["--repeats", "0"], "--repeats 0 must be at least 1"),
-        (["--defenses", "sgd", "censor:0.1"], "--defenses censor: trains as sgd does"),
+        (["--defenses", "sgd", "censor:0.1"], "--defenses censor: there is no search for it"),
+        (["--defenses", "sgd@5"], "--defenses: leave out what is behind the @"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(capsys, arguments, says):

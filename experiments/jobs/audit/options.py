@@ -1,9 +1,8 @@
 """Options of the job `audit`."""
 
-from experiments.framework.errors import check_option
 from experiments.framework.options import Count, Positive, options
 from experiments.membership.defenses import Defense
-from experiments.membership.options import DefenseOptions
+from experiments.membership.options import DefenseOptions, check_single_run
 from experiments.membership.policy import Rule, parse_policy
 from experiments.tasks.options import TrainingOptions
 
@@ -39,21 +38,7 @@ class Options(DefenseOptions, TrainingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self.rules  # says now what is no policy
-        family = self.trained_under.family
-        check_option(
-            not self.trained_under.removes,
-            f"--defense {family} removes examples by the ledgers of other runs, of which an audit "
-            "has none; choose another",
-        )
-        check_option(
-            self.trained_under.method.labels is None,
-            f"--defense {family} trains on labels of other models, of which an audit has none; "
-            "choose another",
-        )
-        check_option(
-            self.audit_every == 1 or not self.trained_under.method.measures_anyway,
-            f"--audit-every: the {family} defense measures every step anyway; leave it 1",
-        )
+        check_single_run(self.trained_under, self.audit_every, "an audit")
 
     @property
     def trained_under(self) -> Defense:

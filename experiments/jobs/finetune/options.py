@@ -3,6 +3,7 @@
 from experiments.framework.errors import check_option
 from experiments.framework.options import Count, CountFromZero, Fraction, Positive, options
 from experiments.membership.defenses import Defense, parse_defense
+from experiments.membership.options import check_single_run
 from experiments.membership.policy import EVERY_UPDATE, Rule, parse_policy
 from experiments.tasks.options import FineTuningOptions
 from gujax.attacks.texts import MEMBERSHIP_SCORES
@@ -47,16 +48,7 @@ class Options(FineTuningOptions):
 
     def __post_init__(self) -> None:
         _ = self.rules  # says now what is no policy
-        defense = self.trained_under
-        check_option(
-            not defense.removes,
-            f"--defense {defense.family} removes examples by the ledgers of other runs, of which a "
-            "fine-tuning has none; choose another",
-        )
-        check_option(
-            self.audit_every == 1 or not defense.method.measures_anyway,
-            f"--audit-every: the {defense.family} defense measures every step anyway; leave it 1",
-        )
+        check_single_run(self.trained_under, self.audit_every, "a fine-tuning")
         check_option(
             self.references % 2 == 0 and self.references != 2,
             f"--references {self.references} must be even, and 4 at least, or 0 for none: every "

@@ -68,12 +68,14 @@ class Options(DefenseOptions, TaskOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        removing = [
-            defense.family
-            for defense in self.chosen
-            if defense.removes or defense.method.labels or defense.method.passes
-        ]
+        methods = {defense.family: defense.method for defense in self.chosen}
+        borrowing = [name for name, m in methods.items() if m.removes or m.labels or m.passes]
         check_option(
-            not removing,
-            f"--defenses {' '.join(removing)}: trains as sgd does, and has no search of its own",
+            not borrowing,
+            f"--defenses {' '.join(borrowing)}: there is no search for it, as it trains with the "
+            "recipes of others",
+        )
+        check_option(
+            not any(defense.epochs for defense in self.chosen),
+            "--defenses: leave out what is behind the @; the search has its own --epochs",
         )
