@@ -1,8 +1,10 @@
 """Claims of the literature, held against what a run measured."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from experiments.framework.results import Measured
@@ -99,6 +101,16 @@ def verdict(effects: Sequence[Interval]) -> Verdict:
 def write_claims(directory: RunDirectory, claims: Sequence[Claim]) -> None:
     """Writes the run's claims to where the job `claims` finds them."""
     directory.write_json(CLAIMS_FILE, [dataclasses.asdict(claim) for claim in claims])
+
+
+def read_claims(run: Path) -> list[Claim]:
+    """The claims of a run; none if it tested none.
+
+    Raises:
+        ValueError: See `from_json`.
+    """
+    file = run / CLAIMS_FILE
+    return from_json(json.loads(file.read_text())) if file.exists() else []
 
 
 def from_json(entries: Sequence[Mapping[str, Any]]) -> list[Claim]:

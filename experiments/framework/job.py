@@ -2,15 +2,14 @@
 
 A job is a package of `experiments.jobs` with `Options` and `run`. Most are frames that are filled:
 
-    JOB = Job("onion", measure.prepare, measure.num_steps, measure.measure, ...)
-    run = JOB.run
+    run = Job("onion", prepare, measure, frames, analyze, report, claims).run
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import polars as pl
 from rich.console import Console
@@ -30,7 +29,12 @@ RESULTS_FILE = "results.parquet"
 
 
 class Shown(Protocol):
-    """What a job shows of its results; `experiments.report.page.Report` is one."""
+    """What a job shows of its results; `experiments.report.page.Report` is one.
+
+    It is a dataclass. Where the job tests claims it has a field for them.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def file(self) -> str:
@@ -49,10 +53,6 @@ class Shown(Protocol):
 
 class PlanLike(Protocol):
     """What was decided before anything is computed."""
-
-    @property
-    def options(self) -> Any:
-        """Options of the job."""
 
     @property
     def num_steps(self) -> int:
@@ -84,7 +84,7 @@ class Job(Generic[Plan, Data]):
     measure: Callable[[Plan, RunDirectory, Steps], Data]
     frames: Callable[[Plan, Data], Mapping[str, pl.DataFrame]] | None
     analyze: Callable[[Plan, Data], Iterable[Entry]]
-    report: Callable[[Plan, Data, Results, Sequence[Claim]], Shown]
+    report: Callable[[Plan, Data, Results], Shown]
     claims: Callable[[Plan, Results], Iterable[Claim]] | None = None
     headline: Callable[[Results], Mapping[str, Any]] | None = None
     exit_code: Callable[[Plan, Results], int] | None = None
@@ -114,7 +114,9 @@ class Job(Generic[Plan, Data]):
                 frames = self.frames(plan, data) if self.frames else {}
                 for name, frame in frames.items():
                     frame.write_parquet(directory.file(f"{name}.parquet"))
-                shown = self.report(plan, data, results, claims)
+                shown = self.report(plan, data, results)
+                if claims:
+                    shown = dataclasses.replace(shown, claims=claims)
                 shown.write(directory)
         shown.show(console)
         console.print(f"{shown.name}: {directory.path / shown.file}", soft_wrap=True)

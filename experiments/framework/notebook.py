@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from experiments.framework.claims import CLAIMS_FILE, Claim
+from experiments.framework.claims import Claim, read_claims
 from experiments.framework.errors import UserError
 from experiments.framework.process import failure, start
 from experiments.framework.run_directory import is_complete
@@ -28,8 +28,7 @@ class Result:
     @property
     def claims(self) -> list[Claim]:
         """The claims that it tested."""
-        entries = json.loads((self.path / CLAIMS_FILE).read_text())
-        return [Claim(**{"effects": (), **given}) for given in entries]
+        return read_claims(self.path)
 
     def figure(self, name: str) -> str:
         """File of one of its figures, a PNG.

@@ -60,8 +60,11 @@ Fraction = Annotated[float, _must(lambda value: 0 < value < 1, "between 0 and 1"
 Models = Annotated[int, _must(lambda value: value >= 4 and value % 2 == 0, "even and at least 4")]
 """Models that come in pairs, so that every target has shadow models on both sides."""
 
-Several = Annotated[tuple[T, ...], Len(1)]
-"""One or more values; `Several[Count]`."""
+Distinct = Annotated[tuple[T, ...], AfterValidator(lambda values: tuple(dict.fromkeys(values)))]
+"""Values of which what is given twice counts once; `Distinct[Count]`."""
+
+Several = Annotated[Distinct[T], Len(1)]
+"""One or more such values; `Several[Count]`."""
 
 
 class _Retired:
@@ -138,14 +141,11 @@ def _sentence(error: Any) -> str:
         case "too_short":
             return f"{name} is empty; name at least one"
         case "greater_than":
-            bound = context["gt"]
-            must = "must be positive" if bound == 0 else f"must be greater than {bound:g}"
+            must = "must be positive"
         case "greater_than_equal":
             must = f"must be at least {context['ge']:g}"
         case "less_than":
             must = f"must be below {context['lt']:g}"
-        case "less_than_equal":
-            must = f"must be at most {context['le']:g}"
         case "finite_number":
             must = "must be a finite number"
         case "value_error":

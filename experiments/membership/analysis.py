@@ -37,7 +37,7 @@ def class_accuracy(task: Task, run: SeedRun) -> Float[np.ndarray, " classes"]:
 
 def nats_per_example(run: SeedRun) -> Float[np.ndarray, " examples"]:
     """Mean accumulated nats of each example over the models that were given it."""
-    return np.where(run.members, run.nats, 0).sum(axis=0) / run.members.sum(axis=0)
+    return run.nats.mean(axis=0, where=run.members)
 
 
 def quantile_bins(
@@ -162,8 +162,8 @@ def found_by_best(seeds: Sequence[SeedRun]) -> Float[np.ndarray, "parts seeds"]:
     return np.array([_of_the_best(of_part) for of_part in np.moveaxis(reached, -1, 0)])
 
 
-def _of_the_best(reached: Float[np.ndarray, "attacks seeds"]) -> Float[np.ndarray, " seeds"]:
-    """In each seed, what that attack reaches which is best on the other seeds."""
+def _of_the_best(reached: Float[np.ndarray, "some seeds"]) -> Float[np.ndarray, " seeds"]:
+    """In each seed, what that attack (or part) reaches which is best on the other seeds."""
     num_seeds = reached.shape[1]
     if num_seeds == 1:
         return reached.max(axis=0)
@@ -221,12 +221,7 @@ def worst_entries(
             for part in parts
         ]
     )
-    every = np.arange(len(seeds))
-    values = [
-        found[found[:, every != seed if len(seeds) > 1 else every].mean(axis=1).argmax(), seed]
-        for seed in every
-    ]
-    yield entry(measure, values, **keys)
+    yield entry(measure, _of_the_best(found), **keys)
     yield entry(f"{measure}_is", parts[found.mean(axis=1).argmax()], **keys)
 
 

@@ -84,12 +84,7 @@ def _scores(task: Task, run: SeedRun) -> pl.DataFrame:
 
 def _per_example(task: Task, run: SeedRun) -> pl.DataFrame:
     """One row per training example: totals are means over the models that were given it."""
-    train = task.dataset.train
-    given = run.members
-
-    def over_members(values: np.ndarray) -> np.ndarray:
-        return np.sum(np.where(given, values, 0), axis=0) / given.sum(axis=0)
-
+    train, given = task.dataset.train, run.members
     lira = run.outputs.scores["lira"]
     return pl.DataFrame(
         {
@@ -97,13 +92,13 @@ def _per_example(task: Task, run: SeedRun) -> pl.DataFrame:
             "label": train.y,
             "subgroup": subgroups(train),
             # mu² accumulates GNQ/(p(1-p)) with the ledger's p = 1/2.
-            "accumulated_gnq": over_members(run.mu**2) / 4,
-            "nats": over_members(run.nats),
-            "mu": np.sqrt(over_members(run.mu**2)),
+            "accumulated_gnq": (run.mu**2).mean(axis=0, where=given) / 4,
+            "nats": run.nats.mean(axis=0, where=given),
+            "mu": np.sqrt((run.mu**2).mean(axis=0, where=given)),
             "canary": np.isin(train.ids, () if task.canaries is None else task.canaries.ids),
-            "attack_score": over_members(lira),
+            "attack_score": lira.mean(axis=0, where=given),
             "attack_auc": pooled_auc([run]),
-            "removed_share": over_members(run.removed),
+            "removed_share": run.removed.mean(axis=0, where=given),
         }
     )
 

@@ -60,17 +60,18 @@ class Report:
     """What a job shows of its results.
 
     Attributes:
-        template: The job's template, beside its `report.py`.
+        beside: File of the job's `report.py`, beside which its template lies.
         tables: Tables by the names that the template uses.
         figures: Pictures by name; saved as figures/<name>.png and .svg.
         terminal: Names of the tables that the terminal shows; "claims" is that of the claims.
+        claims: What the results say of the claims; the frame of jobs gives them.
         words: What else the template speaks of: options, the task, results, numbers.
         claims_note: The rule of the verdicts, below their table.
         name: What the terminal calls it.
         remarks: Sentences that the terminal shows below the tables.
     """
 
-    template: Path
+    beside: str
     tables: Mapping[str, Table]
     figures: Mapping[str, Picture] = field(default_factory=dict)
     terminal: Sequence[str] = ()
@@ -80,6 +81,7 @@ class Report:
     file: str = "report.html"
     name: str = "report"
     remarks: Sequence[str] = ()
+    template: str = "report.html.jinja"
 
     @cached_property
     def _all_tables(self) -> dict[str, Table]:
@@ -101,8 +103,8 @@ class Report:
 
     def render(self, images: Mapping[str, str]) -> str:
         """The page, with the figures as data URIs by name."""
-        environment = _environment(self.template.parent)
-        return environment.get_template(self.template.name).render(
+        environment = _environment(Path(self.beside).parent)
+        return environment.get_template(self.template).render(
             tables=self._all_tables,
             images={name: Markup(image) for name, image in images.items()},
             pictures=self.figures,

@@ -6,8 +6,10 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
 # Okabe and Ito's palette: told apart with every common colour-vision deficiency.
 BLACK, BLUE, SKY, GREEN, VERMILION, PINK = (
@@ -30,6 +32,7 @@ REFERENCE: dict[str, Any] = {
     "linestyle": ":",
     "linewidth": 1,
 }  # lines such as chance
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.6g}")  # the axis' label has the unit
 _MARKERS = "osD^vP"
 
 _RC: dict[Any, Any] = {
@@ -117,6 +120,14 @@ def wrapped_grid(
     for lowest in axes.flat[max(0, count - columns) : count]:
         lowest.tick_params(labelbottom=True)  # where the last row is not full, nothing is below
     return drawn, axes.flat[:count]
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Numbers without exponents on a logarithmic axis; some between the decades if it is short."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def shared_legend(drawn: Figure, axes: Axes, place: str = "upper", **options: Any) -> None:

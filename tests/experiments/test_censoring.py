@@ -10,7 +10,7 @@ from experiments.framework.command_line import main
 from experiments.framework.results import Entry, Results, entry
 from experiments.jobs.censoring import Options, cases
 from experiments.jobs.censoring.cases import load_cases
-from experiments.jobs.censoring.claims import MARGIN, SUBSTANTIAL, claims, effects
+from experiments.jobs.censoring.claims import MARGIN, SUBSTANTIAL, claim, claims
 from experiments.membership.attacks import measures
 from tests.experiments.running import canaries_are_apart, mistakes_of, run_of, shows
 
@@ -35,12 +35,13 @@ def of_dataset(censor_rates, dp_rates, censor_accuracy, dp_accuracy):
 
 def test_effects_are_the_rule_of_the_claim():
     measured = of_dataset([0.02, 0.03], [0.015, 0.021], [0.95, 0.96], [0.9, 0.92])
-    privacy, accuracy = effects(measured, CENSOR, [PRIVATE], "members")
+    privacy, accuracy = claim("digits", measured, CENSOR, [PRIVATE], "members").effects
     assert privacy.mean == pytest.approx(MARGIN - (0.005 + 0.009) / 2)
     assert accuracy.mean == pytest.approx((0.05 + 0.04) / 2 - SUBSTANTIAL)
     # t interval of two values: half their difference times t(0.975, 1) = 12.7062.
     assert privacy.high - privacy.mean == pytest.approx(0.002 * 12.7062, rel=1e-4)
-    assert effects(measured, CENSOR, [PRIVATE], "kept") == [privacy, accuracy]
+    kept = claim("digits", measured, CENSOR, [PRIVATE], "kept")
+    assert kept.effects == (privacy, accuracy)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_without_references_nothing_is_said_of_them(run, texts):
     assert plan.num_steps == 2 * 2
     assert "counterfactual" not in results.values("predictor")
     assert not [claim.key for claim in made if "counterfactual" in claim.key]
-    page = report(plan, table, results, made).render({"predictors": ""})
+    page = report(plan, table, results).render({"predictors": ""})
     assert "Counterfactual memorization" not in page
 
 

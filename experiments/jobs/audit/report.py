@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.audit.analysis import findings
-from experiments.jobs.audit.assumptions import assumptions
 from experiments.jobs.audit.attackers import attack_tables, attackers, judgement, summary
 from experiments.jobs.audit.measure import Audited, Plan
 from experiments.membership import release
+from experiments.membership.assumptions import assumed_of_updates
 from experiments.membership.policy import MEASURES, Finding, decide
 from experiments.report import figures
 from experiments.report.card import Card
@@ -19,19 +17,29 @@ from experiments.report.formats import plain
 from experiments.report.page import Picture
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
+_ATTACKERS = (
+    "Sees the published model: LiRA with as many shadow models as it takes, by someone who knows "
+    "how the model was trained. Its success is predicted from the model's gradients and the gap "
+    "between training and held-out examples, and not measured; intervals do not hold the error of "
+    "this method. Several published models, and groups of examples, are not covered.",
+    "Sees every update: knows all other examples too, and decides whether one given example took "
+    "part.",
+)
 
-def report(plan: Plan, audited: Audited, results: Results, claims: Sequence[Claim]) -> Card:
+
+def report(plan: Plan, audited: Audited, results: Results) -> Card:
     """Tables, figures, verdict and their page."""
     found = findings(plan, results)
     decision, kind = decide(found)
-    assumed = assumptions(plan.options, audited.privacy)
+    ridge, every = plan.options.relative_ridge, plan.options.audit_every
+    assumed = [*_ATTACKERS, *assumed_of_updates(ridge, every, audited.privacy, "example")]
     return Card(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             **attack_tables(plan, audited, results),
             "spread": _spread_table(results),
             "classes": _class_table(results),
-            "cost": _cost_table(results, plan.options.audit_every),
+            "cost": _cost_table(results, every),
         },
         figures=_figures(audited, results, found),
         terminal=("attackers", "spread", "classes", "cost"),

@@ -1,11 +1,9 @@
 """What the study of auditors shows; its words are in `report.html.jinja`."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.auditors.measure import Audited, Plan
 from experiments.report import figures
@@ -64,12 +62,10 @@ _RULE = (
 )
 
 
-def report(
-    plan: Plan, audited: Mapping[float, Audited], results: Results, claims: Sequence[Claim]
-) -> Report:
+def report(plan: Plan, audited: Mapping[float, Audited], results: Results) -> Report:
     """Tables, the figure and their page."""
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "epsilons": _by_target(
                 f"ε at δ = {plan.options.delta:g}",
@@ -90,7 +86,6 @@ def report(
             "epsilon_by_auditor": Picture(_figure(results), "ε by auditor for every guaranteed ε")
         },
         terminal=("epsilons", "meaning", "claims"),
-        claims=claims,
         claims_note=_RULE,
         words={"options": plan.options, "task": plan.task, "recipes": plan.recipes},
     )

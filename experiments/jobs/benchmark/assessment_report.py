@@ -1,11 +1,10 @@
 """What the benchmark shows of assessments; its words are in `assessment.html.jinja`."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.benchmark.assessment import LARGE, SMALL, SUBSET, Measured, Plan, label
+from experiments.jobs.benchmark.targets import Target, targets_table
 from experiments.report.formats import plain
 from experiments.report.page import Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
@@ -18,16 +17,15 @@ _WORK = {
 _MINUTES, _GIB, _AGREEMENT = 10, 4, 0.95
 
 
-def report(
-    plan: Plan, measured: list[Measured], results: Results, claims: Sequence[Claim]
-) -> Report:
+def report(plan: Plan, measured: list[Measured], results: Results) -> Report:
     """Tables and their page."""
     tables = {"times": _times_table(results), "cases": _cases_table(results)}
     if not plan.options.smoke:
-        tables["targets"] = _targets_table(results)
+        tables["targets"] = targets_table(list(_targets(results)))
     return Report(
-        Path(__file__).with_name("assessment.html.jinja"),
+        __file__,
         tables=tables,
+        template="assessment.html.jinja",
         terminal=tuple(tables),
         words={"smoke": plan.options.smoke},
     )
@@ -66,27 +64,15 @@ def _cases_table(results: Results) -> Table:
     )
 
 
-def _targets_table(results: Results) -> Table:
-    return Table(
-        "Targets, which were set for 2 CPU cores",
-        ("quantity", "case", "target", "measured", "verdict"),
-        [
-            [what, case, f"{sign} {limit:g}", f"{value:.3g}", "met" if met else "missed"]
-            for what, case, sign, limit, value, met in _targets(results)
-        ],
-    )
-
-
-def _targets(results: Results) -> Iterator[tuple[str, str, str, float, float, bool]]:
+def _targets(results: Results) -> Iterator[Target]:
     small, large = label(SMALL), label(LARGE)
-    limits: tuple[tuple[str, str, str, dict[str, str], int], ...] = (
-        ("processor time of the assessment over that of both trainings", small, "share", {}, 1),
+    share = "processor time of the assessment over that of both trainings"
+    limits: tuple[tuple[str, str, str, dict[str, str], float], ...] = (
+        (share, small, "share", {}, 1),
         ("seconds of the clock", large, "clock", {"work": "first"}, 60 * _MINUTES),
         ("GiB", large, "memory", {}, _GIB),
+        ("Spearman of sketches with exact", large, "agreement", {}, _AGREEMENT),
     )
     for what, case, measure, keys, limit in limits:
         if (found := results.find(measure, case=case, **keys)) is not None:
-            yield what, case, "≤", limit, found.mean, bool(found.mean <= limit)
-    if (found := results.find("agreement", case=large)) is not None:
-        met = bool(found.mean >= _AGREEMENT)
-        yield "Spearman of sketches with exact", large, "≥", _AGREEMENT, found.mean, met
+            yield Target(what, case, limit, found.mean, at_least=measure == "agreement")

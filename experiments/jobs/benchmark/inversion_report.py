@@ -1,15 +1,12 @@
 """What the benchmark shows of Inverting Gradients; its words are in `inversion.html.jinja`."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import jax
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Measured as Quantity
 from experiments.framework.results import Results
 from experiments.jobs.benchmark import inversion
 from experiments.jobs.benchmark.inversion import VICTIMS, Measured, Plan
+from experiments.jobs.benchmark.targets import Target, targets_table
 from experiments.report.formats import plain, significant
 from experiments.report.page import Report
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
@@ -24,13 +21,14 @@ _NAMES = {
 _SPEEDUP = 2.0
 
 
-def report(plan: Plan, measured: Measured, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, measured: Measured, results: Results) -> Report:
     """Tables and their page."""
     wrong = inversion.disagreements(results)
     errors = {name: row.get("error").mean for (name,), row in results.groups("compared")}
     return Report(
-        Path(__file__).with_name("inversion.html.jinja"),
-        tables={"times": _times_table(results), "targets": _targets_table(results)},
+        __file__,
+        tables={"times": _times_table(results), "targets": targets_table(_targets(results))},
+        template="inversion.html.jinja",
         terminal=("times", "targets"),
         remarks=wrong,
         words={"wrong": wrong, "errors": errors},
@@ -57,20 +55,10 @@ def _times_table(results: Results) -> Table:
     )
 
 
-def _targets_table(results: Results) -> Table:
+def _targets(results: Results) -> list[Target]:
     speedup, batching = (results.get(name).mean for name in ("speedup", "at_once_over_one_by_one"))
     limit = 0.2 if jax.default_backend() == "gpu" else 1.0
-    rows = [
-        ("PyTorch over gujax, one victim", f"at least {_SPEEDUP:g}", speedup, speedup >= _SPEEDUP),
-        (
-            f"{VICTIMS} victims at once over one by one",
-            f"at most {limit:g}",
-            batching,
-            batching <= limit,
-        ),
+    return [
+        Target("PyTorch over gujax", "one victim", _SPEEDUP, speedup, at_least=True),
+        Target("at once over one by one", f"{VICTIMS} victims", limit, batching),
     ]
-    return Table(
-        "Targets",
-        ("quantity", "limit", "measured", "met"),
-        [[what, bound, f"{value:.2f}", "yes" if met else "no"] for what, bound, value, met in rows],
-    )

@@ -2,13 +2,11 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Measured as Quantity
 from experiments.framework.results import Results
 from experiments.jobs.benchmark import methods
@@ -16,7 +14,7 @@ from experiments.jobs.benchmark.analysis import TOLERANCE, disagreements
 from experiments.jobs.benchmark.costs import Effort
 from experiments.jobs.benchmark.growth import ADDED, Sweep
 from experiments.jobs.benchmark.measure import Measured, Plan
-from experiments.jobs.benchmark.targets import Target, check_targets
+from experiments.jobs.benchmark.targets import check_targets, targets_table
 from experiments.report import figures
 from experiments.report.formats import UNKNOWN, Format, plain, significant
 from experiments.report.page import Picture, Report
@@ -28,15 +26,18 @@ _QUARTILES = ("low", "median", "high")
 _Place = tuple[str, Mapping[str, Any]]  # a measure and its keys
 
 
-def report(plan: Plan, measured: Measured, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, measured: Measured, results: Results) -> Report:
     """Tables, figures and their page."""
     targets = [] if plan.options.smoke else check_targets(measured.cases)
     wrong = disagreements(results, TOLERANCE)
     costs = _cost_tables(results, plan.effort)
     exponents = _exponent_tables(results, plan.sweeps)
-    tables = {**costs, **exponents, **({"targets": _targets_table(targets)} if targets else {})}
+    tables = {**costs, **exponents}
+    if targets:
+        skipped = f"{UNKNOWN}: a method was skipped, because it needs too much memory. "
+        tables["targets"] = targets_table(targets, f"{skipped}Ratios are of times, but for memory.")
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables=tables,
         figures=_figures(results, plan.sweeps),
         terminal=tuple(tables),
@@ -118,27 +119,6 @@ def _growth_columns(sweep: Sweep) -> list[KeyColumn | Column]:
         Column("measured", "exponent_measured", _or("below the noise", plain(".2f"))),
         Column("95 % interval", _both(*interval), _joined(" to ", ".2f")),
     ]
-
-
-def _targets_table(targets: Sequence[Target]) -> Table:
-    verdicts = {True: "met", False: "missed", None: UNKNOWN}
-    rows = [
-        [
-            target.quantity,
-            target.case,
-            f"≥ {target.limit:g}" if target.at_least else f"≤ {target.limit:.2f}",
-            UNKNOWN if target.measured is None else significant(target.measured),
-            verdicts[target.met],
-        ]
-        for target in targets
-    ]
-    return Table(
-        "Targets, which were set for 2 CPU cores",
-        ("quantity", "model and batch", "target", "measured", "verdict"),
-        rows,
-        "–: a method was skipped, because it needs too much memory. Ratios are of times, but for "
-        "memory.",
-    )
 
 
 def _rounded(digits: int, suffix: str = "") -> Format:

@@ -1,9 +1,5 @@
 """What the benchmark shows of larger models; its words are in `scale.html.jinja`."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.benchmark import hardware
 from experiments.jobs.benchmark.scale import EVERY, FUSED, TEXTS, WRITTEN_OUT, Case, Plan
@@ -16,9 +12,7 @@ _CASE = [KeyColumn("model", "model"), KeyColumn("tokens", "tokens", "{:,}".forma
 _FITTING = ("neither", "the plain step alone", "both")
 
 
-def report(
-    plan: Plan, counted: list[tuple[Case, Work]], results: Results, claims: Sequence[Claim]
-) -> Report:
+def report(plan: Plan, counted: list[tuple[Case, Work]], results: Results) -> Report:
     """Tables and their page."""
     tables = {
         "work": _work_table(results),
@@ -32,8 +26,9 @@ def report(
         ),
     }
     return Report(
-        Path(__file__).with_name("scale.html.jinja"),
+        __file__,
         tables=tables,
+        template="scale.html.jinja",
         terminal=tuple(tables),
         words={"smoke": plan.options.smoke, "texts": TEXTS},
     )

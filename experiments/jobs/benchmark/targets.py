@@ -5,10 +5,23 @@ from dataclasses import dataclass
 
 from experiments.jobs.benchmark.cases import Case
 from experiments.jobs.benchmark.costs import Result
-from experiments.jobs.benchmark.methods import AUDIT, CLIP, CLIPPED_GRAD, DENSE_AUDIT, DP_SGD, GATE
+from experiments.jobs.benchmark.methods import (
+    AUDIT,
+    CLIP,
+    CLIPPED_GRAD,
+    DENSE_AUDIT,
+    DP_SGD,
+    GATE,
+    PLAIN,
+)
+from experiments.report.formats import UNKNOWN, significant
+from experiments.report.tables import Table
 
 # Largest time over that of the plain step: on the MLP with B = 128, and on the CNN and the GPT.
 _LARGEST_RELATIVE = {AUDIT: (1.15, 1.35), GATE: (1.3, 1.5), DP_SGD: (1.3, 1.5)}
+# Of the audit of a language model, by texts and tokens; and its memory over that of the plain step.
+_LANGUAGE = {(8, 32): 1.15, (16, 32): 1.25, (8, 128): 1.25}
+_LANGUAGE_MEMORY = 1.4
 _SLOWER_THAN_DENSE = 1.05
 _SPEEDUP = 100.0
 _MEMORY_SHARE = 1 / 3
@@ -38,6 +51,23 @@ class Target:
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
 
+def targets_table(targets: Sequence[Target], note: str = "") -> Table:
+    """Every promise with its verdict."""
+    verdicts = {True: "met", False: "missed", None: UNKNOWN}
+    rows = [
+        [
+            target.quantity,
+            target.case,
+            f"{'≥' if target.at_least else '≤'} {target.limit:.3g}",
+            UNKNOWN if target.measured is None else significant(target.measured),
+            verdicts[target.met],
+        ]
+        for target in targets
+    ]
+    columns = ("quantity", "case", "target", "measured", "verdict")
+    return Table("Targets, which were set for 2 CPU cores", columns, rows, note)
+
+
 def check_targets(measured: Sequence[tuple[Case, Sequence[Result]]]) -> list[Target]:
     """Every promise that speaks of one of the cases."""
     targets = []
@@ -55,9 +85,15 @@ def check_targets(measured: Sequence[tuple[Case, Sequence[Result]]]) -> list[Tar
             speedup = _time_ratio(by_name[CLIPPED_GRAD], by_name[CLIP])
             targets.append(Target("clipped_grad / gujax clip", label, _SPEEDUP, speedup, True))
         if case.family == "gpt":
-            ours, dense = by_name[AUDIT].memory_mib, by_name[DENSE_AUDIT].memory_mib
-            share = None if ours is None or dense is None else ours / dense
+            share = _memory_ratio(by_name[AUDIT], by_name[DENSE_AUDIT])
             targets.append(Target("memory: audit / vmap(grad)", label, _MEMORY_SHARE, share))
+        if case.family == "smollm2":
+            texts, tokens = case.batch.shape
+            if (longest := _LANGUAGE.get((texts, tokens - 1))) is not None:
+                ratio = _time_ratio(by_name[AUDIT], by_name[PLAIN])
+                targets.append(Target(f"{AUDIT} / plain step", label, longest, ratio))
+                share = _memory_ratio(by_name[AUDIT], by_name[PLAIN])
+                targets.append(Target("memory: audit / plain step", label, _LANGUAGE_MEMORY, share))
     return targets
 
 
@@ -65,3 +101,9 @@ def _time_ratio(one: Result, other: Result) -> float | None:
     if one.relative is None or other.relative is None:
         return None
     return one.relative.median / other.relative.median
+
+
+def _memory_ratio(one: Result, other: Result) -> float | None:
+    if one.memory_mib is None or other.memory_mib is None:
+        return None
+    return one.memory_mib / other.memory_mib

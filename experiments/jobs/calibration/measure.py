@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -43,7 +43,15 @@ def prepare(options: Options) -> Plan:
     """Loads what is needed."""
     tasks, recipes = {}, {}
     for name in dict.fromkeys((options.dataset, *options.other_datasets)):
-        task = load_task(name, options.model, options.hidden, channels=options.channels)
+        # The features that are named are those of the first data set.
+        own: dict[str, Any] = {"target": options.target, "attribute": options.attribute}
+        task = load_task(
+            name,
+            options.model,
+            options.hidden,
+            channels=options.channels,
+            **(own if name == options.dataset else {}),
+        )
         tasks[name] = _at_most(task, options.train_size)
         members = _num_members(tasks[name])
         check_option(

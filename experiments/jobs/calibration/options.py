@@ -1,7 +1,7 @@
 """Options of the job `calibration`."""
 
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, Several, options
+from experiments.framework.options import Count, Distinct, Several, options
 from experiments.tasks.options import RepeatedOptions
 
 # Ridges to predict for: between them predictions are interpolated.
@@ -31,7 +31,7 @@ class Options(RepeatedOptions):
     shadow_models: int = 16
     train_size: Count = 800
     ridges: Several[float] = (1.0, 10.0, 100.0)
-    every: tuple[int, ...] = (1, 5, 20)
+    every: Distinct[int] = (1, 5, 20)
     draws: Count = 32
     checkpoints: Count = 5
 

@@ -1,10 +1,8 @@
 """What the study shows: tables and a figure; their words are in `report.html.jinja`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.calibration.claims import BIN_TOLERANCE, TOLERANCE, ridge_text
 from experiments.jobs.calibration.measure import Plan, Runs
@@ -16,13 +14,11 @@ from experiments.report.tables import Column, KeyColumn, Table, matrix, tabulate
 _DATA = KeyColumn("data", "dataset")
 
 
-def report(
-    plan: Plan, runs: Mapping[str, Runs], results: Results, claims: Sequence[Claim]
-) -> Report:
+def report(plan: Plan, runs: Mapping[str, Runs], results: Results) -> Report:
     """Tables, the figure and their page."""
     updates, final = (results.where(attack=attack) for attack in ("updates", "final"))
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "updates": _updates_table(updates),
             "final": _final_table(final),
@@ -31,7 +27,6 @@ def report(
         },
         figures={"predicted_against_achieved": _figure(plan, updates, final)},
         terminal=("updates", "final", "carried", "claims"),
-        claims=claims,
         claims_note=_RULE,
         words={"options": plan.options, "tasks": plan.tasks, "recipes": plan.recipes},
     )

@@ -15,14 +15,13 @@ with removed points as members, and with the removed pairs of model and example 
 DP-SGD as for censoring.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from experiments.framework.claims import Claim, above, test
 from experiments.framework.results import Measured, Results
 from experiments.jobs.censoring.measure import Plan
 from experiments.membership.margins import MARGIN, SUBSTANTIAL
 from experiments.report.formats import percent
-from gujax.statistics import Interval
 
 RULE = (
     "The rule was fixed before the first run. Comparable: at 1 % false positives the best of all "
@@ -48,26 +47,23 @@ def claims(plan: Plan, results: Results) -> list[Claim]:
     ]
 
 
-def effects(
-    of_dataset: Results, censored: str, baselines: Sequence[str], counted: str
-) -> list[Interval]:
-    """Privacy and accuracy against each ε, positive where the claim holds.
-
-    Defenses are given by label; removed points are counted as "members", or only those "kept" are.
-    """
-    rates, accuracy = _contest(of_dataset, censored, baselines, counted)
-    found = []
-    for name in baselines:
-        found.append(above(rates[name] - rates[censored], -MARGIN))
-        found.append(above(accuracy[censored] - accuracy[name], SUBSTANTIAL))
-    return found
-
-
 def claim(
     name: str, of_dataset: Results, censored: str, baselines: Sequence[str], counted: str
 ) -> Claim:
-    """The claim on one data set; arguments as those of `effects`."""
-    rates, accuracy = _contest(of_dataset, censored, baselines, counted)
+    """The claim on one data set: its effects are privacy and accuracy against each ε.
+
+    Defenses are given by label; removed points are counted as "members", or only those "kept" are.
+    """
+
+    def rate(label: str) -> Measured:
+        keys = {"defense": label}
+        if counted == "kept":
+            keys = {"defense": censored, "kept": "own" if label == censored else label}
+        return of_dataset.get("tpr_at_1pct", attack="best", **keys)
+
+    labels = (censored, *baselines)
+    rates = {label: rate(label) for label in labels}
+    accuracy = {label: of_dataset.get("test_accuracy", defense=label) for label in labels}
     found, right = percent(2), percent()
     measured = [f"{censored}: {found(rates[censored])} % found, "]
     measured[0] += f"accuracy {right(accuracy[censored])} %"
@@ -78,23 +74,12 @@ def claim(
         f"on {name}, {_COUNTED[counted]}",
         _SOURCE,
         "; ".join(measured),
-        effects(of_dataset, censored, baselines, counted),
-    )
-
-
-def _contest(
-    of_dataset: Results, censored: str, baselines: Sequence[str], counted: str
-) -> tuple[Mapping[str, Measured], Mapping[str, Measured]]:
-    """Members found and test accuracy, by label."""
-
-    def rate(label: str) -> Measured:
-        keys = {"defense": label}
-        if counted == "kept":
-            keys = {"defense": censored, "kept": "own" if label == censored else label}
-        return of_dataset.get("tpr_at_1pct", attack="best", **keys)
-
-    labels = (censored, *baselines)
-    return (
-        {label: rate(label) for label in labels},
-        {label: of_dataset.get("test_accuracy", defense=label) for label in labels},
+        [
+            effect
+            for one in baselines
+            for effect in (
+                above(rates[one] - rates[censored], -MARGIN),
+                above(accuracy[censored] - accuracy[one], SUBSTANTIAL),
+            )
+        ],
     )

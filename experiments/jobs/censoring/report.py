@@ -1,9 +1,5 @@
 """What the study of censoring shows: tables and a figure; words are in `report.html.jinja`."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.censoring.claims import RULE
 from experiments.jobs.censoring.measure import Plan, Runs
@@ -21,7 +17,7 @@ _DATA = KeyColumn("data", "dataset")
 _ROW: Columns = [_DATA, KeyColumn("defense", "defense")]
 
 
-def report(plan: Plan, runs: Runs, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, runs: Runs, results: Results) -> Report:
     """Tables, figure and their page."""
     tables = {"main": _main_table(results), "kept": _kept_table(results)}
     tables["canaries"] = canaries_table(results, _DATA)
@@ -29,7 +25,7 @@ def report(plan: Plan, runs: Runs, results: Results, claims: Sequence[Claim]) ->
         tables[f"privacy {name}"] = privacy_table(results.where(dataset=name), f"{name}: ")
         tables[f"recipes {name}"] = recipes_table(of_dataset, f"{name}: ")
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables=tables,
         figures={
             "tradeoffs": Picture(
@@ -38,7 +34,6 @@ def report(plan: Plan, runs: Runs, results: Results, claims: Sequence[Claim]) ->
             )
         },
         terminal=("main", "claims"),
-        claims=claims,
         claims_note=RULE,
         words={"options": plan.options, "cases": plan.cases, "books": plan.books},
     )

@@ -6,6 +6,4 @@ from experiments.jobs.claims.measure import frames, measure, prepare
 from experiments.jobs.claims.options import Options
 from experiments.jobs.claims.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("claims", prepare, measure, frames, analyze, report).run

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.framework.claims import CLAIMS_FILE, Claim, from_json
+from experiments.framework.claims import CLAIMS_FILE, Claim, read_claims
 from experiments.framework.errors import UserError
 from experiments.framework.run_directory import STATUS_FILE, is_complete
 from experiments.framework.schema import command_of
@@ -130,7 +130,7 @@ def _read(path: Path) -> Run:
         config,
         _setting(config),
         _seconds(path),
-        _claims(path),
+        read_claims(path),
         _tables(path),
         part=_is_part(path),
     )
@@ -138,7 +138,7 @@ def _read(path: Path) -> Run:
 
 def _read_sweep(path: Path) -> Run | None:
     """A sweep whose completed runs were gathered; None if it holds no claims over its settings."""
-    claims = _claims(path)
+    claims = read_claims(path)
     if not claims:
         return None
     content = json.loads((path / SWEEP_FILE).read_text())
@@ -148,11 +148,6 @@ def _read_sweep(path: Path) -> Run | None:
     latest = max(configs, key=lambda config: config["environment"]["time"])
     seconds = sum(map(_seconds, runs))
     return Run(path.name, latest, setting, seconds, claims, _tables(path), content["command"])
-
-
-def _claims(path: Path) -> list[Claim]:
-    file = path / CLAIMS_FILE
-    return from_json(json.loads(file.read_text())) if file.exists() else []
 
 
 def _is_part(path: Path) -> bool:

@@ -1,9 +1,5 @@
 """The list of claims as tables; its words are in `report.html.jinja`."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.claims.measure import Plan
 from experiments.report.formats import plain
@@ -11,7 +7,7 @@ from experiments.report.page import Report
 from experiments.report.tables import Column, Columns, KeyColumn, Table, tabulate
 
 
-def report(plan: Plan, data: None, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, data: None, results: Results) -> Report:
     """Counts of verdicts, and every claim."""
     counts: Columns = [KeyColumn("verdict", "verdict"), Column("claims", "claims", plain(".0f"))]
     rows = [
@@ -20,7 +16,7 @@ def report(plan: Plan, data: None, results: Results, claims: Sequence[Claim]) ->
         for c in [one.claim]
     ]
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "list": Table(
                 "Claims of the papers, and what the latest runs say",

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, Positive, Several, options
+from experiments.framework.options import Count, Distinct, Positive, Several, options
 from experiments.membership.defenses import Defense, parse_defense, parse_defenses
 from experiments.membership.options import DefenseOptions, MembershipOptions
 from experiments.tasks.options import CanaryOptions
@@ -39,7 +39,7 @@ class Options(DefenseOptions, CanaryOptions, MembershipOptions):
     )
     front_epochs: Several[Count] = (2, 5)
     seeds: Count = 3
-    other_ridges: tuple[Positive, ...] = (0.01, 1.0)
+    other_ridges: Distinct[Positive] = (0.01, 1.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.compare.checklist import checklist
 from experiments.jobs.compare.claims import RULE
@@ -57,7 +55,7 @@ _MATCHED: Columns = [
 ]
 
 
-def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, compared: Compared, results: Results) -> Report:
     """Tables, figures and their page."""
     options = plan.options
     tables = {
@@ -92,11 +90,10 @@ def report(plan: Plan, compared: Compared, results: Results, claims: Sequence[Cl
         for (label,), row in results.groups("defense")
     ]
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables=tables,
         figures=_figures(plan, compared, results),
         terminal=("main", "fronts", "cost"),
-        claims=claims,
         claims_note=RULE,
         words={
             "options": options,

@@ -1,9 +1,7 @@
 """What the study of control shows: tables and a figure; their words are in `report.html.jinja`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.control.analysis import DRAWN, LEFT_OUT
 from experiments.jobs.control.claims import RULE
@@ -23,14 +21,12 @@ _BEST = {"attack": "best"}
 _TITLES = {REFERENCE: "censoring", LEFT_OUT: "censoring, removed left out"}
 
 
-def report(
-    plan: Plan, runs: Sequence[DefenseRun], results: Results, claims: Sequence[Claim]
-) -> Report:
+def report(plan: Plan, runs: Sequence[DefenseRun], results: Results) -> Report:
     """Tables, figure and their page."""
     drops = plan.options.drops
     frontiers = figures.frontiers(_lines(runs, results), 0.01, DRAWN * max(drops))
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "equal": _equal_table(results, drops),
             "settings": _settings_table(results),
@@ -43,7 +39,6 @@ def report(
             )
         },
         terminal=("equal", "claims"),
-        claims=claims,
         claims_note=RULE,
         words={"options": plan.options, "task": plan.task, "book": plan.book},
     )

@@ -1,11 +1,7 @@
 """What the study shows: tables and the figure; their words are in `report.html.jinja`."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import polars as pl
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.extraction.analysis import PREDICTORS
 from experiments.jobs.extraction.measure import CONDITIONS, EQUAL, UNEQUAL, Plan
@@ -24,10 +20,10 @@ _SHORT = {
 }
 
 
-def report(plan: Plan, table: pl.DataFrame, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, table: pl.DataFrame, results: Results) -> Report:
     """Tables, figure and their page."""
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "main": _predictor_table(results),
             "success": _success_table(results),
@@ -35,7 +31,6 @@ def report(plan: Plan, table: pl.DataFrame, results: Results, claims: Sequence[C
         },
         figures={"predictors": Picture(_by_predictor(results), "Correlation by predictor")},
         terminal=("success", "main", "exposures", "claims"),
-        claims=claims,
         words={"options": plan.options, "model": plan.language_model.name},
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,15 +35,9 @@ def analyze(plan: Plan, scored: Mapping[str, Sequence[Scored]]) -> Iterator[Entr
     for source, of_seeds in scored.items():
         for form, side in enumerate(("true", "made up")):
             rows = slice(form * options.num_facts, (form + 1) * options.num_facts)
-            count = [s.tokens[rows].mean() for s in of_seeds]
-            yield entry("mean_tokens", count, source=source, form=side)
-            yield entry(
-                "mean_loss",
-                [s.loss[rows].mean() for s in of_seeds],
-                "nats",
-                source=source,
-                form=side,
-            )
+            place = {"source": source, "form": side}
+            yield entry("mean_tokens", [s.tokens[rows].mean() for s in of_seeds], **place)
+            yield entry("mean_loss", [s.loss[rows].mean() for s in of_seeds], "nats", **place)
         for reduction in LOSSES:
             by_seed = [_reduced(s, reduction) for s in of_seeds]
             yield from _parts(by_seed, source=source, loss=reduction)
@@ -51,19 +46,11 @@ def analyze(plan: Plan, scored: Mapping[str, Sequence[Scored]]) -> Iterator[Entr
                     _aucs(s, share, options.relative_ridge, options.seed + seed)
                     for seed, s in enumerate(by_seed)
                 ]
+                where: dict[str, Any] = {"source": source, "loss": reduction, "made_up": share}
                 for group, score, pairs in found[0]:
                     values = [of_seed[group, score, pairs] for of_seed in found]
-                    keys = {"group": group} if group else {}
-                    yield entry(
-                        "auc",
-                        values,
-                        source=source,
-                        loss=reduction,
-                        made_up=share,
-                        pairs=pairs,
-                        score=score,
-                        **keys,
-                    )
+                    keys = where | ({"group": group} if group else {})
+                    yield entry("auc", values, **keys, pairs=pairs, score=score)
 
 
 def sets_of(
@@ -149,14 +136,10 @@ def _reduced(s: Scored, reduction: str) -> Scored:
 
 def _parts(by_seed: Sequence[Scored], **keys: str) -> Iterator[Entry]:
     """How the squared norms spread over groups, and how they and length go together."""
-    whole = [sum(squared_norms(K).sum() for K in s.grams.values()) for s in by_seed]
+    norms = [squared_norms(np.sum([*s.grams.values()], axis=0)) for s in by_seed]
     for group in by_seed[0].grams:
-        share = [squared_norms(s.grams[group]).sum() / of_all for s, of_all in zip(by_seed, whole)]
+        share = [squared_norms(s.grams[group]).sum() / n.sum() for s, n in zip(by_seed, norms)]
         yield entry("share_of_squared_norm", share, **keys, group=group)
-    for name in ("loss", "squared_norm"):
-        values = [
-            s.loss if name == "loss" else sum(squared_norms(K) for K in s.grams.values())
-            for s in by_seed
-        ]
+    for name, values in (("loss", [s.loss for s in by_seed]), ("squared_norm", norms)):
         found = [stats.spearmanr(v, s.tokens).statistic for v, s in zip(values, by_seed)]
         yield entry("spearman_with_tokens", found, **keys, score=name)

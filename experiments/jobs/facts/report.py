@@ -1,9 +1,7 @@
 """What the study shows: tables and figures; their words are in `report.html.jinja`."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Key, Results
 from experiments.jobs.facts.analysis import ALL, LOSSES, SAME_LENGTH, SCORES
 from experiments.jobs.facts.measure import FOLDER, SWAPPED, Plan, Scored
@@ -14,20 +12,14 @@ from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
 _SOURCES = {SWAPPED: "swapped", FOLDER: "of the folder"}
 _SOURCE = KeyColumn("statements", "source", _SOURCES.__getitem__)
-_PAIRS = KeyColumn("pairs", "pairs")
 _LOSS = KeyColumn("loss over tokens", "loss")
 _SCORE = KeyColumn("score", "score", SCORES.__getitem__)
 
 
-def report(
-    plan: Plan,
-    scored: Mapping[str, Sequence[Scored]],
-    results: Results,
-    claims: Sequence[Claim],
-) -> Report:
+def report(plan: Plan, scored: Mapping[str, Sequence[Scored]], results: Results) -> Report:
     """Tables, figures and their page."""
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "main": _auc_table(plan, results, SAME_LENGTH),
             "confounded": _auc_table(plan, results, ALL),
@@ -39,7 +31,6 @@ def report(
             "groups": Picture(_by_group(plan, results), "AUC by group of parameters"),
         },
         terminal=("main", "length", "claims"),
-        claims=claims,
         words={
             "options": plan.options,
             "model": plan.language_model.name,

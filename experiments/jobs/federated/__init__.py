@@ -8,6 +8,4 @@ from experiments.jobs.federated.options import Options
 from experiments.jobs.federated.plan import prepare
 from experiments.jobs.federated.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("federated", prepare, measure, frames, analyze, report, claims).run

@@ -1,9 +1,5 @@
 """What the job shows; its words are in `report.html.jinja`."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.inversion import showing
 from experiments.inversion.runs import Attacked
@@ -16,7 +12,7 @@ from experiments.report.tables import Column, KeyColumn, tabulate
 _RECEIVED = KeyColumn("what the server receives", "defense")
 
 
-def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, attacked: Attacked, results: Results) -> Report:
     """Tables, figures and their page."""
     measured = {entry.measure for entry in results.entries}
     labels = [shared.label for shared in plan.attacked.shared_updates]
@@ -35,7 +31,7 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
         )
     qualities = [m for m in ("success", "ssim", "feature_error") if m in measured]
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             **{m: showing.by_attack(results, m, (_RECEIVED,)) for m in qualities},
             "updates": tabulate(
@@ -51,6 +47,5 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
         },
         figures=drawn,
         terminal=("success", "ssim", "feature_error", "claims"),
-        claims=claims,
         words={"plan": plan, "options": plan.options, "shown": showing.SHOWN},
     )

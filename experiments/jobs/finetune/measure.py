@@ -1,6 +1,7 @@
 """What the fine-tuning does: trains under a ledger, then attacks what would be released."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from experiments.framework.errors import as_user_error, check_option
 from experiments.framework.progress import Steps
 from experiments.framework.run_directory import RunDirectory
 from experiments.jobs.finetune.options import LIRA, Options
-from experiments.jobs.finetune.references import halves_of, lira_scores, reference_odds
+from experiments.jobs.finetune.references import halves_of, lira_scores
 from experiments.membership.defenses import Privacy, Training
 from experiments.membership.defenses import prepare as prepare_training
 from experiments.membership.history import History
@@ -105,7 +106,7 @@ def prepare(options: Options) -> Plan:
         epochs=options.epochs,
         l2_norm_clip=options.l2_norm_clip,
     )
-    return Plan(options, model, texts, tokens, recipe)
+    return Plan(options, model, texts, tokens, options.trained_under.fitted(recipe))
 
 
 def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> FineTuned:
@@ -159,7 +160,7 @@ def _train(
             row = {"loss": float(np.mean(result.steps.loss)), **nats_spread(nats)}
             history.add(epoch, row)
             shown = "  ".join(f"{name} {value:.3g}" for name, value in row.items())
-            line = f"epoch {epoch + 1} of {options.epochs}: {shown}"
+            line = f"epoch {epoch + 1} of {plan.recipe.epochs}: {shown}"
             console.print(line, highlight=False, soft_wrap=True)
 
         key = jax.random.key(options.seed)
@@ -201,18 +202,18 @@ def _lira(
     plan: Plan, trained: Tuning, after: TokenScores, steps: Steps
 ) -> Float[np.ndarray, " texts"]:
     """LiRA's scores, after fine-tuning references in the same way, but on other texts."""
-    epochs = plan.recipe.epochs
     halves = halves_of(plan.options)
 
-    def train(chosen: Bool[np.ndarray, " texts"], index: int) -> TokenScores:
-        ready = _ready(plan, int(chosen.sum()), measure=False)
+    def odds(index: int) -> Float[np.ndarray, " texts"]:
+        ready = _ready(plan, int(halves[index].sum()), measure=False)
         key = jax.random.fold_in(jax.random.key(plan.options.seed), 4 + index)
-        result = _descend(
-            plan, trained, ready, chosen, key, lambda epoch, _: steps.within(epoch + 1, epochs)
-        )
-        return _scored(plan, trained, result)
+        show = lambda epoch, _: steps.within(epoch + 1, plan.recipe.epochs)  # noqa: E731
+        result = _descend(plan, trained, ready, halves[index], key, show)
+        return _scored(plan, trained, result).log_odds
 
-    return lira_scores(after, reference_odds(halves, train, steps), halves)
+    names = [f"reference fine-tuning {i + 1} of {len(halves)}" for i in range(len(halves))]
+    references = [steps.result(name, partial(odds, i)) for i, name in enumerate(names)]
+    return lira_scores(after, np.array(references), halves)
 
 
 def _said(plan: Plan) -> list[str]:

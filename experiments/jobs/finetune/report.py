@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import polars as pl
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.finetune.analysis import (
     AFTER,
@@ -20,6 +18,7 @@ from experiments.jobs.finetune.analysis import (
 from experiments.jobs.finetune.measure import FineTuned, Plan
 from experiments.jobs.finetune.options import MEASURES, Options
 from experiments.membership import release
+from experiments.membership.assumptions import assumed_of_updates
 from experiments.membership.defenses import Privacy
 from experiments.membership.policy import Finding, decide
 from experiments.report import figures
@@ -30,13 +29,13 @@ from experiments.report.tables import Table, tabulate
 _MOST = 8  # texts that the card shows
 
 
-def report(plan: Plan, tuned: FineTuned, results: Results, claims: Sequence[Claim]) -> Card:
+def report(plan: Plan, tuned: FineTuned, results: Results) -> Card:
     """Tables, figures, verdict and their page."""
     found = findings(plan, results)
     decision, kind = decide(found)
     assumed = assumptions(plan.options, tuned.privacy)
     return Card(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             # Nats have a ceiling at every step, at which most texts may be.
             "exposed": _exposed_table(
@@ -60,6 +59,7 @@ def report(plan: Plan, tuned: FineTuned, results: Results, claims: Sequence[Clai
             "options": plan.options,
             "model": plan.language_model.name,
             "trained": tuned.trained,
+            "epochs": plan.recipe.epochs,
             "decision": decision,
             "kind": kind,
             "findings": found,
@@ -79,16 +79,7 @@ def report(plan: Plan, tuned: FineTuned, results: Results, claims: Sequence[Clai
 
 def assumptions(options: Options, privacy: Privacy | None) -> list[str]:
     """What the numbers of the card assume, and do not promise."""
-    ridge = (
-        f"Ridge {options.relative_ridge:g} of the batch's mean squared gradient norm: whoever sees "
-        "every update is assumed to face noise of that variance (times p(1-p)). Less noise means "
-        "more nats; without any, one full-precision update identifies its texts."
-        if privacy is None
-        else f"The ridge is that of DP-SGD's own noise (noise multiplier "
-        f"{privacy.noise_multiplier:.3f}, clip {privacy.l2_norm_clip:g}): no noise had to be "
-        "assumed."
-    )
-    lines = [
+    return [
         "A text is the unit: the same sentence in two texts counts twice, and what a group of "
         "texts shares (a person, a company) is not covered.",
         f"Extraction: the attacker knows the first {options.prefix} tokens of a text exactly, and "
@@ -97,27 +88,10 @@ def assumptions(options: Options, privacy: Privacy | None) -> list[str]:
         _attacker(options),
         "What an attack on the released model finds is not predicted from this one run: that "
         "prediction is for one label per example, and a text is many that share their weights.",
-        ridge,
-        "Gaussian approximation: the sum of the other texts' gradients is taken to be Gaussian. "
-        "Inclusion probability p = 1/2, the attacker's prior. A text is charged in the steps in "
-        "which it took part.",
         "The loss is the mean over a text's tokens; summed over them, long texts would disclose "
         "more.",
-        "What a data-dependent defense discloses by its choices, and what tuning on the same texts "
-        "discloses, is not counted.",
+        *assumed_of_updates(options.relative_ridge, options.audit_every, privacy, "text"),
     ]
-    if privacy is not None:
-        lines.append(
-            f"DP-SGD guarantees (ε = {privacy.epsilon:.3f}, δ = {privacy.delta:g}) for adding or "
-            f"removing one text: Poisson sampling with rate {privacy.sampling_rate:.4f}, "
-            f"{privacy.steps} steps. This holds for every attacker; the numbers above do not."
-        )
-    if options.audit_every > 1:
-        lines.append(
-            f"Only every {options.audit_every}th step was audited: nats and μ² were scaled by "
-            f"{options.audit_every}. They are estimates, not bounds."
-        )
-    return lines
 
 
 def _attacker(options: Options) -> str:

@@ -7,6 +7,4 @@ from experiments.jobs.invert.measure import frames, measure, prepare
 from experiments.jobs.invert.options import Options
 from experiments.jobs.invert.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("invert", prepare, measure, frames, attack_entries, report, claims).run

@@ -1,11 +1,7 @@
 """What the job shows: tables and figures; their words are in `report.html.jinja`."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import polars as pl
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.inversion import attacks, defenses, showing
 from experiments.inversion.analysis import strongest, with_attack
@@ -18,12 +14,12 @@ from experiments.report.page import Picture, Report
 from experiments.report.tables import Table
 
 
-def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, attacked: Attacked, results: Results) -> Report:
     """Tables, figures and their page."""
     measured = {entry.measure for entry in results.entries}
     families = [defenses.methods()[family] for family in plan.families.values()]
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             **{m: showing.by_attack(results, m) for m in showing.FORMATS if m in measured},
             "defenses": Table(
@@ -48,7 +44,6 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
         },
         figures=_figures(plan, attacked, results),
         terminal=("success", "ssim", "psnr", "feature_error", "label_recovered", "claims"),
-        claims=claims,
         claims_note=RULE,
         words={
             "plan": plan,

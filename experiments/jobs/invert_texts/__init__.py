@@ -8,6 +8,4 @@ from experiments.jobs.invert_texts.options import Options
 from experiments.jobs.invert_texts.plan import prepare
 from experiments.jobs.invert_texts.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("invert_texts", prepare, measure, frames, analyze, report, claims).run

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import polars as pl
 
 from experiments.framework.results import Entry, entry
@@ -22,13 +21,9 @@ def analyze(plan: Plan, attacked: Attacked) -> Iterator[Entry]:
         yield entry("texts_per_update", shared.num_examples, defense=label)
         of_defense = attacked.frame.filter(pl.col("defense") == label)
         seeds = of_defense.partition_by("seed", maintain_order=True)
-        inputs = [_mean(seed["inputs"]) for seed in seeds]
+        inputs = [seed["inputs"].to_numpy().mean() for seed in seeds]
         yield entry("inputs_per_update", inputs, defense=label)
         for measure in MEASURES:
-            yield entry(measure, [_mean(seed[measure]) for seed in seeds], defense=label)
-        refused = [_mean(seed["refusal"].is_not_null()) for seed in seeds]
+            yield entry(measure, [seed[measure].to_numpy().mean() for seed in seeds], defense=label)
+        refused = [seed["refusal"].is_not_null().to_numpy().mean() for seed in seeds]
         yield entry("refused", refused, defense=label)
-
-
-def _mean(values: pl.Series) -> float:
-    return float(np.mean(values.to_numpy()))

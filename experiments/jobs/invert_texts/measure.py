@@ -98,9 +98,9 @@ def _read(
 ) -> tuple[dict[str, Any], Int[np.ndarray, "texts t"] | None]:
     """How much of the texts DAGER reads, and for every text the nearest that it found."""
     options = plan.options
-    kernels = [block["queries_keys_values"]["kernel"] for block in _first_two(update["blocks"])]
-    row: dict[str, Any] = {"refusal": None, "rank": None}
-    row["inputs"] = different_beginnings(texts)
+    blocks = [update["blocks"][number] for number in sorted(update["blocks"])[:2]]
+    kernels = [block["queries_keys_values"]["kernel"] for block in blocks]
+    row: dict[str, Any] = {"refusal": None, "rank": None, "inputs": different_beginnings(texts)}
     try:
         found = inversion.dager(
             [np.asarray(kernel[:, : 2 * options.width]) for kernel in kernels],
@@ -115,13 +115,13 @@ def _read(
         return {**row, **nothing, "refusal": str(error)}, None
     same = agreement(texts, found.tokens)
     nearest = same.argmax(1)
-    score = {
+    row |= {
         "tokens_recovered": float(same.max(1).mean()),
         "texts_recovered": float((same.max(1) == 1).mean()),
         "false_texts": int((same.max(0) < 1).sum()),
         "rank": found.rank,
     }
-    return {**row, **score}, found.tokens[nearest]
+    return row, found.tokens[nearest]
 
 
 def different_beginnings(texts: Int[np.ndarray, "texts t"]) -> int:
@@ -134,8 +134,3 @@ def agreement(
 ) -> Float[np.ndarray, "texts found"]:
     """Share of a text's tokens that a found text has at the same position."""
     return (texts[:, None] == found[None]).mean(-1)
-
-
-def _first_two(blocks: Any) -> list[PyTree]:
-    """The first two blocks, by number."""
-    return [blocks[number] for number in sorted(blocks)[:2]]

@@ -1,9 +1,5 @@
 """What the job shows; its words are in `report.html.jinja`."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.invert_texts.measure import Attacked
 from experiments.jobs.invert_texts.plan import Plan
@@ -18,7 +14,7 @@ from experiments.tasks.language import Bytes
 _SAMPLES = 4  # texts of each defense
 
 
-def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, attacked: Attacked, results: Results) -> Report:
     """Tables, a figure and their page."""
     recovered = [
         results.get("tokens_recovered", defense=shared.label).share
@@ -30,7 +26,7 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
         [shared.label for shared in plan.shared_updates],
     )
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "recovered": tabulate(
                 "What DAGER reads of the texts behind an update",
@@ -56,7 +52,6 @@ def report(plan: Plan, attacked: Attacked, results: Results, claims: Sequence[Cl
         },
         figures={"recovered": Picture(figure, "Share of tokens that DAGER recovers, by defense")},
         terminal=("recovered", "refusals", "claims"),
-        claims=claims,
         words={"plan": plan, "options": plan.options},
     )
 

@@ -8,8 +8,6 @@ from experiments.jobs.leakage.options import Options
 from experiments.jobs.leakage.plan import prepare
 from experiments.jobs.leakage.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job(
     "leakage", prepare, measure, lambda plan, leakage: leakage.tables, analyze, report, claims
 ).run

@@ -8,6 +8,7 @@ from experiments.framework.errors import check_option
 from experiments.framework.options import (
     Count,
     CountFromZero,
+    Distinct,
     Fraction,
     NonNegative,
     Positive,
@@ -67,9 +68,9 @@ class Options(TaskOptions):
     examples: Count = 500
     epochs: Several[CountFromZero] = (0, 1, 10)
     reference_epoch: CountFromZero = 1
-    batch_sizes: tuple[Annotated[int, Ge(2)], ...] = (4, 16)
-    dropout: tuple[Fraction, ...] = (0.5,)
-    noise: tuple[Positive, ...] = (0.1, 1.0)
+    batch_sizes: Distinct[Annotated[int, Ge(2)]] = (4, 16)
+    dropout: Distinct[Fraction] = (0.5,)
+    noise: Distinct[Positive] = (0.1, 1.0)
     learning_rate: Positive = 1e-3
     batch_size: Count = 32
     folds: Annotated[int, Ge(3)] = 5

@@ -1,11 +1,9 @@
 """What the job shows: tables and figures; their words are in `report.html.jinja`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.jobs.leakage import measures
 from experiments.jobs.leakage.analysis import CONTROLLED
@@ -38,10 +36,10 @@ _NAMES = {
 }
 
 
-def report(plan: Plan, measured: Leakage, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, measured: Leakage, results: Results) -> Report:
     """Tables, figures and their page; reconstructions are those of the first seed."""
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables=_tables(plan, results),
         figures={
             **{_figure(sweep): _profiles(plan, results, sweep) for sweep in plan.sweeps},
@@ -51,7 +49,6 @@ def report(plan: Plan, measured: Leakage, results: Results, claims: Sequence[Cla
             **(_reconstructions(plan, measured) if plan.space.is_image else {}),
         },
         terminal=("claims", "reference"),
-        claims=claims,
         claims_note=_RULE,
         words={"plan": plan, "options": plan.options},
     )

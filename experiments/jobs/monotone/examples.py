@@ -60,24 +60,18 @@ def per_example(run: SeedRun) -> Examples:
     members = run.members
     lira, loss = run.outputs.scores["lira"], run.outputs.scores["loss"]
     threshold = evaluate_attack(loss, members, num_resamples=0)
-    uniqueness = {e: _mean_where(members, total) for e, total in run.measured.items()}
+    uniqueness = {e: total.mean(axis=0, where=members) for e, total in run.measured.items()}
     return {
         # Not from LiRA's scores, by which examples that leak nothing get less than 0.5.
         "lira_auc": auc_of_examples(run.outputs.margin, members),
         "loss_auc": auc_per_example(loss, members),
         "lira_success": evaluate_attack(lira, members, num_resamples=0).success,
         "loss_success": threshold.success,
-        "loss_found": _mean_where(members, loss >= threshold.threshold),
+        "loss_found": (loss >= threshold.threshold).mean(axis=0, where=members),
         "gradient_norm": next(v for e, v in uniqueness.items() if e.kind == "norm"),
-        "member_loss": _mean_where(members, -loss),
-        "held_out_loss": _mean_where(~members, -loss),
-        "doubted": _mean_where(~members, loss < np.log(0.5)),
-        "appearances": _mean_where(members, run.appearances),
+        "member_loss": (-loss).mean(axis=0, where=members),
+        "held_out_loss": (-loss).mean(axis=0, where=~members),
+        "doubted": (loss < np.log(0.5)).mean(axis=0, where=~members),
+        "appearances": run.appearances.mean(axis=0, where=members),
         **{estimator.label: values for estimator, values in uniqueness.items()},
     }
-
-
-def _mean_where(
-    chosen: Bool[np.ndarray, "models examples"], values: Float[np.ndarray, "models examples"]
-) -> Float[np.ndarray, " examples"]:
-    return np.where(chosen, values, 0).sum(axis=0) / chosen.sum(axis=0)

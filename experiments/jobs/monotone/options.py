@@ -1,6 +1,6 @@
 """Options of the job `monotone`."""
 
-from experiments.framework.options import Count, Positive, Several, options
+from experiments.framework.options import Count, Distinct, Positive, Several, options
 from experiments.membership.options import MembershipOptions
 
 
@@ -22,6 +22,6 @@ class Options(MembershipOptions):
     """
 
     relative_ridge: Positive = 0.1
-    other_ridges: tuple[Positive, ...] = (0.01, 1.0)
+    other_ridges: Distinct[Positive] = (0.01, 1.0)
     diagonal_ridges: Several[Positive] = (1e-6, 0.1)
     checkpoints: Count = 3

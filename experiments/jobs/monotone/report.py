@@ -1,10 +1,8 @@
 """What the study shows: tables and figures; their words are in `report.html.jinja`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Measured, Results
 from experiments.jobs.monotone.analysis import STRATA, explains, has_arms
 from experiments.jobs.monotone.examples import PER_EXAMPLE, SUCCESS, VARIABLES
@@ -25,13 +23,13 @@ _TINTS = (style.SKY, style.BLUE, style.BLACK)  # of strata, from low to high
 _DECILES = range(1, NUM_BINS + 1)
 
 
-def report(plan: Plan, study: Study, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, study: Study, results: Results) -> Report:
     """Tables, figures and their page."""
     # The measures that are looked at closely.
     profiled = [plan.first("exact"), plan.first("diagonal")]
     lira = results.where(success="lira_auc")
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "main": _main_table(lira),
             "arms": _arms_table(results),
@@ -43,7 +41,6 @@ def report(plan: Plan, study: Study, results: Results, claims: Sequence[Claim]) 
             "attack_within_strata": _within_strata(profiled, lira),
         },
         terminal=("main", "claims"),
-        claims=claims,
         words={
             "options": plan.options,
             "task": plan.task,

@@ -1,10 +1,7 @@
 """What the onion shows: tables and figures; their words are in `report.html.jinja`."""
 
-from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Measured, Results
 from experiments.jobs.onion.measure import Plan
 from experiments.jobs.onion.rounds import Peeled
@@ -32,10 +29,10 @@ _ROUND: Columns = [*_PLACE, Column("removed (%)", "removed_share", plain(".1f", 
 _BINS = "decile of the nats in the models audited first"
 
 
-def report(plan: Plan, peeled: Peeled, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, peeled: Peeled, results: Results) -> Report:
     """Tables, figures and their page."""
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "auc": _survivors_table(results, "auc", "AUC", number(3)),
             "tpr": _survivors_table(results, "tpr_at_1pct", "TPR at 1 % FPR (percent)", percent(2)),
@@ -46,7 +43,6 @@ def report(plan: Plan, peeled: Peeled, results: Results, claims: Sequence[Claim]
         },
         figures=_figures(results),
         terminal=("auc", "tpr", "claims"),
-        claims=claims,
         claims_note=_RULE,
         words={"options": plan.options, "task": plan.task, "recipe": plan.recipe},
     )

@@ -7,6 +7,4 @@ from experiments.jobs.precode.measure import frames, measure, prepare
 from experiments.jobs.precode.options import Options
 from experiments.jobs.precode.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("precode", prepare, measure, frames, analyze, report, claims).run

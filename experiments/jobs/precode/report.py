@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.inversion import attacks, showing
 from experiments.inversion.analysis import strongest
@@ -20,9 +18,7 @@ from experiments.report.tables import Column, KeyColumn, Table, tabulate
 _ROWS = (KeyColumn("network", "network"), showing.DEFENSE)
 
 
-def report(
-    plan: Plan, networks: Sequence[Network], results: Results, claims: Sequence[Claim]
-) -> Report:
+def report(plan: Plan, networks: Sequence[Network], results: Results) -> Report:
     """Tables, figures and their page."""
     pictures = {
         f"pictures-{index}": network
@@ -30,7 +26,7 @@ def report(
         if network.plan.space.is_image
     }
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables=_tables(plan, results),
         figures={
             **_figures(plan, results),
@@ -43,7 +39,6 @@ def report(
             },
         },
         terminal=("success", "accuracy", "claims"),
-        claims=claims,
         claims_note=RULE,
         words={
             "options": plan.options,
@@ -131,13 +126,13 @@ def _figures(plan: Plan, results: Results) -> dict[str, Picture]:
     ]
     epochs = range(1, plan.options.epochs + 1)
 
-    def lines(found: Results, measure: str, interval: str) -> list[figures.Line]:
+    def lines(found: Results, measure: str, interval: str) -> list[figures.Series]:
         curves = {
             label: [found.get(measure, defense=label, epoch=epoch) for epoch in epochs]
             for label in found.values("defense")
         }
         return [
-            figures.Line(label, epochs, [getattr(point, interval) for point in curve])
+            figures.Series(label, epochs, [getattr(point, interval) for point in curve])
             for label, curve in curves.items()
         ]
 

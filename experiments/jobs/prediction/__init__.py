@@ -11,6 +11,4 @@ from experiments.jobs.prediction.measure import frames, measure, prepare
 from experiments.jobs.prediction.options import Options
 from experiments.jobs.prediction.report import report
 
-__all__ = ["Options", "run"]
-
 run = Job("prediction", prepare, measure, frames, analyze, report, claims).run

@@ -47,12 +47,6 @@ _RESAMPLES = 2000
 
 def claims(plan: Plan, results: Results) -> list[Claim]:
     """The claims with their verdicts."""
-    del plan
-    return of_results(results)
-
-
-def of_results(results: Results) -> list[Claim]:
-    """The claims, from the numbers alone."""
     settings = [of_setting for _, of_setting in results.where(role="judged").groups("setting")]
     predicted = [row for row in settings if not refused(row)]
     refusals = f"{len(settings) - len(predicted)} of {len(settings)} judged settings refused"

@@ -1,12 +1,10 @@
 """What the study shows: tables and a figure; their words are in `report.html.jinja`."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Measured, Results
 from experiments.jobs.prediction.claims import (
     FACTOR,
@@ -23,7 +21,6 @@ from experiments.jobs.prediction.settings import SETTINGS
 from experiments.report import figures, style
 from experiments.report.formats import (
     UNKNOWN,
-    Format,
     format_interval,
     number,
     percent,
@@ -39,14 +36,12 @@ _WORDS = {"prediction": "this prediction", **RIVALS}
 _ROLES = {"judged": style.VERMILION, "development": style.BLUE}
 
 
-def report(
-    plan: Plan, runs: Mapping[str, Run], results: Results, claims: Sequence[Claim]
-) -> Report:
+def report(plan: Plan, runs: Mapping[str, Run], results: Results) -> Report:
     """Tables, the figure and their page."""
     judged = [row for _, row in results.where(role="judged").groups("setting")]
     predicted = [row for row in judged if not refused(row)]
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={
             "level": level_table(results),
             "low_fpr": low_fpr_table(results),
@@ -60,7 +55,6 @@ def report(
         },
         figures={"predicted_against_achieved": _figure(results)},
         terminal=("level", "rivals", "claims"),
-        claims=claims,
         claims_note=_RULE,
         words={
             "options": plan.options,
@@ -193,36 +187,21 @@ def refusals_table(plan: Plan, runs: Mapping[str, Run]) -> Table:
 
 def settings_table(plan: Plan, results: Results) -> Table:
     """What was trained."""
-    rows = []
-    for trainer in plan.trainers:
-        setting = trainer.setting
-        found = results.where(setting=setting.name, role=setting.role)
-        show: Format = percent()
-        rows.append(
-            [
-                setting.name,
-                setting.role,
-                setting.dataset,
-                f"{len(trainer.pool)}",
-                trainer.task.model_name,
-                setting.training,
-                show(found.get("test_accuracy")),
-                number(2)(found.get("reliability")),
-            ]
-        )
-    return Table(
+    of = {trainer.setting.name: trainer for trainer in plan.trainers}
+    columns: Columns = [
+        KeyColumn("setting", "setting"),
+        KeyColumn("used for", "role"),
+        KeyColumn("data", "setting", lambda name: of[name].setting.dataset),
+        KeyColumn("pool", "setting", lambda name: str(len(of[name].pool))),
+        KeyColumn("model", "setting", lambda name: of[name].task.model_name),
+        KeyColumn("training", "setting", lambda name: of[name].setting.training),
+        Column("test accuracy (%)", "test_accuracy", percent()),
+        Column("reliability of measured shifts", "reliability", number(2)),
+    ]
+    return tabulate(
         "Settings",
-        (
-            "setting",
-            "used for",
-            "data",
-            "pool",
-            "model",
-            "training",
-            "test accuracy (%)",
-            "reliability of measured shifts",
-        ),
-        rows,
+        results,
+        columns,
         "Half of the pool are members of each model. Reliability: Spearman correlation of the "
         "shifts that two halves of the models measure: where it is small, so is that of any "
         "ranking with them.",
@@ -272,17 +251,10 @@ def _figure(results: Results) -> Picture:
 def _groups(results: Results, measure: str, achieved: str):
     groups = []
     for role, color in _ROLES.items():
-        points = [
-            figures.PredictedPoint(
-                name,
-                _predicted(row, measure),
-                row.get(measure, method=achieved).interval,
-            )
-            for (name,), row in results.where(role=role).groups("setting")
-            if not refused(row)
-        ]
-        if points:
-            groups.append((role, color, points))
+        known = [row for _, row in results.where(role=role).groups("setting") if not refused(row)]
+        if known:
+            reached = [row.get(measure, method=achieved).interval for row in known]
+            groups.append((role, color, reached, [_predicted(row, measure) for row in known]))
     return groups
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from experiments.framework.claims import CLAIMS_FILE, Claim, from_json
+from experiments.framework.claims import Claim
 from experiments.framework.job import HEADLINE
 from experiments.framework.run_directory import to_json
 from experiments.framework.trial import Outcome, Trial
@@ -75,12 +75,6 @@ def measures(
         if not any(part.isdigit() for part in name.split("."))
         and values_of(table, name)["mean"].drop_nulls().n_unique() > 1
     ]
-
-
-def claims_of(run: Path) -> list[Claim]:
-    """The claims that a run tested."""
-    path = run / CLAIMS_FILE
-    return from_json(_json(path)) if path.exists() else []
 
 
 def names_in(runs: Iterable[Path]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from experiments.framework.trial import Tick, Trial
 from experiments.jobs.sweep import space
 from experiments.jobs.sweep.cluster import Cluster
 from experiments.jobs.sweep.directory import SweepDirectory
-from experiments.jobs.sweep.gather import claims_of, gather, names_in
+from experiments.jobs.sweep.gather import gather, names_in
 from experiments.jobs.sweep.local import run_locally
 from experiments.jobs.sweep.options import Options
 from experiments.jobs.sweep.pooling import Contrast, claims_over, contrasts
@@ -111,7 +111,10 @@ def _claims(
     """The claims over all settings, which are written down, and what they are judged by."""
     effects = contrasts(
         [
-            (tuple(getattr(trial.options, name) for name in names), claims_of(directory.run(trial)))
+            (
+                tuple(getattr(trial.options, name) for name in names),
+                read_claims(directory.run(trial)),
+            )
             for trial in trials
             if directory.is_done(trial)
         ]

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,7 @@ def report(
         tables["failures"] = _failures(failed, names)
     forests = {f"claim-{key}": _forest(groups, of) for key, of in of_claims.items()}
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables,
         {**_figures(groups, shown[:_MOST_ROWS], headings, facets), **forests},
         terminal=("claims", "results", "failures"),
@@ -325,7 +324,7 @@ def _figure(groups: _Groups, headings: Sequence[str], x: str, facet: str, joined
     numeric = all(map(_is_number, x_values))
     place = {value: value if numeric else index for index, value in enumerate(x_values)}
 
-    def lines(measure: int, column: Any) -> list[figures.Line]:
+    def lines(measure: int, column: Any) -> list[figures.Series]:
         found = []
         for combination in itertools.product(*map(groups.values, rest)):
             wanted = dict(zip(rest, combination))
@@ -341,7 +340,7 @@ def _figure(groups: _Groups, headings: Sequence[str], x: str, facet: str, joined
                 f"{_option(name)} = {show(value)}" for name, value in zip(rest, combination)
             )
             if any(not np.isnan(interval.mean) for _, interval in points):
-                found.append(figures.Line(label, *zip(*points)))
+                found.append(figures.Series(label, *zip(*points)))
         return found
 
     return figures.facets(

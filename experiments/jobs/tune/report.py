@@ -1,12 +1,11 @@
 """What the search shows: the file that recipes are read from, and a table of the best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Results
 from experiments.framework.run_directory import RunDirectory
 from experiments.jobs.tune.measure import Plan
@@ -63,8 +62,6 @@ class Recipes:
         )
 
 
-def report(
-    plan: Plan, record: Mapping[str, Any], results: Results, claims: Sequence[Claim]
-) -> Recipes:
+def report(plan: Plan, record: Mapping[str, Any], results: Results) -> Recipes:
     """The record, to be written and shown."""
     return Recipes(record)

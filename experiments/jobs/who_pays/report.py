@@ -1,9 +1,7 @@
 """What the study shows: tables and figures; their words are in `report.html.jinja`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from experiments.framework.claims import Claim
 from experiments.framework.results import Measured, Results
 from experiments.jobs.who_pays.analysis import KINDS
 from experiments.jobs.who_pays.groups import COMMON, RARE
@@ -25,7 +23,7 @@ _BY_GROUP = (
 )
 
 
-def report(plan: Plan, done: Runs, results: Results, claims: Sequence[Claim]) -> Report:
+def report(plan: Plan, done: Runs, results: Results) -> Report:
     """Tables, figures and their page."""
     groups = plan.groups[WHOLE]
     by_group = {
@@ -34,11 +32,10 @@ def report(plan: Plan, done: Runs, results: Results, claims: Sequence[Claim]) ->
         for table in _group_tables(of_data)
     }
     return Report(
-        Path(__file__).with_name("report.html.jinja"),
+        __file__,
         tables={"rare": _rare_table(results), "worst": _worst_table(results), **by_group},
         figures=_figures(results),
         terminal=("rare", "worst", "claims"),
-        claims=claims,
         claims_note=_RULE,
         words={
             "options": plan.options,

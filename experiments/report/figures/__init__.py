@@ -24,16 +24,12 @@ from experiments.report.figures.layers import (
     subspace_distances,
 )
 from experiments.report.figures.lines import LinePanel, line_panels
-from experiments.report.figures.predicted import (
-    PredictedPanel,
-    PredictedPoint,
-    predicted_attacks,
-)
+from experiments.report.figures.predicted import PredictedPanel, predicted_attacks
 from experiments.report.figures.reconstructions import (
     PictureRow,
     quality_by_uniqueness,
     reconstruction_grid,
 )
 from experiments.report.figures.series import Named, Series
-from experiments.report.figures.sweeps import Line, facets
+from experiments.report.figures.sweeps import facets
 from experiments.report.figures.tradeoffs import FrontierLine, TradeoffPanel, frontiers, tradeoffs

@@ -1,5 +1,6 @@
 """Predicted against achieved, beside the line where they agree."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
@@ -7,16 +8,16 @@ from matplotlib.figure import Figure
 from experiments.report.figures.series import Series, error_bars
 from experiments.report.style import REFERENCE, grid
 
-_TINTS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#222222")
+_LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"), ("#CC79A7", "^"), ("#222222", "v"))
 
 
 def agreement(panels: Mapping[str, Sequence[Series]], x_label: str, y_label: str) -> Figure:
-    """What was achieved over what was predicted: up to five sets of points beside the identity."""
+    """What was achieved over what was predicted: sets of points beside the identity."""
     shared = {"sharex": True, "sharey": True}
     figure, all_axes, pairs = grid([[*panels.items()]], (3.4, 4.3), (0.4, 0.0), **shared)
     for axes, (title, sets) in pairs:
         axes.plot([0.5, 1], [0.5, 1], **REFERENCE)
-        for points, tint, marker in zip(sets, _TINTS, "osD^v"):
+        for points, (tint, marker) in zip(sets, itertools.cycle(_LOOKS)):
             axes.errorbar(
                 points.x,
                 *error_bars(points.y),

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from experiments.report.formats import significant
-from experiments.report.style import GREY, REFERENCE, wrapped_grid
+from experiments.report.style import GREY, REFERENCE, plain_ticks, wrapped_grid
 
 _KIND_COLORS = {"plain": "#222222", "gujax": "#0072B2", "jax": GREY, "torch": "#D55E00"}
 _KIND_NAMES = {"plain": "plain step", "gujax": "gujax", "jax": "others in JAX", "torch": "PyTorch"}
@@ -63,10 +63,7 @@ def method_costs(
         axes.set_yticks(range(len(costs)), [cost.label for cost in costs])
         axes.set_ylim(len(costs) - 0.5, -0.5)
         axes.margins(x=0.22)
-        left, right = axes.get_xlim()
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right < 30 * left else (1,)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        plain_ticks(axes.xaxis)
         axes.grid(axis="y", visible=False)
     handles = [
         Line2D([], [], color=_KIND_COLORS[kind], marker="o", label=_KIND_NAMES[kind])

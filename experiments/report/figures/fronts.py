@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from experiments.report.figures.series import Series, error_bars
-from experiments.report.style import REFERENCE, wrapped_grid
+from experiments.report.figures.series import Series, draw_crosses
+from experiments.report.style import PERCENT, REFERENCE, wrapped_grid
 from gujax.statistics import Interval
 
 
@@ -36,25 +36,12 @@ def fronts(panels: Sequence[FrontPanel], false_positive_rate: float) -> Figure:
             if other is not panel:
                 axes.plot(other.line.x, other.line.mean, color="#b4bac2", linewidth=1)
         panel.line.draw(axes)
-        (x, x_bars), (y, y_bars) = map(error_bars, (panel.accuracy, panel.found))
-        axes.errorbar(
-            x,
-            y,
-            xerr=x_bars,
-            yerr=y_bars,
-            fmt="o",
-            color=panel.line.color,
-            markersize=4,
-            elinewidth=0.8,
-        )
+        look: dict[str, Any] = {"fmt": "o", "markersize": 4, "elinewidth": 0.8}
+        draw_crosses(axes, panel.accuracy, panel.found, color=panel.line.color, **look)
         axes.set_title(panel.line.label, color=panel.line.color, fontsize=10.5)
-        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
-        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.xaxis.set_major_formatter(PERCENT)
+        axes.yaxis.set_major_formatter(PERCENT)
     all_axes[0].set_ylim(bottom=0)
     figure.supxlabel("test accuracy (%)", fontsize=10)
     figure.supylabel(f"found at {100 * false_positive_rate:g} % false positives (%)", fontsize=10)
     return figure
-
-
-def _percent(share: float, position: int) -> str:
-    return f"{100 * share:.6g}"

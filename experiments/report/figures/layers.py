@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from experiments.report.style import BLUE, new_figure, wrapped_grid
+from experiments.report.figures.series import error_bars
+from experiments.report.style import BLUE, new_figure, plain_ticks, wrapped_grid
 from gujax.statistics import Interval
 
 # From dark to light: levels of what is varied, least first (a cut of the viridis colour map).
@@ -73,7 +72,7 @@ def layer_profiles(
             # An interval that reaches 0 runs to the edge; it must not stretch the axis.
             lowest = np.nanmin([low, mean / 3])
             axes.set_ylim(bottom=max(0.8 * lowest, np.nanmin(mean) / 4))
-            _plain_ticks(axes.yaxis, *axes.get_ylim())
+            plain_ticks(axes.yaxis)
     _legend(figure, handles)
     return figure
 
@@ -143,7 +142,7 @@ def layer_scatter(panels: Sequence[ScatterPanel]) -> Figure:
             handles[name] = axes.scatter(x, y, s=18, alpha=0.75, linewidth=0, **look)
         if panel.log_x:
             axes.set_xscale("log")
-            _plain_ticks(axes.xaxis, *axes.get_xlim())
+            plain_ticks(axes.xaxis)
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
     _legend(figure, handles, "outside lower left")
@@ -166,7 +165,7 @@ def correlation_intervals(panels: Mapping[str, Mapping[str, Mapping[str, Interva
         for row, entries in enumerate(pairs.values()):
             for index, (name, interval) in enumerate(entries.items()):
                 y = row + 0.18 * (index - (len(entries) - 1) / 2)
-                mean, ends = _with_ends([interval], (-1, 1))
+                mean, ends = error_bars([interval], (-1, 1))
                 look = _look(name, handles)
                 handles[name] = axes.errorbar(
                     mean, [y], xerr=ends, linestyle="none", markersize=5, elinewidth=1.3, **look
@@ -202,23 +201,7 @@ def _line(
     axes: Axes, x: np.ndarray, values: Sequence[Interval], limits: tuple[float, float], **look: Any
 ):
     """Points with their intervals, joined by a line."""
-    mean, ends = _with_ends(values, limits)
+    mean, ends = error_bars(values, limits)
     return axes.errorbar(
         x, mean, yerr=ends, markersize=4.5, linewidth=1.3, elinewidth=0.9, capsize=0, **look
     )
-
-
-def _with_ends(
-    values: Sequence[Interval], limits: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means, and how far the intervals reach to both sides of them within the limits."""
-    mean, *interval = np.array(values, float).T
-    low, high = np.clip(interval, *limits)
-    return mean, np.nan_to_num([mean - low, high - mean])
-
-
-def _plain_ticks(axis: Axis, low: float, high: float) -> None:
-    """Numbers without exponents on a logarithmic axis; some between the decades if it is short."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())

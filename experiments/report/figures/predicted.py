@@ -2,21 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.report.figures.series import draw_crosses
 from experiments.report.style import new_figure
 from gujax.statistics import Interval
-
-
-@dataclass(frozen=True)
-class PredictedPoint:
-    """One setting: what was predicted and what was achieved, with intervals."""
-
-    label: str
-    predicted: Interval
-    achieved: Interval
 
 
 @dataclass(frozen=True)
@@ -25,13 +18,13 @@ class PredictedPanel:
 
     Attributes:
         title: what it is.
-        groups: name and colour of each group, and its points.
+        groups: name and colour of each group, what its settings achieved, and what was predicted.
         logarithmic: whether both axes are.
         allowed: what counts as agreement: an offset or, where logarithmic, a factor.
     """
 
     title: str
-    groups: Sequence[tuple[str, str, Sequence[PredictedPoint]]]
+    groups: Sequence[tuple[str, str, Sequence[Interval], Sequence[Interval]]]
     logarithmic: bool
     allowed: float
 
@@ -42,9 +35,9 @@ def predicted_attacks(panels: Sequence[PredictedPanel], x_label: str, y_label: s
     for axes, panel in zip(grid.flat, panels):
         ends = [
             end
-            for _, _, points in panel.groups
-            for point in points
-            for end in (*point.predicted, *point.achieved)
+            for _, _, achieved, predicted in panel.groups
+            for interval in (*achieved, *predicted)
+            for end in interval
             if np.isfinite(end) and (end > 0 or not panel.logarithmic)
         ]
         low, high = (min(ends), max(ends)) if ends else (0.5, 1.0)
@@ -60,18 +53,9 @@ def predicted_attacks(panels: Sequence[PredictedPanel], x_label: str, y_label: s
             band = line - panel.allowed, line + panel.allowed
         axes.plot(line, line, color="#7a828c", linewidth=1, linestyle=":")
         axes.fill_between(line, *band, color="#7a828c", alpha=0.13, linewidth=0)
-        for (name, color, points), marker in zip(panel.groups, "osD^"):
-            axes.errorbar(
-                [point.achieved.mean for point in points],
-                [point.predicted.mean for point in points],
-                xerr=_around([point.achieved for point in points]),
-                yerr=_around([point.predicted for point in points]),
-                fmt=marker,
-                color=color,
-                markersize=4.5,
-                elinewidth=0.9,
-                label=name,
-            )
+        for (name, color, achieved, predicted), marker in zip(panel.groups, "osD^"):
+            look: dict[str, Any] = {"fmt": marker, "color": color, "markersize": 4.5}
+            draw_crosses(axes, achieved, predicted, elinewidth=0.9, label=name, **look)
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
         axes.set_title(panel.title, fontsize=10.5)
@@ -80,9 +64,3 @@ def predicted_attacks(panels: Sequence[PredictedPanel], x_label: str, y_label: s
     figure.supxlabel(x_label, fontsize=10)
     figure.supylabel(y_label, fontsize=10)
     return figure
-
-
-def _around(intervals: Sequence[Interval]) -> np.ndarray:
-    """Lengths of the error bars to both sides, [2, points]."""
-    ends = [[one.mean - one.low, one.high - one.mean] for one in intervals]
-    return np.maximum(np.nan_to_num(np.array(ends).reshape(-1, 2)), 0).T

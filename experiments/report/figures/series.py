@@ -46,27 +46,28 @@ class Series:
 
 
 def error_bars(
-    intervals: Sequence[Interval],
+    intervals: Sequence[Interval], limits: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "2 n"]]:
-    """Means, and how far bars reach below and above them: 0 where that is unknown."""
-    mean, low, high = np.array(intervals, float).reshape(-1, 3).T
-    return mean, np.nan_to_num(np.stack([mean - low, high - mean]))
+    """Means, and how far bars reach below and above them: 0 where that is unknown.
+
+    Args:
+        limits: Least and greatest value that can be; bars end there.
+    """
+    mean, *ends = np.array(intervals, float).reshape(-1, 3).T
+    low, high = np.clip(ends, *limits)
+    return mean, np.maximum(np.nan_to_num(np.stack([mean - low, high - mean])), 0)
+
+
+def draw_crosses(axes: Axes, x: Sequence[Interval], y: Sequence[Interval], **look: Any) -> None:
+    """Points with error bars in both directions."""
+    (across, x_bars), (up, y_bars) = map(error_bars, (x, y))
+    axes.errorbar(across, up, xerr=x_bars, yerr=y_bars, **look)
 
 
 def draw_points(
     axes: Axes, named: Sequence[Named], x: Sequence[Interval], y: Sequence[Interval], **look: Any
 ) -> None:
     """A point with error bars in both directions for each of several things."""
-    (across, x_bars), (up, y_bars) = map(error_bars, (x, y))
-    for index, (one, marker) in enumerate(zip(named, markers([one.color for one in named]))):
-        axes.errorbar(
-            across[index],
-            up[index],
-            xerr=x_bars[:, [index]],
-            yerr=y_bars[:, [index]],
-            fmt=marker,
-            color=one.color,
-            elinewidth=1,
-            label=one.label,
-            **look,
-        )
+    for one, marker, across, up in zip(named, markers([one.color for one in named]), x, y):
+        its: dict[str, Any] = {"fmt": marker, "color": one.color, "label": one.label}
+        draw_crosses(axes, [across], [up], elinewidth=1, **its, **look)

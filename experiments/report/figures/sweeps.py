@@ -1,15 +1,13 @@
 """Figures of sweeps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.report.figures.series import error_bars
+from experiments.report.figures.series import Series, error_bars
 from experiments.report.style import new_figure
-from gujax.statistics import Interval
 
 # Okabe and Ito's palette, black first.
 _COLORS = ("#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7a828c")
@@ -17,17 +15,8 @@ _MARKERS = "osD^vPX*"
 _LOG_FROM = 20.0  # values that span more than this factor are drawn on a logarithmic axis
 
 
-@dataclass(frozen=True)
-class Line:
-    """A measure over an option: at its values or, if they are no numbers, at their indices."""
-
-    label: str
-    x: Sequence[float]
-    y: Sequence[Interval]
-
-
 def facets(
-    grid: Sequence[Sequence[Sequence[Line]]],
+    grid: Sequence[Sequence[Sequence[Series]]],
     rows: Sequence[str],
     columns: Sequence[str],
     x_label: str,
@@ -37,7 +26,8 @@ def facets(
     """A measure in each row of panels, a value of the facetted option in each column.
 
     Args:
-        grid: Lines of each panel, by row and column.
+        grid: Lines of each panel, by row and column: the measure at the option's values or, if they
+            are no numbers, at their indices.
         rows: The measures.
         columns: Titles of the columns.
         x_label: The option on the horizontal axis.
@@ -66,7 +56,7 @@ def facets(
     return drawn
 
 
-def _draw(axes: Axes, lines: Sequence[Line], joined: bool) -> None:
+def _draw(axes: Axes, lines: Sequence[Series], joined: bool) -> None:
     for index, line in enumerate(lines):
         axes.errorbar(
             line.x,

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from experiments.report.figures.series import Named, Series, draw_points
-from experiments.report.style import REFERENCE, grid, shared_legend
+from experiments.report.style import PERCENT, REFERENCE, grid, shared_legend
 from gujax.statistics import Interval
-
-_PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}")  # the axis' label has the unit
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ def tradeoffs(defenses: Sequence[Named], panels: Sequence[Sequence[TradeoffPanel
         axes.set_xlim(left=0)  # no rate is negative, whatever the symmetric interval says
         axes.set_title(panel.title, fontsize=10.5)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(_PERCENT)
-        axes.yaxis.set_major_formatter(_PERCENT)
+        axes.xaxis.set_major_formatter(PERCENT)
+        axes.yaxis.set_major_formatter(PERCENT)
     for axes in all_axes[:, 0]:
         axes.set_ylabel("test accuracy (%)")
     shared_legend(figure, all_axes[0, 0], "lower")
@@ -88,8 +86,8 @@ def frontiers(
                 va=va,
             )
         axes.set_title(line.frontier.label, color=tint, fontsize=10.5)
-        axes.xaxis.set_major_formatter(_PERCENT)
-        axes.yaxis.set_major_formatter(_PERCENT)
+        axes.xaxis.set_major_formatter(PERCENT)
+        axes.yaxis.set_major_formatter(PERCENT)
     # Shared axes, so once for all, when every panel has its points.
     all_axes[0, 0].set_ylim(bottom=0)
     all_axes[0, 0].set_xlim(-0.05 * largest_drop, 1.1 * largest_drop)
