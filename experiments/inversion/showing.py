@@ -8,6 +8,7 @@ from experiments.inversion.analysis import with_attack
 from experiments.inversion.runs import TRUTH, Attacked
 from experiments.report import figures
 from experiments.report.formats import Format, number, percent
+from experiments.report.page import Picture
 from experiments.report.tables import Column, KeyColumn, Table, tabulate
 from gujax.statistics import Interval
 
@@ -49,6 +50,24 @@ def success_bars(results: Results, defenses: Sequence[str]) -> list[figures.Bars
             method = attacks.methods()[name]
             bars.append(figures.Bars(method.label, str(method.color), shares))
     return bars
+
+
+def pictures(
+    results: Results, labels: Sequence[str], attacked: Attacked, is_image: bool
+) -> dict[str, Picture]:
+    """Success of each attack on these defenses; of images, the reconstructions."""
+    drawn = {}
+    if bars := success_bars(results, labels):
+        panel = figures.BarPanel("", "examples reconstructed", bars, in_percent=True)
+        drawn["success"] = Picture(
+            figures.bar_panels([[panel]], labels), "Success of each attack on every kind of update"
+        )
+    if is_image:
+        drawn["pictures"] = Picture(
+            figures.reconstruction_grid(picture_rows(attacked)),
+            "Examples, and what each attack made of the updates that they are in",
+        )
+    return drawn
 
 
 def picture_rows(attacked: Attacked) -> list[figures.PictureRow]:

@@ -174,6 +174,17 @@ def test_every_way_and_block_gives_the_same_numbers(name, way):
         assert_near(norms, lengths**2, 1e-12, lengths**2, "norms")
 
 
+@pytest.mark.parametrize(("examples", "positions"), [(2, 128), (8, 32), (9, 32), (16, 33), (3, 40)])
+def test_mirrored_halves_are_the_whole(examples, positions):
+    """As many positions as are multiplied in quarters, in halves and at once; odd numbers too."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(examples, positions, 5)))
+    params = {"w": jnp.asarray(np.random.default_rng(1).normal(size=(5, 7)))}
+    G = np.asarray(jax.vmap(jax.grad(wide), (None, 0))(params, x)["w"]).reshape(examples, -1)
+    grads = gradients.per_example_grads(wide, gram_way="inner")(params, x)
+    lengths = np.linalg.norm(G, axis=1)
+    assert_near(gradients.gram(grads), G @ G.T, 1e-12, np.outer(lengths, lengths), "gram")
+
+
 def wide(params, x):
     return jnp.sum(jnp.tanh(x @ params["w"]) ** 2)
 

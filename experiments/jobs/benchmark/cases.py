@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -34,13 +34,18 @@ TINY = models.LanguageConfig("llama", 16, 8, 12, 1, 2, 1, 16, 6)
 
 @dataclass(frozen=True)
 class Case:
-    """A model with its initial parameters and loss, and a batch, every leaf [B, ...]."""
+    """A model with its initial parameters and loss, and a batch, every leaf [B, ...].
+
+    Attributes:
+        config: Of a published language model.
+    """
 
     family: Family
     model: str
     params: PyTree
     batch: PyTree
     loss_fn: Callable
+    config: models.LanguageConfig | None = None
 
     @property
     def label(self) -> str:
@@ -98,7 +103,8 @@ def smollm2_case(batch_size: int, length: int, config: models.LanguageConfig = S
     """A published language model that predicts the next of so many tokens."""
     model = models.language_model(config)
     name = f"SmolLM2 {config.layers}×{config.width}, T = {length}"
-    return _next_token("smollm2", name, model, batch_size, length, config.vocabulary)
+    case = _next_token("smollm2", name, model, batch_size, length, config.vocabulary)
+    return replace(case, config=config)
 
 
 def chosen_cases(families: tuple[Family, ...], smoke: bool) -> list[Callable[[], Case]]:

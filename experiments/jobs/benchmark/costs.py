@@ -61,6 +61,13 @@ class Result(NamedTuple):
     uniqueness_error: float | None = None
 
 
+class Known(NamedTuple):
+    """What other code says of a case: noiseless updates by what is released, and GNQ."""
+
+    updates: dict[str, PyTree]
+    uniqueness: Float[Array, " batch"] | None
+
+
 class Call:
     """A compiled step on a case's data, which returns when it is done.
 
@@ -104,11 +111,11 @@ class Call:
 
 def measure_case(
     case: Case, effort: Effort, methods: Sequence[Method] = METHODS
-) -> tuple[list[Result], dict[str, PyTree]]:
+) -> tuple[list[Result], Known]:
     """Runs every method on a case, side by side; the plain step comes first.
 
     Returns:
-        One result per method, and the noiseless update of each kind's reference.
+        One result per method, and what they were held against.
     """
     results: dict[str, Result] = {}
     calls: dict[str, Call] = {}
@@ -121,16 +128,18 @@ def measure_case(
         else:
             calls[name] = call
     timed = time_calls(calls, effort, PLAIN)
-    references = {kind: calls[name].update for kind, name in _REFERENCES.items() if name in calls}
-    known = calls[DENSE_AUDIT].uniqueness if DENSE_AUDIT in calls else None
+    known = Known(
+        {kind: calls[name].update for kind, name in _REFERENCES.items() if name in calls},
+        calls[DENSE_AUDIT].uniqueness if DENSE_AUDIT in calls else None,
+    )
     for method in methods:
         if method.name in calls:
-            call, reference = calls[method.name], references.get(method.released)
+            call, reference = calls[method.name], known.updates.get(method.released)
             results[method.name] = timed[method.name]._replace(
                 update_error=None if reference is None else relative_error(call.update, reference),
-                uniqueness_error=_uniqueness_error(call.uniqueness, known),
+                uniqueness_error=uniqueness_error(call.uniqueness, known.uniqueness),
             )
-    return [results[method.name] for method in methods], references
+    return [results[method.name] for method in methods], known
 
 
 def time_calls(calls: Mapping[str, Any], effort: Effort, plain: str) -> dict[str, Result]:
@@ -155,7 +164,8 @@ def relative_error(update: PyTree, reference: PyTree) -> float:
     return float(np.linalg.norm(u - v) / np.linalg.norm(v))
 
 
-def _uniqueness_error(gnq: Array | None, known: Array | None) -> float | None:
+def uniqueness_error(gnq: Array | None, known: Array | None) -> float | None:
+    """Largest relative difference; None where one is not known."""
     if gnq is None or known is None:
         return None
     return float(jnp.max(jnp.abs(gnq - known) / jnp.abs(known)))

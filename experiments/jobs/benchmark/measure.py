@@ -69,11 +69,11 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Measured:
 
 
 def _measure(case: Case, effort: Effort) -> list[Result]:
-    results, references = measure_case(case, effort)
-    if all(importlib.util.find_spec(name) for name in ("torch", "opacus")):
-        from experiments.jobs.benchmark import opacus_calls
+    results, known = measure_case(case, effort)
+    if all(map(importlib.util.find_spec, ("torch", "opacus", "torchjd", "transformers"))):
+        from experiments.jobs.benchmark import torch_calls
 
-        if opacus_calls.has_twin(case):
-            results += opacus_calls.measure_opacus(case, effort, references)
+        if torch_calls.has_twin(case):
+            results += torch_calls.measure_torch(case, effort, known)
     jax.clear_caches()  # compiled programs would add up over the models
     return results

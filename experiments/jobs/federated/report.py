@@ -4,9 +4,8 @@ from experiments.framework.results import Results
 from experiments.inversion import showing
 from experiments.inversion.runs import Attacked
 from experiments.jobs.federated.plan import Plan
-from experiments.report import figures
 from experiments.report.formats import plain
-from experiments.report.page import Picture, Report
+from experiments.report.page import Report
 from experiments.report.tables import Column, KeyColumn, tabulate
 
 _RECEIVED = KeyColumn("what the server receives", "defense")
@@ -16,19 +15,6 @@ def report(plan: Plan, attacked: Attacked, results: Results) -> Report:
     """Tables, figures and their page."""
     measured = {entry.measure for entry in results.entries}
     labels = [shared.label for shared in plan.attacked.shared_updates]
-    panel = figures.BarPanel(
-        "", "examples reconstructed", showing.success_bars(results, labels), in_percent=True
-    )
-    drawn = {
-        "success": Picture(
-            figures.bar_panels([[panel]], labels), "Success of each attack on every kind of update"
-        )
-    }
-    if plan.attacked.space.is_image:
-        drawn["pictures"] = Picture(
-            figures.reconstruction_grid(showing.picture_rows(attacked)),
-            "Examples, and what each attack made of the updates that they are in",
-        )
     qualities = [m for m in ("success", "ssim", "feature_error") if m in measured]
     return Report(
         __file__,
@@ -45,7 +31,7 @@ def report(plan: Plan, attacked: Attacked, results: Results) -> Report:
                 ],
             ),
         },
-        figures=drawn,
+        figures=showing.pictures(results, labels, attacked, plan.attacked.space.is_image),
         terminal=("success", "ssim", "feature_error", "claims"),
         words={"plan": plan, "options": plan.options, "shown": showing.SHOWN},
     )

@@ -9,30 +9,29 @@ from experiments.inversion.claims import BROKEN, RULE, SAFE
 from experiments.inversion.measuring import ERROR_THRESHOLD
 from experiments.inversion.runs import Attacked, Plan
 from experiments.report import figures
-from experiments.report.formats import UNKNOWN, percent
+from experiments.report.formats import UNKNOWN, percent, plain
 from experiments.report.page import Picture, Report
-from experiments.report.tables import Table
+from experiments.report.tables import Column, KeyColumn, Table, tabulate
 
 
 def report(plan: Plan, attacked: Attacked, results: Results) -> Report:
     """Tables, figures and their page."""
     measured = {entry.measure for entry in results.entries}
-    families = [defenses.methods()[family] for family in plan.families.values()]
+    families = {label: defenses.methods()[name] for label, name in plan.families.items()}
     return Report(
         __file__,
         tables={
             **{m: showing.by_attack(results, m) for m in showing.FORMATS if m in measured},
-            "defenses": Table(
+            "defenses": tabulate(
                 "Defenses",
-                ("defense", "strength", "which is", "examples per update"),
+                results,
                 [
-                    [
-                        shared.label,
-                        UNKNOWN if shared.strength is None else f"{shared.strength:g}",
-                        family.meaning or UNKNOWN,
-                        str(shared.num_examples),
-                    ]
-                    for shared, family in zip(plan.shared_updates, families)
+                    showing.DEFENSE,
+                    Column("strength", "strength", plain("g")),
+                    KeyColumn(
+                        "which is", "defense", lambda label: families[label].meaning or UNKNOWN
+                    ),
+                    Column("examples per update", "examples_per_update", plain(".0f")),
                 ],
             ),
             **_refusals(attacked),
@@ -51,7 +50,7 @@ def report(plan: Plan, attacked: Attacked, results: Results) -> Report:
             "shown": showing.SHOWN,
             "safe": SAFE,
             "reading": _reading(plan, results),
-            "adaptations": dict.fromkeys(a for f in families for a in f.adaptations),
+            "adaptations": dict.fromkeys(a for f in families.values() for a in f.adaptations),
             "draws": defenses.Setting.draws,
             "error_threshold": ERROR_THRESHOLD,
         },
@@ -99,12 +98,8 @@ def _reading(plan: Plan, results: Results) -> dict[str, list[str]]:
 
 
 def _figures(plan: Plan, attacked: Attacked, results: Results) -> dict[str, Picture]:
-    labels, drawn = list(plan.families), {}
-    if bars := showing.success_bars(results, labels):
-        panel = figures.BarPanel("", "examples reconstructed", bars, in_percent=True)
-        drawn["success"] = Picture(
-            figures.bar_panels([[panel]], labels), "Success of each attack on every defense"
-        )
+    labels = list(plan.families)
+    drawn = showing.pictures(results, labels, attacked, plan.space.is_image)
     searches = [name for name in attacks.compared() if attacks.methods()[name].kind == "search"]
     panels = {}
     for label in labels:
@@ -122,10 +117,5 @@ def _figures(plan: Plan, attacked: Attacked, results: Results) -> dict[str, Pict
         drawn["uniqueness"] = Picture(
             figures.quality_by_uniqueness(panels, threshold, f"{name} of the reconstruction"),
             "Quality of every reconstruction over the uniqueness of the example's gradient",
-        )
-    if plan.space.is_image:
-        drawn["pictures"] = Picture(
-            figures.reconstruction_grid(showing.picture_rows(attacked)),
-            "Examples, and what each attack made of their updates",
         )
     return drawn
