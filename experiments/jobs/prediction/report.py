@@ -28,7 +28,7 @@ from experiments.report.formats import (
     significant,
 )
 from experiments.report.page import Picture, Report
-from experiments.report.tables import Column, KeyColumn, Table, tabulate
+from experiments.report.tables import Column, Columns, KeyColumn, Table, tabulate
 from gujax.statistics import Interval
 
 _MEASURES = (("AUC", "auc", number(3)), ("TPR at 1 %", "tpr_at_1pct", percent()))

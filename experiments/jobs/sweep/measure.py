@@ -11,7 +11,7 @@ from functools import partial
 
 from rich.console import Console
 
-from experiments.framework.claims import CLAIMS_FILE, Claim
+from experiments.framework.claims import CLAIMS_FILE, Claim, read_claims
 from experiments.framework.errors import UserError, as_user_error, check_option
 from experiments.framework.run_directory import default_path, to_json
 from experiments.framework.schema import Schema, to_arguments
