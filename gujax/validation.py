@@ -154,7 +154,7 @@ def _check(name: str, value: Any, holds: Any, rule: str) -> None:
 
 def class_labels(
     name: str, labels: Any, num_examples: int, num_classes: int | None = None
-) -> Int[np.ndarray, "examples"]:
+) -> Int[np.ndarray, " examples"]:
     """Class labels as integers, from 0 on.
 
     Labels of any other form are refused, not guessed at: with broadcasting and wrapping indices
@@ -185,7 +185,7 @@ def class_labels(
     raise ValueError(f"{name} has labels from {low} to {high}, needed are {wanted}; {remedy}")
 
 
-def whole_numbers(name: str, values: Any, num_examples: int) -> Int[np.ndarray, "examples"]:
+def whole_numbers(name: str, values: Any, num_examples: int) -> Int[np.ndarray, " examples"]:
     """One whole number per example, of either sign.
 
     Args:

@@ -70,7 +70,7 @@ def victim_uniqueness(
     reference: Victims,
     key: PRNGKeyArray,
     relative_ridge: float = 0.1,
-) -> Float[np.ndarray, "examples"]:
+) -> Float[np.ndarray, " examples"]:
     """GNQ of every victim's gradient within a batch of the victims and reference examples.
 
     Args:

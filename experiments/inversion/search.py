@@ -66,8 +66,8 @@ class Outcome(NamedTuple):
     """
 
     inputs: Float[np.ndarray, "examples ..."] | None = None
-    labels: Int[np.ndarray, "examples"] | None = None
-    matching_loss: Float[np.ndarray, "examples"] | None = None
+    labels: Int[np.ndarray, " examples"] | None = None
+    matching_loss: Float[np.ndarray, " examples"] | None = None
     refusals: Sequence[str | None] | None = None
 
 

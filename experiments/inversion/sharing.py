@@ -139,7 +139,7 @@ Victims = data.Split
 """N examples whose updates are attacked, their inputs standardized."""
 
 
-def chosen(split: data.Split, indices: Int[np.ndarray, "examples"]) -> Victims:
+def chosen(split: data.Split, indices: Int[np.ndarray, " examples"]) -> Victims:
     """Some examples of a split."""
     return Victims(split.x[indices], split.y[indices], split.ids[indices])
 

@@ -13,8 +13,8 @@ from gujax.uniqueness import Ledger
 class EveryState(NamedTuple):
     """State of `audit_every`; the first three fields are those of `gujax.transforms`."""
 
-    uniqueness: Float[Array, "batch"]
-    weights: Float[Array, "batch"]
+    uniqueness: Float[Array, " batch"]
+    weights: Float[Array, " batch"]
     ledger: Ledger
     plain: PyTree
     audited: PyTree

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from gujax.uniqueness import Ledger
 
-Statistic = Callable[[PyTree, Bool[Array, "batch"]], Float[Array, "batch"]]
+Statistic = Callable[[PyTree, Bool[Array, " batch"]], Float[Array, " batch"]]
 
 
 class RecorderState(NamedTuple):
@@ -20,12 +20,12 @@ class RecorderState(NamedTuple):
         steps: In how many steps each example took part.
     """
 
-    uniqueness: Float[Array, "batch"] | None
-    weights: Float[Array, "batch"]
+    uniqueness: Float[Array, " batch"] | None
+    weights: Float[Array, " batch"]
     ledger: Ledger | None
     plain: PyTree
-    totals: dict[str, Float[Array, "examples"]]
-    steps: Int[Array, "examples"]
+    totals: dict[str, Float[Array, " examples"]]
+    steps: Int[Array, " examples"]
 
 
 def record(
@@ -54,8 +54,8 @@ def record(
         state: RecorderState,
         params: PyTree | None = None,
         *,
-        example_ids: Int[Array, "batch"],
-        mask: Bool[Array, "batch"],
+        example_ids: Int[Array, " batch"],
+        mask: Bool[Array, " batch"],
         **extra: object,
     ) -> tuple[PyTree, RecorderState]:
         released, made = plain.update(

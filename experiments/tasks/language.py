@@ -118,14 +118,14 @@ def tuning(lm: models.LanguageModel, lora_rank: int, key: PRNGKeyArray) -> Tunin
 
 def whole_text_loss(
     model: models.Model,
-) -> Callable[[PyTree, Int[Array, "t_plus_1"]], Float[Array, ""]]:
+) -> Callable[[PyTree, Int[Array, " t_plus_1"]], Float[Array, ""]]:
     """Mean cross-entropy of a text's next tokens, in nats, where no text is padded.
 
     Unlike in `gujax.training.next_token_loss` the model is not given the last token, so that a text
     may have one more than the context.
     """
 
-    def loss_fn(params: PyTree, tokens: Int[Array, "t_plus_1"]) -> Float[Array, ""]:
+    def loss_fn(params: PyTree, tokens: Int[Array, " t_plus_1"]) -> Float[Array, ""]:
         logits = model.apply(params, tokens[:-1])
         return optax.softmax_cross_entropy_with_integer_labels(logits, tokens[1:]).mean()
 

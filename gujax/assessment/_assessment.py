@@ -38,10 +38,10 @@ class Assessment:
         unsafe: why the prediction should not be relied on, sentences; a policy then fails.
     """
 
-    label: Int[np.ndarray, "pool"]
-    members: Bool[np.ndarray, "pool"]
-    signal: Float[np.ndarray, "pool"]
-    right: Bool[np.ndarray, "pool"]
+    label: Int[np.ndarray, " pool"]
+    members: Bool[np.ndarray, " pool"]
+    signal: Float[np.ndarray, " pool"]
+    right: Bool[np.ndarray, " pool"]
     fitted: Calibrated
     num_reruns: int
     sketch_dimension: int | None
@@ -59,7 +59,7 @@ class Assessment:
         return self.fitted.exact_ridge if self.calibrated else float("nan")
 
     @property
-    def shift(self) -> Float[np.ndarray, "pool"]:
+    def shift(self) -> Float[np.ndarray, " pool"]:
         """d: how much training on an example adds to its φ, in nats, [members, held out]."""
         return self.fitted.shift if self.calibrated else np.full(len(self.label), np.nan)
 

@@ -40,8 +40,8 @@ class Compared(NamedTuple):
     """
 
     gap: Gap
-    alike: Int[np.ndarray, "pool"] | None
-    changes: Float[np.ndarray, "pool"] | None
+    alike: Int[np.ndarray, " pool"] | None
+    changes: Float[np.ndarray, " pool"] | None
     reruns: tuple[Float[np.ndarray, "reruns pool"], Bool[np.ndarray, "reruns pool"]] | None
     kurtosis: float | None = None
     surest: Gap | None = None
@@ -77,7 +77,7 @@ class Calibrated:
     ridge: float
     exact_ridge: float
     effective_dimension: float
-    shift: Float[np.ndarray, "pool"]
+    shift: Float[np.ndarray, " pool"]
     deviation: float
     resampled: tuple[PredictedAttack, ...] = ()
 
@@ -89,9 +89,9 @@ class Calibrated:
 
 
 def compare(
-    phi: Float[np.ndarray, "pool"],
-    members: Bool[np.ndarray, "pool"],
-    reruns: Sequence[tuple[Float[np.ndarray, "pool"], Bool[np.ndarray, "pool"]]],
+    phi: Float[np.ndarray, " pool"],
+    members: Bool[np.ndarray, " pool"],
+    reruns: Sequence[tuple[Float[np.ndarray, " pool"], Bool[np.ndarray, " pool"]]],
     target: float = 1.0,
 ) -> Compared:
     """Gap and deviation of φ, as seen.
@@ -173,7 +173,7 @@ def resample(
 
 
 def _drawn(
-    members: Bool[np.ndarray, "pool"], num_resamples: int, rng: np.random.Generator
+    members: Bool[np.ndarray, " pool"], num_resamples: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "draws pool"]:
     """How often each example is drawn: of members and of the others as many as there are."""
     weights = np.empty((num_resamples, len(members)))
@@ -196,9 +196,9 @@ def _largest(spectrum: Spectrum, gap: Gap) -> float:
 
 def _between(
     shifts: Float[np.ndarray, "ridges pool"],
-    predicted: Float[np.ndarray, "ridges"],
+    predicted: Float[np.ndarray, " ridges"],
     observed: float,
-) -> Float[np.ndarray, "pool"]:
+) -> Float[np.ndarray, " pool"]:
     """Shifts that explain the gap of resampled examples, between those of two ridges."""
     if observed <= predicted[-1]:  # large ridges scale all shifts alike
         return shifts[-1] * max(observed, 0) / predicted[-1]

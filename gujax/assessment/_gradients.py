@@ -15,12 +15,12 @@ from gujax.gradients import gram, per_example_grads, sketch
 from gujax.prediction import signal
 from gujax.progress import Progress
 
-Examples = tuple[chex.ArrayTree, Int[np.ndarray, "pool"]]
+Examples = tuple[chex.ArrayTree, Int[np.ndarray, " pool"]]
 
 
 def signals(
     apply: Apply, params: Any, examples: Examples, block: int
-) -> tuple[Float[np.ndarray, "pool"], Bool[np.ndarray, "pool"]]:
+) -> tuple[Float[np.ndarray, " pool"], Bool[np.ndarray, " pool"]]:
     """φ of every example, and whether the model is right about it."""
     parts = [_signals_of(apply, params, *part) for part in blocks_of(examples, block)]
     phi, right = (np.concatenate(found)[: len(examples[1])] for found in zip(*parts))

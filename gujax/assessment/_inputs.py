@@ -34,8 +34,8 @@ class Pool(NamedTuple):
     """
 
     x: chex.ArrayTree
-    y: Int[np.ndarray, "pool"]
-    members: Bool[np.ndarray, "pool"]
+    y: Int[np.ndarray, " pool"]
+    members: Bool[np.ndarray, " pool"]
     num_classes: int
     warnings: tuple[str, ...]
     unsafe: tuple[str, ...]
@@ -74,7 +74,7 @@ def checked_pool(apply: Apply, params: Any, members: Any, held_out: Any) -> Pool
 
 def checked_reruns(
     params: Any, rerun: Any, pool: Pool
-) -> list[tuple[Any, Bool[np.ndarray, "pool"]]]:
+) -> list[tuple[Any, Bool[np.ndarray, " pool"]]]:
     """Parameters of every rerun, and which of the pool it was trained on.
 
     Raises:
@@ -96,7 +96,7 @@ def _is_rerun(value: Any) -> bool:
 
 def _checked_rerun(
     name: str, params: Any, rerun: Any, pool: Pool
-) -> tuple[Any, Bool[np.ndarray, "pool"]]:
+) -> tuple[Any, Bool[np.ndarray, " pool"]]:
     if len(rerun) != 2:
         raise ValueError(f"{name} must be a pair (params, mask)")
     again, mask = rerun
@@ -123,7 +123,7 @@ def _shapes(params: Any) -> list[tuple[Any, tuple[int, ...]]]:
 
 
 def label_noise(
-    pool: Pool, phi: Float[np.ndarray, "pool"], right: Bool[np.ndarray, "pool"]
+    pool: Pool, phi: Float[np.ndarray, " pool"], right: Bool[np.ndarray, " pool"]
 ) -> tuple[str, ...]:
     """A hint at labels that are wrong: where the model is wrong, it mostly is so with certainty."""
     outside = ~pool.members

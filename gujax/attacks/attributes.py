@@ -39,18 +39,18 @@ class AttributeInference(NamedTuple):
     accuracy: Interval
     majority: float
     auc: float
-    classes: Int[np.ndarray, "classes"]
+    classes: Int[np.ndarray, " classes"]
     probabilities: Float[np.ndarray, "examples classes"]
-    success: Bool[np.ndarray, "examples"]
+    success: Bool[np.ndarray, " examples"]
 
 
 def infer_attribute(
     representation: chex.ArrayTree,
-    attribute: Int[np.ndarray | Array, "examples"],
+    attribute: Int[np.ndarray | Array, " examples"],
     attacker: ClassifierMixin | None = None,
     *,
     num_folds: int = 5,
-    folds: Int[np.ndarray, "examples"] | None = None,
+    folds: Int[np.ndarray, " examples"] | None = None,
     seed: int = 0,
 ) -> AttributeInference:
     """Attack every example with a classifier trained on the other folds.

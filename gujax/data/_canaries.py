@@ -22,8 +22,8 @@ class Canaries(NamedTuple):
     """
 
     split: Split
-    ids: Int[np.ndarray, "canaries"]
-    groups: Int[np.ndarray, "examples"]
+    ids: Int[np.ndarray, " canaries"]
+    groups: Int[np.ndarray, " examples"]
 
 
 def mislabelled_canaries(split: Split, count: int, num_classes: int, seed: int = 0) -> Canaries:

@@ -22,9 +22,9 @@ class Split:
     """
 
     x: Float[np.ndarray, "examples ..."]
-    y: Int[np.ndarray, "examples"]
-    ids: Int[np.ndarray, "examples"]
-    subgroups: Int[np.ndarray, "examples"] | None = None
+    y: Int[np.ndarray, " examples"]
+    ids: Int[np.ndarray, " examples"]
+    subgroups: Int[np.ndarray, " examples"] | None = None
 
     @classmethod
     def from_arrays(cls, x: ArrayLike, y: ArrayLike, subgroups: ArrayLike | None = None) -> "Split":

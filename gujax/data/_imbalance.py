@@ -12,7 +12,7 @@ from gujax.data._dataset import Dataset, Split
 GroupBy = Literal["class", "subgroup"]
 
 
-def group_labels(split: Split, by: GroupBy = "class") -> Int[np.ndarray, "examples"]:
+def group_labels(split: Split, by: GroupBy = "class") -> Int[np.ndarray, " examples"]:
     """The group of each example.
 
     Args:
@@ -73,6 +73,6 @@ def imbalance(
     return replace(dataset, train=_select(dataset.train, kept))
 
 
-def _select(split: Split, kept: Bool[np.ndarray, "examples"]) -> Split:
+def _select(split: Split, kept: Bool[np.ndarray, " examples"]) -> Split:
     subgroups = None if split.subgroups is None else split.subgroups[kept]
     return Split(split.x[kept], split.y[kept], split.ids[kept], subgroups)

@@ -11,7 +11,7 @@ _NEIGHBOURS = 10
 _BLOCK = 1024  # examples whose distances to all others are in memory at a time
 
 
-def near_duplicates(x: ArrayLike, *, within: float = 0.5) -> Int[np.ndarray, "examples"]:
+def near_duplicates(x: ArrayLike, *, within: float = 0.5) -> Int[np.ndarray, " examples"]:
     """Groups of near-duplicates, found by their inputs alone.
 
     Two examples are near-duplicates if they are nearer to each other than `within` times what

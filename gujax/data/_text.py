@@ -29,7 +29,7 @@ class Tokens:
     """
 
     tokens: Int[np.ndarray, "texts t"]
-    lengths: Int[np.ndarray, "texts"]
+    lengths: Int[np.ndarray, " texts"]
 
     def __len__(self) -> int:
         """Number of texts N."""
@@ -50,7 +50,7 @@ class Bucket:
         texts: their tokens, [n, T].
     """
 
-    positions: Int[np.ndarray, "texts"]
+    positions: Int[np.ndarray, " texts"]
     texts: Tokens
 
 

@@ -57,7 +57,7 @@ class VariationalBottleneck(nnx.Module):
 
     def __call__(
         self, x: Float[Array, "batch ..."], key: PRNGKeyArray | None = None
-    ) -> tuple[Float[Array, "batch ..."], Float[Array, "batch"]]:
+    ) -> tuple[Float[Array, "batch ..."], Float[Array, " batch"]]:
         """Pass features through the bottleneck.
 
         Args:
@@ -71,7 +71,7 @@ class VariationalBottleneck(nnx.Module):
 
     def decoded(
         self, encoded: Float[Array, "batch ..."], key: PRNGKeyArray | None = None
-    ) -> tuple[Float[Array, "batch ..."], Float[Array, "batch"]]:
+    ) -> tuple[Float[Array, "batch ..."], Float[Array, " batch"]]:
         """What `__call__` returns, from what the encoder gave."""
         mean, spread = jnp.split(encoded, 2, axis=-1)
         std = jax.nn.softplus(spread)

@@ -48,7 +48,7 @@ def insert_dropout(model: Model, before: str | Sequence[str], rate: float) -> Ra
 
     def sample(
         params: PyTree, x: Float[Array, "..."], key: PRNGKeyArray
-    ) -> tuple[Float[Array, "classes"], Float[Array, ""]]:
+    ) -> tuple[Float[Array, " classes"], Float[Array, ""]]:
         module = nnx.merge(structure, params)
         for path, path_key in zip(paths, jax.random.split(key, len(paths))):
             wrap(module, path, partial(_Dropped, rate=rate, key=path_key))

@@ -26,7 +26,7 @@ def out_of_fold_labels(
     epochs: int,
     key: PRNGKeyArray,
     member_masks: Bool[np.ndarray, "*students examples"] | None = None,
-    groups: Int[np.ndarray, "examples"] | None = None,
+    groups: Int[np.ndarray, " examples"] | None = None,
 ) -> Float[np.ndarray, "*students examples classes"]:
     """Soft labels by teachers that were not trained on the example; its own label is dropped.
 
@@ -116,7 +116,7 @@ def check_folds(
     repeats: int,
     key: PRNGKeyArray,
     member_masks: Bool[np.ndarray, "*students examples"] | None = None,
-    groups: Int[np.ndarray, "examples"] | None = None,
+    groups: Int[np.ndarray, " examples"] | None = None,
 ) -> Bool[np.ndarray, "*students repeats folds examples"]:
     """Check what `out_of_fold_labels` needs, without training anything.
 
@@ -163,7 +163,7 @@ def fold_masks(
     members: Bool[np.ndarray, "*students examples"],
     folds: int,
     repeats: int,
-    groups: Int[np.ndarray, "examples"] | None = None,
+    groups: Int[np.ndarray, " examples"] | None = None,
 ) -> Bool[np.ndarray, "*students repeats folds examples"]:
     """Which members the teacher of each fold is trained on: all but those of the fold.
 

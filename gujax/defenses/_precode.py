@@ -71,7 +71,7 @@ def insert_bottleneck(
 
     def sample(
         params: PyTree, x: Float[Array, "..."], key: PRNGKeyArray
-    ) -> tuple[Float[Array, "classes"], Float[Array, ""]]:
+    ) -> tuple[Float[Array, " classes"], Float[Array, ""]]:
         module = nnx.merge(structure, params)
         place = submodules(module)[before]
         place.key = key
@@ -145,7 +145,7 @@ class _Bottlenecked(nnx.Module):
         self.bottleneck = bottleneck
         self.layer = layer
         self.key: PRNGKeyArray | None = nnx.data(None)
-        self.divergence: Float[Array, "batch"] | None = nnx.data(None)
+        self.divergence: Float[Array, " batch"] | None = nnx.data(None)
         self.encoded: Float[Array, "batch ..."] | None = nnx.data(None)
 
     def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:

@@ -14,7 +14,7 @@ from gujax.validation import check_count, check_nonnegative, typed_keys
 
 Sample = Callable[
     [PyTree, Float[Array, "..."], PRNGKeyArray],
-    tuple[Float[Array, "classes"], Float[Array, ""]],
+    tuple[Float[Array, " classes"], Float[Array, ""]],
 ]
 
 

@@ -39,10 +39,10 @@ class Sensitivity(NamedTuple):
         relative_error: its standard error, [examples].
     """
 
-    norm: Float[Array, "examples"]
-    norm_error: Float[Array, "examples"]
-    relative: Float[Array, "examples"]
-    relative_error: Float[Array, "examples"]
+    norm: Float[Array, " examples"]
+    norm_error: Float[Array, " examples"]
+    relative: Float[Array, " examples"]
+    relative_error: Float[Array, " examples"]
 
 
 def input_sensitivity(
@@ -126,7 +126,7 @@ def _sensitivity(
             [leaf for leaf, chosen in zip(leaves, mask, strict=True) if chosen]
         )
 
-        def gradient(x: Float[Array, "inputs"]) -> chex.ArrayTree:
+        def gradient(x: Float[Array, " inputs"]) -> chex.ArrayTree:
             inputs = iter(unravel(x))
             merged = [next(inputs) if c else leaf for leaf, c in zip(leaves, mask, strict=True)]
             return jax.grad(loss_fn)(params, jax.tree.unflatten(structure, merged), *shared)
@@ -155,7 +155,7 @@ def _random_signs(key: PRNGKeyArray, x: Array, number: Array) -> Array:
     return jax.random.rademacher(jax.random.fold_in(key, number), x.shape, x.dtype)
 
 
-def _summary(squares: Float[Array, "probes"], scale: Array, exact: bool) -> Sensitivity:
+def _summary(squares: Float[Array, " probes"], scale: Array, exact: bool) -> Sensitivity:
     """From squared norms along all basis vectors, or along random probes."""
     if exact:
         norm = jnp.sqrt(squares.sum())

@@ -33,7 +33,7 @@ class SubspaceDistance(NamedTuple):
     """
 
     k: int
-    angles: Float[np.ndarray, "k"]
+    angles: Float[np.ndarray, " k"]
     projection: float
     grassmann: float
     control: Interval
@@ -41,7 +41,7 @@ class SubspaceDistance(NamedTuple):
 
 def subspace_distance(
     representation: chex.ArrayTree,
-    has_property: Bool[np.ndarray | Array, "examples"],
+    has_property: Bool[np.ndarray | Array, " examples"],
     ks: Sequence[int] = (1, 2, 4, 8),
     *,
     num_shuffles: int = 100,
@@ -114,9 +114,9 @@ def _check_dimensions(ks: Sequence[int], largest: int) -> None:
 
 def _angles_between(
     matrix: Float[np.ndarray, "examples dimensions"],
-    has_property: Bool[np.ndarray, "examples"],
+    has_property: Bool[np.ndarray, " examples"],
     ks: Sequence[int],
-) -> list[Float[np.ndarray, "k"]]:
+) -> list[Float[np.ndarray, " k"]]:
     """Ascending principal angles of both kinds' top-k right singular subspaces, for each k."""
     bases = []
     for part in (matrix[has_property], matrix[~has_property]):
@@ -131,5 +131,5 @@ def _angles_between(
     return [subspace_angles(bases[0][:, :k], bases[1][:, :k])[::-1] for k in ks]
 
 
-def _projection(angles: Float[np.ndarray, "k"]) -> float:
+def _projection(angles: Float[np.ndarray, " k"]) -> float:
     return float(np.linalg.norm(np.sin(angles)))

@@ -34,7 +34,7 @@ _HEDGE = 0.01
 _STRIDE = 5  # steps between two looks at the validation score
 
 Name = TypeVar("Name", bound=Hashable)
-Loss = Callable[..., tuple[Float[Array, ""], Float[Array, "examples"]]]
+Loss = Callable[..., tuple[Float[Array, ""], Float[Array, " examples"]]]
 
 
 class Family(NamedTuple):
@@ -72,7 +72,7 @@ class VInformation(NamedTuple):
     information: Interval
     control: Interval
     entropy: float
-    pointwise: Float[np.ndarray, "examples"]
+    pointwise: Float[np.ndarray, " examples"]
 
 
 @cache  # the same functions, so that jit finds them again
@@ -120,7 +120,7 @@ def v_information(
     family: Family | None = None,
     *,
     num_folds: int = 5,
-    folds: Int[np.ndarray, "examples"] | None = None,
+    folds: Int[np.ndarray, " examples"] | None = None,
     seed: int = 0,
 ) -> dict[Name, VInformation]:
     """V-information of every representation about one private attribute.
@@ -186,7 +186,7 @@ def v_information(
 
 def assign_folds(
     attribute: np.ndarray | Array, num_folds: int = 5, *, seed: int = 0
-) -> Int[np.ndarray, "examples"]:
+) -> Int[np.ndarray, " examples"]:
     """Folds at random, with every class of the attribute spread evenly over them.
 
     Args:
@@ -335,9 +335,9 @@ def _train(
     loss: Callable[[Array], tuple[Array, Array]],
     x: Float[Array, "examples width"],
     num_outputs: int,
-    validation: Bool[Array, "examples"],
+    validation: Bool[Array, " examples"],
     key: PRNGKeyArray,
-) -> tuple[Float[Array, "examples"], Float[Array, "examples"]]:
+) -> tuple[Float[Array, " examples"], Float[Array, " examples"]]:
     """Losses of every example under the constant predictor and under the early-stopped one."""
     params = family.init(key, x.shape[1], num_outputs)
     _, constant = loss(jnp.zeros((len(x), num_outputs)))
@@ -367,7 +367,7 @@ def _train(
 
 def _class_loss(
     outputs: Array, y: Array, training: Array, validation: Array
-) -> tuple[Float[Array, ""], Float[Array, "examples"]]:
+) -> tuple[Float[Array, ""], Float[Array, " examples"]]:
     """Cross-entropy; outputs are log odds relative to the frequencies of the training examples."""
     del validation
     frequencies = jnp.average(y, axis=0, weights=training)
@@ -377,7 +377,7 @@ def _class_loss(
 
 def _gaussian_loss(
     outputs: Array, y: Array, training: Array, validation: Array
-) -> tuple[Float[Array, ""], Float[Array, "examples"]]:
+) -> tuple[Float[Array, ""], Float[Array, " examples"]]:
     """Least squares; then the Gaussian log loss with the variance of the validation residuals."""
     residuals = y - jnp.average(y, axis=0, weights=training)[None, :] - outputs
     squares = jnp.square(residuals)

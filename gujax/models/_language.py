@@ -67,12 +67,12 @@ class LanguageModel:
 def generate(
     model: Model,
     params: PyTree,
-    tokens: Int[np.ndarray, "prompt"],
+    tokens: Int[np.ndarray, " prompt"],
     num_tokens: int,
     *,
     temperature: float = 0.0,
     key: PRNGKeyArray | None = None,
-) -> Int[np.ndarray, "text"]:
+) -> Int[np.ndarray, " text"]:
     """Continue one prompt, token by token, to look at what a model says.
 
     Every token takes a whole forward pass: this is for texts of a few dozen tokens.

@@ -27,15 +27,15 @@ class PredictedAttack:
         weights: how often each example counts, [N].
     """
 
-    mu: Float[np.ndarray, "examples"]
-    weights: Float[np.ndarray, "examples"]
+    mu: Float[np.ndarray, " examples"]
+    weights: Float[np.ndarray, " examples"]
 
     @cached_property
-    def example_auc(self) -> Float[np.ndarray, "examples"]:
+    def example_auc(self) -> Float[np.ndarray, " examples"]:
         """AUC against each example alone, over retrainings, Φ(μ/√2), [N]."""
         return ndtr(self.mu / np.sqrt(2))
 
-    def example_tpr(self, fpr: float) -> Float[np.ndarray, "examples"]:
+    def example_tpr(self, fpr: float) -> Float[np.ndarray, " examples"]:
         """TPR against each example alone, over retrainings, Φ(Φ⁻¹(fpr) + μ), [N]."""
         return ndtr(ndtri(_rate(fpr)) + self.mu)
 
@@ -107,10 +107,10 @@ class PredictedAttack:
 
 
 def predict_attack(
-    shift: Float[np.ndarray, "examples"],
+    shift: Float[np.ndarray, " examples"],
     deviation: ArrayLike,
     *,
-    weights: Float[np.ndarray, "examples"] | None = None,
+    weights: Float[np.ndarray, " examples"] | None = None,
 ) -> PredictedAttack:
     """Predict the likelihood-ratio attack with arbitrarily many shadow models.
 

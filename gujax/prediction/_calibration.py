@@ -29,8 +29,8 @@ class UncalibratedError(ValueError):
 
 def calibrated_ridge(
     gram: Float[Array | np.ndarray, "pool pool"] | Spectrum,
-    phi: Float[Array | np.ndarray, "pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
+    members: Bool[Array | np.ndarray, " pool"],
     *,
     gap: Gap | None = None,
 ) -> float:

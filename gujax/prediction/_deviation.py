@@ -13,9 +13,9 @@ _SAME = "a rerun and the published model", "two reruns"
 
 
 def rerun_deviation(
-    phi: Float[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
     rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    members: Bool[Array | np.ndarray, " pool"],
     rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
 ) -> float:
     """Deviation s of φ over retrainings, from more trainings with other members and seeds.
@@ -41,11 +41,11 @@ def rerun_deviation(
 
 
 def squared_changes(
-    phi: Float[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
     rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    members: Bool[Array | np.ndarray, " pool"],
     rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
-) -> tuple[Int[np.ndarray, "pool"], Float[np.ndarray, "pool"]]:
+) -> tuple[Int[np.ndarray, " pool"], Float[np.ndarray, " pool"]]:
     """How many pairs of runs treated an example alike, and the sum of their (φ¹ − φ²)² / 2."""
     phis, masks = _runs(phi, rerun_phi, members, rerun_members)
     counts, sums = np.zeros(phis.shape[1], int), np.zeros(phis.shape[1])
@@ -65,9 +65,9 @@ def squared_changes(
 
 
 def _runs(
-    phi: Float[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
     rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    members: Bool[Array | np.ndarray, " pool"],
     rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
 ) -> tuple[Float[np.ndarray, "runs pool"], Bool[np.ndarray, "runs pool"]]:
     """φ and members of the published model and its reruns, checked."""
@@ -89,9 +89,9 @@ def _runs(
 
 
 def excess_kurtosis(
-    phi: Float[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
     rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    members: Bool[Array | np.ndarray, " pool"],
     rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
 ) -> float:
     """How far one deviation for all examples is from the truth: 0 where it fits.

@@ -23,9 +23,9 @@ class Part(NamedTuple):
         share: of their mean predicted shift in the predicted gap, one number or one for each, [N].
     """
 
-    examples: Bool[np.ndarray, "pool"]
-    values: Float[np.ndarray, "pool"]
-    share: float | Float[np.ndarray, "pool"]
+    examples: Bool[np.ndarray, " pool"]
+    values: Float[np.ndarray, " pool"]
+    share: float | Float[np.ndarray, " pool"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class Gap:
         return self.mean < -_SIGNIFICANT * self.standard_error
 
     @property
-    def needed(self) -> Bool[np.ndarray, "pool"]:
+    def needed(self) -> Bool[np.ndarray, " pool"]:
         """Whose predicted shifts matter, [N]."""
         return np.any([part.examples for part in self.parts if np.any(part.share)], axis=0)
 
@@ -104,7 +104,7 @@ class Gap:
 
 
 def generalization_gap(
-    phi: Float[Array | np.ndarray, "pool"], members: Bool[Array | np.ndarray, "pool"]
+    phi: Float[Array | np.ndarray, " pool"], members: Bool[Array | np.ndarray, " pool"]
 ) -> Gap:
     """φ of members minus that of held-out examples: the mean shift plus the luck of the draw.
 
@@ -117,9 +117,9 @@ def generalization_gap(
 
 
 def paired_gap(
-    phi: Float[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
     rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    members: Bool[Array | np.ndarray, " pool"],
     rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
     target: float = 1.0,
 ) -> Gap:
@@ -166,9 +166,9 @@ def paired_gap(
 
 
 def surest_gap(
-    phi: Float[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
     rerun_phi: Float[Array | np.ndarray, "*reruns pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    members: Bool[Array | np.ndarray, " pool"],
     rerun_members: Bool[Array | np.ndarray, "*reruns pool"],
 ) -> Gap | None:
     """`paired_gap` of the quarter of examples that two runs are surest of, over all pairs.
@@ -222,6 +222,6 @@ def _contrast(
             yield Part(examples, sign * change, 0.5 * ways)
 
 
-def _ways(phis: Float[np.ndarray, "2 pool"], target: float) -> Float[np.ndarray, "pool"]:
+def _ways(phis: Float[np.ndarray, "2 pool"], target: float) -> Float[np.ndarray, " pool"]:
     """Whether training pulls φ up (1) or down (-1), in the middle of two runs."""
     return np.where(expit(phis.mean(axis=0)) > target, -1.0, 1.0)

@@ -13,10 +13,10 @@ _NEWTON_STEPS = 5  # together: to the last digits of float64
 
 def membership_shift(
     gram: Float[Array | np.ndarray, "pool pool"] | Spectrum,
-    phi: Float[Array | np.ndarray, "pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
+    members: Bool[Array | np.ndarray, " pool"],
     ridge: float,
-) -> Float[np.ndarray, "pool"]:
+) -> Float[np.ndarray, " pool"]:
     """Shift d_j of φ_j between training with j and without it.
 
     To first order in the parameters, d solves d = a σ(−(φ_out + d)), with a the influence of the

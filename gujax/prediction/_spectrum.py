@@ -33,12 +33,12 @@ class Spectrum:
             label smoothing, which pulls examples that are surer than that back.
     """
 
-    eigenvalues: Float[np.ndarray, "rank"]
+    eigenvalues: Float[np.ndarray, " rank"]
     coordinates: Float[np.ndarray, "pool rank"]
-    residual: Float[np.ndarray, "pool"]
-    signal: Float[np.ndarray, "pool"]
-    members: Bool[np.ndarray, "pool"]
-    weights: Float[np.ndarray, "pool"]
+    residual: Float[np.ndarray, " pool"]
+    signal: Float[np.ndarray, " pool"]
+    members: Bool[np.ndarray, " pool"]
+    weights: Float[np.ndarray, " pool"]
     size: int | None = None
     reruns: tuple[Float[np.ndarray, "reruns pool"], Bool[np.ndarray, "reruns pool"]] | None = None
     target: float = 1.0
@@ -51,7 +51,7 @@ class Spectrum:
             return own
         return np.concatenate([own[0], self.reruns[0]]), np.concatenate([own[1], self.reruns[1]])
 
-    def self_influence(self, ridge: float) -> Float[np.ndarray, "pool"]:
+    def self_influence(self, ridge: float) -> Float[np.ndarray, " pool"]:
         """a_j = J_jᵀ (λI + S without j)⁻¹ J_j: how far φ_j moves per unit of pull by j itself.
 
         w_j a_j is the GNQ of the curvature-weighted gradient √w_j J_j among those of the other
@@ -67,8 +67,8 @@ class Spectrum:
 
     def self_influences(
         self,
-        ridges: Float[np.ndarray, "ridges"],
-        examples: Bool[np.ndarray, "pool"] | None = None,
+        ridges: Float[np.ndarray, " ridges"],
+        examples: Bool[np.ndarray, " pool"] | None = None,
     ) -> Float[np.ndarray, "ridges examples"]:
         """`self_influence` for several ridges at once.
 
@@ -108,8 +108,8 @@ class Spectrum:
 
 def gram_spectrum(
     gram: Float[Array | np.ndarray, "pool pool"],
-    phi: Float[Array | np.ndarray, "pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
+    members: Bool[Array | np.ndarray, " pool"],
 ) -> Spectrum:
     """The spectrum from the Gram matrix of the gradients of φ; float64, on the host.
 
@@ -144,8 +144,8 @@ def gram_spectrum(
 
 def sketch_spectrum(
     sketches: Float[Array | np.ndarray, "pool size"],
-    phi: Float[Array | np.ndarray, "pool"],
-    members: Bool[Array | np.ndarray, "pool"],
+    phi: Float[Array | np.ndarray, " pool"],
+    members: Bool[Array | np.ndarray, " pool"],
 ) -> Spectrum:
     """The spectrum from sketches of the gradients of φ; O(N k² + k³) time, N k numbers.
 
@@ -186,7 +186,7 @@ def sketch_spectrum(
 
 def _outside(
     norms: np.ndarray, coordinates: np.ndarray, members: np.ndarray, dtype: np.dtype
-) -> Float[np.ndarray, "pool"]:
+) -> Float[np.ndarray, " pool"]:
     """What rounding tells from zero of the squared lengths outside of the members' span."""
     rest = norms - np.einsum("ij,ij->i", coordinates, coordinates, dtype=float)
     unresolved = _ROUNDING * np.finfo(dtype).eps * norms
@@ -202,7 +202,7 @@ def _resolved(eigenvalues: np.ndarray) -> Bool[np.ndarray, "all"]:
     return resolved
 
 
-def _weights(phi: np.ndarray, members: np.ndarray) -> Float[np.ndarray, "pool"]:
+def _weights(phi: np.ndarray, members: np.ndarray) -> Float[np.ndarray, " pool"]:
     curvature = expit(phi) * expit(-phi)
     return np.maximum(curvature, _SMALLEST_WEIGHT * max(curvature[members].max(), 1e-100))
 

@@ -50,8 +50,8 @@ class Batch(NamedTuple):
     ``overflow`` is the number of examples that were drawn and found no slot (Poisson only).
     """
 
-    positions: Int[Array, "batch"]
-    mask: Bool[Array, "batch"]
+    positions: Int[Array, " batch"]
+    mask: Bool[Array, " batch"]
     overflow: Int[Array, ""]
 
 
@@ -111,7 +111,7 @@ def plan_batches(
 
 
 def epoch_batches(
-    plan: BatchPlan, key: PRNGKeyArray, members: Bool[Array, "examples"]
+    plan: BatchPlan, key: PRNGKeyArray, members: Bool[Array, " examples"]
 ) -> Callable[[Int[Array, ""]], Batch]:
     """The batches of one epoch.
 
@@ -130,7 +130,7 @@ def epoch_batches(
     return _poisson(plan, key, members)
 
 
-def _shuffled(plan: BatchPlan, key: PRNGKeyArray, members: Bool[Array, "examples"]):
+def _shuffled(plan: BatchPlan, key: PRNGKeyArray, members: Bool[Array, " examples"]):
     draws = jnp.where(members, jax.random.uniform(key, members.shape), jnp.inf)
     order = jnp.argsort(draws)  # members first, in random order
     num_members = jnp.sum(members)
@@ -143,11 +143,11 @@ def _shuffled(plan: BatchPlan, key: PRNGKeyArray, members: Bool[Array, "examples
     return batch
 
 
-def _poisson(plan: BatchPlan, key: PRNGKeyArray, members: Bool[Array, "examples"]):
+def _poisson(plan: BatchPlan, key: PRNGKeyArray, members: Bool[Array, " examples"]):
     some_member = jnp.argmax(members)
 
     def batch(step: Int[Array, ""]) -> Batch:
-        draws: Float[Array, "examples"] = jax.random.uniform(
+        draws: Float[Array, " examples"] = jax.random.uniform(
             jax.random.fold_in(key, step), members.shape
         )
         drawn = members & (draws < plan.sampling_rate)

@@ -53,10 +53,10 @@ class Data(NamedTuple):
     """The arrays that all models share."""
 
     x: Float[Array, "examples ..."]
-    y: Int[Array, "examples"]
-    ids: Int[Array, "examples"]
+    y: Int[Array, " examples"]
+    ids: Int[Array, " examples"]
     test_x: Float[Array, "test ..."] | None
-    test_y: Int[Array, "test"] | None
+    test_y: Int[Array, " test"] | None
     shared: tuple[PyTree, ...] = ()
 
 
@@ -95,7 +95,7 @@ def train_epochs(
     """Some epochs of one model, or of many by ``vmap``; of many, each may have its own labels."""
 
     def one(
-        members: Bool[Array, "examples"],
+        members: Bool[Array, " examples"],
         optimizer_key: PRNGKeyArray,
         epoch_keys: PRNGKeyArray,
         params: PyTree,
@@ -151,7 +151,7 @@ def _step(
 
 
 def _step_metrics(
-    batch: Batch, losses: Float[Array, "batch"], state: AggregationState
+    batch: Batch, losses: Float[Array, " batch"], state: AggregationState
 ) -> StepMetrics:
     size = jnp.sum(batch.mask)
     uniqueness = state.uniqueness
@@ -165,7 +165,7 @@ def _step_metrics(
 
 
 def _evaluate(
-    apply: Apply | None, params: PyTree, data: Data, members: Bool[Array, "examples"]
+    apply: Apply | None, params: PyTree, data: Data, members: Bool[Array, " examples"]
 ) -> EpochMetrics:
     if apply is None:
         return EpochMetrics(None, None)

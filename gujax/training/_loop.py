@@ -41,7 +41,7 @@ def train(
     epochs: int,
     key: PRNGKeyArray,
     sampling: Sampling = "shuffle",
-    member_mask: Bool[AnyArray, "examples"] | None = None,
+    member_mask: Bool[AnyArray, " examples"] | None = None,
     shared: tuple[PyTree, ...] = (),
     method: Method = "factored",
     randomized: bool = False,

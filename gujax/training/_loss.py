@@ -40,7 +40,7 @@ def cross_entropy_loss(model: Model) -> LossFn:
     return loss_fn
 
 
-def cross_entropy(logits: Float[Array, "classes"], y: Array) -> Float[Array, ""]:
+def cross_entropy(logits: Float[Array, " classes"], y: Array) -> Float[Array, ""]:
     """Cross-entropy, in nats, with a label that is an integer or a distribution, [classes].
 
     An integer must be from 0 to classes - 1: inside of jit there is no telling.
@@ -121,8 +121,8 @@ def predict(
 
 def accuracy(
     logits: Float[AnyArray, "examples classes"],
-    y: Int[AnyArray, "examples"],
-    mask: Bool[AnyArray, "examples"] | None = None,
+    y: Int[AnyArray, " examples"],
+    mask: Bool[AnyArray, " examples"] | None = None,
 ) -> Float[Array, ""]:
     """Share of examples whose largest logit is that of the label.
 

@@ -33,7 +33,7 @@ def next_token_loss(
         raise ValueError(f"reduction={reduction!r} must be 'mean' or 'sum'")
 
     def loss_fn(
-        params: PyTree, example: tuple[Int[Array, "t"], Int[Array, ""]], *shared: PyTree
+        params: PyTree, example: tuple[Int[Array, " t"], Int[Array, ""]], *shared: PyTree
     ) -> Float[Array, ""]:
         tokens, length = example
         logits = apply(params, *shared, tokens)[:-1]

@@ -38,8 +38,8 @@ class Batch(NamedTuple):
     """What a rule is given; ids and ledger are there if a ledger is kept."""
 
     grads: PyTree
-    mask: Bool[Array, "batch"]
-    example_ids: Int[Array, "batch"] | None
+    mask: Bool[Array, " batch"]
+    example_ids: Int[Array, " batch"] | None
     ledger: Ledger | None
 
 
@@ -51,10 +51,10 @@ class Release(NamedTuple):
     `update` is the released update where the rule has formed it already.
     """
 
-    weights: Float[Array, "batch"]
+    weights: Float[Array, " batch"]
     divisor: Scalar
-    uniqueness: Float[Array, "batch"] | None = None
-    released: Float[Array, "batch"] | None = None
+    uniqueness: Float[Array, " batch"] | None = None
+    released: Float[Array, " batch"] | None = None
     update: PyTree | None = None
 
 
@@ -66,7 +66,7 @@ class Measurement(NamedTuple):
 
     kernel: Float[Array, "batch batch"]
     ridge: Scalar
-    uniqueness: Float[Array, "batch"]
+    uniqueness: Float[Array, " batch"]
 
 
 def measurement(ridge: Scalar, relative_ridge: Scalar) -> Callable[..., Measurement]:
@@ -94,7 +94,7 @@ def measurement(ridge: Scalar, relative_ridge: Scalar) -> Callable[..., Measurem
 
     def measure(
         batch: Batch,
-        weights: Float[Array, "batch"] | None = None,
+        weights: Float[Array, " batch"] | None = None,
         kernel: Float[Array, "batch batch"] | None = None,
     ) -> Measurement:
         kernel = gram(batch.grads) if kernel is None else kernel
@@ -114,8 +114,8 @@ def measurement(ridge: Scalar, relative_ridge: Scalar) -> Callable[..., Measurem
 
 
 def released_uniqueness(
-    measured: Measurement, weights: Float[Array, "batch"]
-) -> Float[Array, "batch"]:
+    measured: Measurement, weights: Float[Array, " batch"]
+) -> Float[Array, " batch"]:
     """GNQ of the weighted gradients w_i g_i among themselves, under the ridge of the batch.
 
     The ridge is the attacker's noise: it does not shrink when the gradients do, so a relative
@@ -124,14 +124,14 @@ def released_uniqueness(
     return uniqueness(_weighted(measured.kernel, weights), measured.ridge, mask=weights != 0)
 
 
-def count(selected: Bool[Array, "batch"]) -> Int[Array, ""]:
+def count(selected: Bool[Array, " batch"]) -> Int[Array, ""]:
     """Number of selected examples, or 1 if there are none: the sum over none is 0 already."""
     return jnp.maximum(jnp.sum(selected), 1)
 
 
 def up_to_quantile(
-    values: Float[Array, "batch"], quantile: Scalar, mask: Bool[Array, "batch"]
-) -> Bool[Array, "batch"]:
+    values: Float[Array, " batch"], quantile: Scalar, mask: Bool[Array, " batch"]
+) -> Bool[Array, " batch"]:
     """The unmasked examples whose value is at most the quantile: never none, but for NaN."""
     # "lower" is a value of the batch: interpolating between infinities would give NaN.
     limit = jnp.nanquantile(jnp.where(mask, values, jnp.nan), quantile, method="lower")
@@ -140,7 +140,7 @@ def up_to_quantile(
 
 def audited_release(
     batch: Batch,
-    weights: Float[Array, "batch"],
+    weights: Float[Array, " batch"],
     divisor: Scalar,
     measure: Callable[[Batch], Measurement] | None,
 ) -> Release:
@@ -196,8 +196,8 @@ def aggregate(
         state: AggregationState,
         params: PyTree | None = None,
         *,
-        example_ids: Int[Array, "batch"] | None = None,
-        mask: Bool[Array, "batch"] | None = None,
+        example_ids: Int[Array, " batch"] | None = None,
+        mask: Bool[Array, " batch"] | None = None,
         **extra: object,
     ) -> tuple[PyTree, AggregationState]:
         del extra
@@ -247,7 +247,7 @@ def aggregate(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _weighted(kernel: Float[Array, "n n"], weights: Float[Array, "n"]) -> Float[Array, "n n"]:
+def _weighted(kernel: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, "n n"]:
     return kernel * weights[:, None] * weights[None, :]
 
 

@@ -84,7 +84,7 @@ def disclosure_budget(
     return aggregate(rule, inclusion_probability, batch_size, num_examples)
 
 
-def _spent(batch: Batch) -> Float[Array, "batch"]:
+def _spent(batch: Batch) -> Float[Array, " batch"]:
     """Nats that each example of the batch has disclosed so far; infinite for unknown ids."""
     assert batch.ledger is not None  # because num_examples is given
     assert batch.example_ids is not None

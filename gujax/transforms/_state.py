@@ -29,13 +29,13 @@ class AggregationState(NamedTuple):
         filled: size of the last batch, or None if `batch_size` was given: all slots are filled.
     """
 
-    uniqueness_slots: Float[Array, "slots"] | None
-    slots: Float[Array, "slots"]
+    uniqueness_slots: Float[Array, " slots"] | None
+    slots: Float[Array, " slots"]
     ledger: Ledger | None
     filled: Int[Array | np.ndarray, ""] | None
 
     @property
-    def uniqueness(self) -> Float[Array, "batch"] | None:
+    def uniqueness(self) -> Float[Array, " batch"] | None:
         """GNQ of each example of the last batch as it came in, before the defense.
 
         Under `dp_sgd`: as clipped. 0 for padded examples. None if it is not measured.
@@ -43,7 +43,7 @@ class AggregationState(NamedTuple):
         return of_batch(self.uniqueness_slots, self.filled)
 
     @property
-    def weights(self) -> Float[Array, "batch"]:
+    def weights(self) -> Float[Array, " batch"]:
         """w_i of the released Σ w_i g_i, before the division by the number of examples."""
         weights = of_batch(self.slots, self.filled)
         assert weights is not None
@@ -62,12 +62,12 @@ class KeyedState(NamedTuple):
     key: PRNGKeyArray
 
     @property
-    def uniqueness(self) -> Float[Array, "batch"] | None:
+    def uniqueness(self) -> Float[Array, " batch"] | None:
         """See `AggregationState`."""
         return self.aggregation.uniqueness
 
     @property
-    def weights(self) -> Float[Array, "batch"]:
+    def weights(self) -> Float[Array, " batch"]:
         """See `AggregationState`."""
         return self.aggregation.weights
 
@@ -110,8 +110,8 @@ def empty_state(
 
 def filled_state(
     state: AggregationState,
-    uniqueness: Float[Array, "batch"] | None,
-    weights: Float[Array, "batch"],
+    uniqueness: Float[Array, " batch"] | None,
+    weights: Float[Array, " batch"],
     ledger: Ledger | None,
 ) -> AggregationState:
     """The state after a batch; it has the shapes of the one before."""

@@ -78,8 +78,8 @@ def uniqueness_clip(
 
 
 def largest_scales(
-    measured: Measurement, cap: Scalar, mask: Bool[Array, "batch"]
-) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
+    measured: Measurement, cap: Scalar, mask: Bool[Array, " batch"]
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
     """Scales in (0, 1], as large as possible, under which no GNQ exceeds the cap.
 
     With p = s², GNQ_j(p) = p_j q_j(p) where q_j = g_jᵀ (Σ_{k≠j} p_k g_k g_kᵀ + λI)⁻¹ g_j falls as

@@ -122,7 +122,7 @@ def _sketch_all(
     shared: tuple[Any, ...],
     key: PRNGKeyArray,
     callback: Callable[[int, int], None] | None,
-) -> tuple[Float[np.ndarray, "examples size"], Float[np.ndarray, "examples"]]:
+) -> tuple[Float[np.ndarray, "examples size"], Float[np.ndarray, " examples"]]:
     """Sketches and squared norms of all gradients, on the host."""
     count = num_examples(data)
     sketches, norms = np.empty((0, size)), np.empty(0)
@@ -148,7 +148,7 @@ def _sketch_block(
     examples: chex.ArrayTree,
     shared: tuple[Any, ...],
     key: PRNGKeyArray,
-) -> tuple[Float[Array, "block size"], Float[Array, "block"]]:
+) -> tuple[Float[Array, "block size"], Float[Array, " block"]]:
     grads = per_example_grads(loss_fn)(params, examples, *shared)
     return sketch(grads, key, size), squared_norms(grads)
 
@@ -162,7 +162,7 @@ def _exact(
     shared: tuple[Any, ...],
     ridge: float,
     relative_ridge: float,
-) -> tuple[SketchedUniqueness, Float[Array, "examples"]]:
+) -> tuple[SketchedUniqueness, Float[Array, " examples"]]:
     K = gram(per_example_grads(loss_fn, microbatch_size=microbatch_size)(params, data, *shared))
     norms = jnp.diagonal(K)
     total = ridge + relative_ridge * jnp.mean(norms)

@@ -12,8 +12,8 @@ from gujax.validation import check_nonnegative
 
 @automatic_axes
 def diagonal_uniqueness(
-    grads: PyTree, epsilon: ArrayLike, *, mask: Bool[Array, "batch"] | None = None
-) -> Float[Array, "batch"]:
+    grads: PyTree, epsilon: ArrayLike, *, mask: Bool[Array, " batch"] | None = None
+) -> Float[Array, " batch"]:
     """GNQ with S_j replaced by its diagonal: sum_p g_jp^2 / (sum_{k != j} g_kp^2 + epsilon).
 
     It needs every per-example gradient in full, and ignores that coordinates are correlated.

@@ -22,8 +22,8 @@ def uniqueness(
     ridge: ArrayLike = 0.0,
     *,
     relative_ridge: ArrayLike = 0.0,
-    mask: Bool[Array, "batch"] | None = None,
-) -> Float[Array, "batch"]:
+    mask: Bool[Array, " batch"] | None = None,
+) -> Float[Array, " batch"]:
     """Gradient uniqueness of every example, GNQ_j = g_j^T (S_j + ridge I)^+ g_j.
 
     S_j = sum over k != j of g_k g_k^T is the leave-one-out second moment of the other examples'
@@ -65,8 +65,8 @@ def leverage(
     ridge: ArrayLike = 0.0,
     *,
     relative_ridge: ArrayLike = 0.0,
-    mask: Bool[Array, "batch"] | None = None,
-) -> Float[Array, "batch"]:
+    mask: Bool[Array, " batch"] | None = None,
+) -> Float[Array, " batch"]:
     """Leverage of every example in gradient space, h = diag((K + ridge I)^-1 K).
 
     With ``ridge`` 0 the inverse is the Moore-Penrose one and h the diagonal of the projection onto
@@ -95,8 +95,8 @@ def ridge_dominance(
     ridge: ArrayLike = 0.0,
     *,
     relative_ridge: ArrayLike = 0.0,
-    mask: Bool[Array, "batch"] | None = None,
-) -> Float[Array, "batch"]:
+    mask: Bool[Array, " batch"] | None = None,
+) -> Float[Array, " batch"]:
     """How far GNQ only measures the ridge: GNQ_j over what it would be without other examples.
 
     An example on its own has GNQ_j = K_jj / ridge; others can only lower it. The ratio is a mean of
@@ -129,7 +129,7 @@ def uniqueness_error(
     ridge: ArrayLike = 0.0,
     *,
     relative_ridge: ArrayLike = 0.0,
-    mask: Bool[Array, "batch"] | None = None,
+    mask: Bool[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
     """Bound on |error of GNQ_j| / (1 + GNQ_j) that comes from the rounding of K.
 

@@ -19,9 +19,9 @@ class Ledger(NamedTuple):
         steps: in how many steps the example took part, [N].
     """
 
-    nats: Float[Array, "examples"]
-    mu_squared: Float[Array, "examples"]
-    steps: Int[Array, "examples"]
+    nats: Float[Array, " examples"]
+    mu_squared: Float[Array, " examples"]
+    steps: Int[Array, " examples"]
 
 
 def init_ledger(num_examples: int) -> Ledger:
@@ -48,10 +48,10 @@ def init_ledger(num_examples: int) -> Ledger:
 @automatic_axes
 def update_ledger(
     ledger: Ledger,
-    example_ids: Int[Array, "batch"],
-    nats: Float[Array, "batch"],
-    mu: Float[Array, "batch"],
-    mask: Bool[Array, "batch"] | None = None,
+    example_ids: Int[Array, " batch"],
+    nats: Float[Array, " batch"],
+    mu: Float[Array, " batch"],
+    mask: Bool[Array, " batch"] | None = None,
 ) -> Ledger:
     """Add one step to the ledger.
 

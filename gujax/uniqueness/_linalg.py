@@ -27,7 +27,7 @@ def eliminate(
     matrix: Float[Array, "n n"],
     k: int | Array,
     pivot: Float[Array, ""],
-    remaining: Bool[Array, "n"],
+    remaining: Bool[Array, " n"],
 ) -> Float[Array, "n n"]:
     """One step of the elimination: scale row ``k``, and clear column ``k`` of the remaining rows.
 
@@ -70,7 +70,7 @@ def _unit_spd_inverse_jvp(primals, tangents):
 
 
 @jax.custom_jvp
-def inverse_diagonal_excess(matrix: Float[Array, "n n"]) -> Float[Array, "n"]:
+def inverse_diagonal_excess(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
     """diag(A^-1) - 1, without cancellation and without the product that the inverse takes.
 
     With A = L L^T, the diagonal of the inverse is sum_k (L^-1)_kj^2, and (L^-1)_jj^2 - 1 equals
@@ -129,7 +129,7 @@ def _eliminated(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
 
 def _factor_block(
     corner: Float[Array, "m m"], floor: float
-) -> tuple[Float[Array, "m m"], Float[Array, "m m"], Bool[Array, "m"]]:
+) -> tuple[Float[Array, "m m"], Float[Array, "m m"], Bool[Array, " m"]]:
     """Cholesky factor of one block, its inverse, and which pivots exceeded the floor."""
     index = jnp.arange(corner.shape[0])
 

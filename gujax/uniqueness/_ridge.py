@@ -36,7 +36,7 @@ def relative_ridge(
     K: Float[Array, "batch batch"],
     fraction: ArrayLike,
     *,
-    mask: Bool[Array, "batch"] | None = None,
+    mask: Bool[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
     """Ridge as a fraction of the mean squared gradient norm, which ignores the loss's scale.
 
@@ -67,7 +67,7 @@ def resolve_ridge(
     ridge: ArrayLike,
     relative: ArrayLike,
     *,
-    mask: Bool[Array, "batch"] | None = None,
+    mask: Bool[Array, " batch"] | None = None,
 ) -> ArrayLike:
     """The ridge in effect: the absolute one plus the relative one.
 

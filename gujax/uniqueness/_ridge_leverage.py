@@ -10,7 +10,7 @@ from gujax.uniqueness._linalg import eliminate, inverse_diagonal_excess, resolut
 
 def ridge_odds(
     K: Float[Array, "n n"], ridge: Float[Array, ""]
-) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """Odds and leverage for a positive ridge.
 
     Args:
@@ -33,7 +33,7 @@ def ridge_odds(
     return h / complement, h
 
 
-def projection_odds(K: Float[Array, "n n"]) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+def projection_odds(K: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """Odds and leverage for the pseudo-inverse (ridge 0).
 
     The null space of K is what the linear dependences among the gradients span. Written as
@@ -83,8 +83,8 @@ def _dependences(cosines: Float[Array, "n n"]) -> Float[Array, "n n"]:
 
 
 def _express_short_by_long(
-    dependences: Float[Array, "n n"], norm: Float[Array, "n"]
-) -> tuple[Float[Array, "n n"], Bool[Array, "n"]]:
+    dependences: Float[Array, "n n"], norm: Float[Array, " n"]
+) -> tuple[Float[Array, "n n"], Bool[Array, " n"]]:
     """Coefficients C of the dependent gradients in a basis, and which gradients are dependent.
 
     Gauss-Jordan elimination with complete pivoting, which solves each dependence for the gradient

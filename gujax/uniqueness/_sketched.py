@@ -31,8 +31,8 @@ class SketchedUniqueness(NamedTuple):
         effective_dimension: the sum of all leverages, for that ridge.
     """
 
-    gnq: Float[Array, "examples"]
-    standard_error: Float[Array, "examples"]
+    gnq: Float[Array, " examples"]
+    standard_error: Float[Array, " examples"]
     ridge: Float[Array, ""]
     effective_dimension: Float[Array, ""]
 

@@ -208,6 +208,6 @@ def test_objects_that_the_loss_changes(way):
 
 def test_other_errors_of_the_loss_are_left_alone():
     with pytest.raises(NameError, match="undefined_name"):
-        grads(lambda w, x: undefined_name, W)
+        grads(lambda w, x: undefined_name, W)  # noqa: F821
     with pytest.raises(ZeroDivisionError):
         grads(lambda w, x: 1 / 0, W)

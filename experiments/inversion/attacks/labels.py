@@ -21,7 +21,7 @@ def run(received: Received, budget: SearchBudget, key: PRNGKeyArray) -> Outcome:
     return Outcome(labels=np.concatenate([aligned(*pair) for pair in zip(counted, truth)]))
 
 
-def aligned(found: Int[np.ndarray, "batch"], truth: Int[np.ndarray, "batch"]) -> np.ndarray:
+def aligned(found: Int[np.ndarray, " batch"], truth: Int[np.ndarray, " batch"]) -> np.ndarray:
     """The labels in an order that agrees with the truth in as many places as possible."""
     left = list(found)
     placed = np.full_like(truth, -1)

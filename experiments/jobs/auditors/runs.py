@@ -166,7 +166,7 @@ def _statistics(privacy: Privacy) -> dict[str, Statistic]:
     noise_std = privacy.noise_multiplier * privacy.l2_norm_clip
     ridge = float(noise_ridge(noise_std, PRIOR))
 
-    def mu_squared(grads: PyTree, mask: Bool[Array, "batch"]) -> Float[Array, "batch"]:
+    def mu_squared(grads: PyTree, mask: Bool[Array, " batch"]) -> Float[Array, " batch"]:
         norms = jnp.sqrt(gujax.squared_norms(grads))
         clip = jnp.minimum(1.0, privacy.l2_norm_clip / norms)
         K = gujax.gram(grads) * clip[:, None] * clip[None, :]

@@ -168,7 +168,7 @@ def _agreement(
     apply: Callable,
     params: PyTree,
     pool: Any,
-    members: Bool[np.ndarray, "pool"],
+    members: Bool[np.ndarray, " pool"],
     made: gujax.Assessment,
 ) -> float:
     """Spearman of self-influences from sketches and from exact gradients, on a subset.

@@ -76,7 +76,7 @@ def poisson_sgd(
 
 
 def attack_updates(
-    task: Task, trainer: Trainer, options: Options, given: Int[np.ndarray, "n"], key: PRNGKeyArray
+    task: Task, trainer: Trainer, options: Options, given: Int[np.ndarray, " n"], key: PRNGKeyArray
 ) -> Release:
     """Trains one model with Poisson batches and attacks the sums that it releases.
 

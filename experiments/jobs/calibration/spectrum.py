@@ -15,7 +15,7 @@ class Spectrum(NamedTuple):
         unit: mean of K's diagonal, the mean squared gradient norm.
     """
 
-    values: Float[Array, "n"]
+    values: Float[Array, " n"]
     vectors: Float[Array, "n n"]
     unit: Float[Array, ""]
 
@@ -27,7 +27,7 @@ def spectrum(K: Float[Array, "n n"]) -> Spectrum:
 
 
 def uniqueness_under(
-    decomposed: Spectrum, relative_ridges: Float[Array, "ridges"]
+    decomposed: Spectrum, relative_ridges: Float[Array, " ridges"]
 ) -> Float[Array, "ridges n"]:
     """GNQ of every example under every ridge, which is relative to the mean squared gradient norm.
 
@@ -45,7 +45,7 @@ def filtered(
     included: Float[Array, "n draws"],
     noise: Float[Array, "n draws"],
     inclusion_probability: float,
-) -> tuple[Float[Array, "n draws"], Float[Array, "n"]]:
+) -> tuple[Float[Array, "n draws"], Float[Array, " n"]]:
     """The matched filter of every example, on releases that do not hold the example itself.
 
     A release is U = Σ_k b_k g_k + z, z ~ N(0, σ² I), σ² = λ p(1−p). The filter of example j is

@@ -230,13 +230,13 @@ def _optimizer(
 def statistics(ridge: float) -> dict[str, Statistic]:
     """What is added up over the steps of each text."""
 
-    def gnq(grads: PyTree, mask: Bool[Array, "batch"]) -> Float[Array, "batch"]:
+    def gnq(grads: PyTree, mask: Bool[Array, " batch"]) -> Float[Array, " batch"]:
         return gujax.uniqueness(gujax.gram(grads), relative_ridge=ridge, mask=mask)
 
-    def nats(grads: PyTree, mask: Bool[Array, "batch"]) -> Float[Array, "batch"]:
+    def nats(grads: PyTree, mask: Bool[Array, " batch"]) -> Float[Array, " batch"]:
         return gujax.disclosure_bound(gnq(grads, mask))
 
-    def squared_norm(grads: PyTree, mask: Bool[Array, "batch"]) -> Float[Array, "batch"]:
+    def squared_norm(grads: PyTree, mask: Bool[Array, " batch"]) -> Float[Array, " batch"]:
         return jnp.where(mask, jnp.diagonal(gujax.gram(grads)), 0)
 
     return {"nats": nats, "gnq": gnq, "squared_norm": squared_norm}

@@ -58,14 +58,14 @@ def statistic(estimator: Estimator) -> Statistic:
     """What the estimator measures on one batch."""
     ridge = estimator.ridge
 
-    def exact(grads: PyTree, mask: Bool[Array, "batch"]) -> Float[Array, "batch"]:
+    def exact(grads: PyTree, mask: Bool[Array, " batch"]) -> Float[Array, " batch"]:
         return gujax.uniqueness(gujax.gram(grads), relative_ridge=ridge, mask=mask)
 
-    def diagonal(grads: PyTree, mask: Bool[Array, "batch"]) -> Float[Array, "batch"]:
+    def diagonal(grads: PyTree, mask: Bool[Array, " batch"]) -> Float[Array, " batch"]:
         mean_square = jnp.mean(gujax.squared_norms(grads), where=mask)
         return gujax.diagonal_uniqueness(grads, ridge * mean_square, mask=mask)
 
-    def norm(grads: PyTree, mask: Bool[Array, "batch"]) -> Float[Array, "batch"]:
+    def norm(grads: PyTree, mask: Bool[Array, " batch"]) -> Float[Array, " batch"]:
         return jnp.where(mask, gujax.squared_norms(grads), 0)
 
     return {"exact": exact, "diagonal": diagonal, "norm": norm}[estimator.kind]

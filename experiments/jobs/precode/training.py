@@ -106,7 +106,7 @@ def _accuracy(apply: Callable, many: PyTree, x: Array, y: Array) -> Float[Array,
     return training.accuracy(training.predict(apply, params, x), y)
 
 
-def held_out(num_examples: int) -> Bool[np.ndarray, "examples"]:
+def held_out(num_examples: int) -> Bool[np.ndarray, " examples"]:
     """The examples that learning rates are judged on, and that nothing is trained on."""
     order = np.random.default_rng(0).permutation(num_examples)
     return order < round(_HELD_OUT * num_examples)

@@ -59,7 +59,7 @@ class Run(NamedTuple):
     members: Bool[np.ndarray, "models examples"]
     phi: Float[np.ndarray, "models examples"]
     population: Float[np.ndarray, "models test"]
-    test_accuracy: Float[np.ndarray, "models"]
+    test_accuracy: Float[np.ndarray, " models"]
     seconds: float
     targets: np.ndarray
     predicted: Predicted
@@ -144,7 +144,7 @@ def frames(plan: Plan, runs: Mapping[str, Run]) -> dict[str, pl.DataFrame]:
 _OF_TARGET = ("ridge", "deviation", "refusal", "warnings", "seconds")
 
 
-def measured_shift(run: Run, index: int) -> Float[np.ndarray, "examples"]:
+def measured_shift(run: Run, index: int) -> Float[np.ndarray, " examples"]:
     """Mean φ of models with an example minus mean φ of those without, over all but a target's own.
 
     Args:
@@ -158,6 +158,6 @@ def measured_shift(run: Run, index: int) -> Float[np.ndarray, "examples"]:
 
 def shifts(
     phi: Float[np.ndarray, "models examples"], members: Bool[np.ndarray, "models examples"]
-) -> Float[np.ndarray, "examples"]:
+) -> Float[np.ndarray, " examples"]:
     """Mean φ of models with an example minus that of models without."""
     return phi.mean(0, where=members) - phi.mean(0, where=~members)

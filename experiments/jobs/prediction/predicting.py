@@ -165,7 +165,7 @@ class Publisher:
         return (features @ features.T + 1) * (towards @ towards.T)
 
 
-def _influence(spectrum: Spectrum) -> Float[np.ndarray, "examples"]:
+def _influence(spectrum: Spectrum) -> Float[np.ndarray, " examples"]:
     """J_jᵀ (λI + S)⁻¹ J_j for a fixed damping λ, members in S themselves."""
     inside = spectrum.members
     lengths = spectrum.weights * (np.square(spectrum.coordinates).sum(axis=1) + spectrum.residual)
@@ -175,7 +175,7 @@ def _influence(spectrum: Spectrum) -> Float[np.ndarray, "examples"]:
 
 
 @partial(jax.jit, static_argnums=0)
-def _norms(apply: Callable, params: PyTree, examples: Any) -> Float[Array, "block"]:
+def _norms(apply: Callable, params: PyTree, examples: Any) -> Float[Array, " block"]:
     return gujax.squared_norms(gujax.per_example_grads(signal_of_one(apply))(params, examples))
 
 

@@ -39,7 +39,7 @@ class Trained(NamedTuple):
     members: Bool[np.ndarray, "models examples"]
     phi: Float[np.ndarray, "models examples"]
     population: Float[np.ndarray, "models test"]
-    test_accuracy: Float[np.ndarray, "models"]
+    test_accuracy: Float[np.ndarray, " models"]
     seconds: float
 
 

@@ -27,8 +27,8 @@ class PictureRow:
 
     label: str
     images: Float[np.ndarray, "images h w c"]
-    ssim: Float[np.ndarray, "images"] | None = None
-    success: Bool[np.ndarray, "images"] | None = None
+    ssim: Float[np.ndarray, " images"] | None = None
+    success: Bool[np.ndarray, " images"] | None = None
 
 
 def reconstruction_grid(rows: Sequence[PictureRow]) -> Figure:

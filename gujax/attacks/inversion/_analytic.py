@@ -7,8 +7,8 @@ from gujax.validation import is_concrete
 
 
 def first_layer_input(
-    kernel_gradient: Float[Array, "inputs outputs"], bias_gradient: Float[Array, "outputs"]
-) -> Float[Array, "inputs"]:
+    kernel_gradient: Float[Array, "inputs outputs"], bias_gradient: Float[Array, " outputs"]
+) -> Float[Array, " inputs"]:
     """The input of a fully connected layer with bias, from the gradient of one example.
 
     With y = xᵀW + b, ∂L/∂W = x δᵀ and ∂L/∂b = δ, so every output i with δ_i ≠ 0 gives

@@ -6,7 +6,7 @@ from jaxtyping import Int, PyTree
 from scipy.optimize import linear_sum_assignment
 
 
-def match_to_truth(inputs: PyTree, truth: PyTree) -> Int[np.ndarray, "batch"]:
+def match_to_truth(inputs: PyTree, truth: PyTree) -> Int[np.ndarray, " batch"]:
     """The order of the reconstructions that fits the truth best.
 
     The gradient of a batch does not depend on the order of its examples, so a reconstruction is

@@ -31,7 +31,7 @@ class Texts(NamedTuple):
     """
 
     tokens: Int[np.ndarray, "texts t"]
-    distance: Float[np.ndarray, "texts"]
+    distance: Float[np.ndarray, " texts"]
     rank: int
 
 
@@ -169,7 +169,7 @@ def _distances(
     span: Float[np.ndarray, "rank width"],
     texts: Int[np.ndarray, "texts t"],
     context: int,
-) -> Float[np.ndarray, "texts"]:
+) -> Float[np.ndarray, " texts"]:
     """How far the second layer's input at the last position is from the span."""
     last = texts.shape[1] - 1
     # What comes after a position does not change it.

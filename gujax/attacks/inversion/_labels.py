@@ -26,10 +26,10 @@ def idlg_label(kernel_gradient: Float[Array, "features classes"]) -> Int[Array, 
 
 @partial(jax.jit, static_argnames="batch_size")
 def count_labels(
-    bias_gradient: Float[Array, "classes"],
+    bias_gradient: Float[Array, " classes"],
     batch_size: int,
-    mean_probabilities: Float[Array, "classes"] | None = None,
-) -> Int[Array, "batch"]:
+    mean_probabilities: Float[Array, " classes"] | None = None,
+) -> Int[Array, " batch"]:
     """The labels of a batch under mean cross-entropy, from the last layer's bias.
 
     Entry c of the gradient is mean p_c - n_c / B, with n_c examples of class c. A negative entry

@@ -23,11 +23,11 @@ class LoneInputs(NamedTuple):
     """
 
     inputs: Float[Array, "found inputs"]
-    units: Int[np.ndarray, "found"]
+    units: Int[np.ndarray, " found"]
 
 
 def lone_inputs(
-    kernel_gradient: Float[Array, "inputs outputs"], bias_gradient: Float[Array, "outputs"]
+    kernel_gradient: Float[Array, "inputs outputs"], bias_gradient: Float[Array, " outputs"]
 ) -> LoneInputs:
     """The inputs of a batch that two or more units of the first layer are activated by alone.
 
@@ -69,14 +69,14 @@ def lone_inputs(
 
 
 def _seen(
-    kernel: Float[Array, "inputs units"], bias: Float[Array, "units"]
+    kernel: Float[Array, "inputs units"], bias: Float[Array, " units"]
 ) -> Float[Array, "units directions"]:
     """What each unit's gradient gives, in random directions."""
     directions = jax.random.normal(jax.random.key(0), (len(kernel), _DIRECTIONS), kernel.dtype)
     return (directions.T @ (kernel / bias[None, :])).T
 
 
-def _alike(seen: Float[np.ndarray, "units directions"]) -> list[Int[np.ndarray, "group"]]:
+def _alike(seen: Float[np.ndarray, "units directions"]) -> list[Int[np.ndarray, " group"]]:
     """Groups of two or more units that give the same, the largest first."""
     tolerance = np.sqrt(np.finfo(seen.dtype).eps)
     sizes = np.linalg.norm(seen, axis=1)

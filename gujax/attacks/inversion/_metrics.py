@@ -23,10 +23,10 @@ class ImageQuality(NamedTuple):
         success: whether the similarity exceeds the threshold, [N].
     """
 
-    mse: Float[Array, "images"]
-    psnr: Float[Array, "images"]
-    ssim: Float[Array, "images"]
-    success: Bool[Array, "images"]
+    mse: Float[Array, " images"]
+    psnr: Float[Array, " images"]
+    ssim: Float[Array, " images"]
+    success: Bool[Array, " images"]
 
     @property
     def success_rate(self) -> float:
@@ -77,7 +77,7 @@ def feature_error(
     inputs: Float[Array, "examples ..."],
     truth: Float[Array, "examples ..."],
     features: Callable[[Array], Array] = lambda x: x,
-) -> Float[Array, "examples"]:
+) -> Float[Array, " examples"]:
     """Relative error of the reconstructions, in features if given.
 
     Args:

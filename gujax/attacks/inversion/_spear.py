@@ -27,14 +27,14 @@ class ExactBatch(NamedTuple):
     """
 
     inputs: Float[np.ndarray, "batch inputs"]
-    agreement: Float[np.ndarray, "batch"]
+    agreement: Float[np.ndarray, " batch"]
 
 
 def spear(
     kernel_gradient: Float[np.ndarray | Array, "inputs outputs"],
-    bias_gradient: Float[np.ndarray | Array, "outputs"],
+    bias_gradient: Float[np.ndarray | Array, " outputs"],
     kernel: Float[np.ndarray | Array, "inputs outputs"],
-    bias: Float[np.ndarray | Array, "outputs"],
+    bias: Float[np.ndarray | Array, " outputs"],
     key: PRNGKeyArray,
     *,
     max_samples: int = 500_000,
@@ -141,7 +141,7 @@ def _check_rank(rank: int, full: int, max_samples: int) -> None:
 
 def _candidates(
     left: Float[np.ndarray, "outputs rank"], key: PRNGKeyArray
-) -> tuple[Float[np.ndarray, "found rank"], Int[np.ndarray, "found"]]:
+) -> tuple[Float[np.ndarray, "found rank"], Int[np.ndarray, " found"]]:
     """Directions that make many entries zero, and how many."""
     units, rank = left.shape
     norms = np.linalg.norm(left, axis=1)
@@ -160,7 +160,7 @@ def _candidates(
 @partial(jax.jit, static_argnums=2)
 def _draw(
     rows: Float[Array, "units rank"], key: PRNGKeyArray, count: int
-) -> tuple[Float[Array, "count rank"], Int[Array, "count"]]:
+) -> tuple[Float[Array, "count rank"], Int[Array, " count"]]:
     """Directions orthogonal to random rows, and to how many rows they are."""
     rank = rows.shape[1]
     drawn = rows[jax.random.randint(key, (count, rank - 1), 0, len(rows))]
@@ -173,8 +173,8 @@ def _draw(
 
 
 def _refined(
-    rows: Float[np.ndarray, "units rank"], direction: Float[np.ndarray, "rank"]
-) -> Float[np.ndarray, "rank"]:
+    rows: Float[np.ndarray, "units rank"], direction: Float[np.ndarray, " rank"]
+) -> Float[np.ndarray, " rank"]:
     """The direction that is orthogonal to all rows that it nearly was orthogonal to."""
     values = np.abs(rows @ direction)
     zero = rows[values <= _zero(rows.dtype) * values.max()]
@@ -182,8 +182,8 @@ def _refined(
 
 
 def _sparsest(
-    directions: Float[np.ndarray, "found rank"], zeros: Int[np.ndarray, "found"]
-) -> tuple[Float[np.ndarray, "kept rank"], Int[np.ndarray, "kept"]]:
+    directions: Float[np.ndarray, "found rank"], zeros: Int[np.ndarray, " found"]
+) -> tuple[Float[np.ndarray, "kept rank"], Int[np.ndarray, " kept"]]:
     """The independent directions with the most zeros, by greed, which is optimal for a basis."""
     kept: list[int] = []
     basis = np.zeros((0, directions.shape[1]))
@@ -202,7 +202,7 @@ def _solve(
     columns: Float[np.ndarray, "rank rank"],
     left: Float[np.ndarray, "outputs rank"],
     right: Float[np.ndarray, "rank inputs"],
-    bias_gradient: Float[np.ndarray, "outputs"],
+    bias_gradient: Float[np.ndarray, " outputs"],
     layer: tuple[np.ndarray, np.ndarray],
 ) -> ExactBatch:
     """The inputs that belong to a choice of Q's columns up to scale."""

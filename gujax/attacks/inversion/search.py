@@ -120,7 +120,7 @@ def advance(
 
 
 @jax.jit
-def best(state: State) -> tuple[Candidate, Float[Array, "victims"]]:
+def best(state: State) -> tuple[Candidate, Float[Array, " victims"]]:
     """Of each victim's restarts the candidate with the least matching loss, and that loss."""
     losses = state.matching_loss
     winners = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses), axis=1)

@@ -33,9 +33,9 @@ class AttackResult(NamedTuple):
     tpr_at_fpr_01pct: Interval
     balanced_accuracy: Interval
     threshold: float
-    success: Float[np.ndarray, "examples"]
-    fpr: Float[np.ndarray, "points"]
-    tpr: Float[np.ndarray, "points"]
+    success: Float[np.ndarray, " examples"]
+    fpr: Float[np.ndarray, " points"]
+    tpr: Float[np.ndarray, " points"]
 
 
 def evaluate_attack(
@@ -109,7 +109,7 @@ def true_positive_rates(
     weights: Float[np.ndarray, "weightings examples"],
     *,
     false_positive_rate: float = 0.01,
-) -> Float[np.ndarray, "weightings"]:
+) -> Float[np.ndarray, " weightings"]:
     """What an attack finds of differently weighted examples, as resampling needs it.
 
     Args:

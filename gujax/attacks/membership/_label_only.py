@@ -17,7 +17,7 @@ def label_robustness(
     apply: Apply,
     params: PyTree,
     x: Float[np.ndarray, "examples ..."],
-    y: Int[np.ndarray, "examples"],
+    y: Int[np.ndarray, " examples"],
     *,
     scales: Sequence[float],
     num_draws: int,

@@ -8,7 +8,7 @@ from gujax.attacks.membership._checks import check_members
 
 def auc_of_examples(
     phi: Float[np.ndarray, "models examples"], members: Bool[np.ndarray, "models examples"]
-) -> Float[np.ndarray, "examples"]:
+) -> Float[np.ndarray, " examples"]:
     """AUC of the likelihood-ratio attack on each example alone, over models; unbiased.
 
     For an example, each pair of a model trained with it and one trained without is attacked with

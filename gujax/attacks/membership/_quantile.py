@@ -22,10 +22,10 @@ _LARGEST_LOG_DEVIATION = 5.0
 def quantile_regression(
     phi: Float[np.ndarray, "models examples"],
     x: Float[np.ndarray, "examples ..."],
-    y: Int[np.ndarray, "examples"],
+    y: Int[np.ndarray, " examples"],
     population_phi: Float[np.ndarray, "models population"],
     population_x: Float[np.ndarray, "population ..."],
-    population_y: Int[np.ndarray, "population"],
+    population_y: Int[np.ndarray, " population"],
     *,
     key: PRNGKeyArray,
 ) -> Float[np.ndarray, "models examples"]:
@@ -106,11 +106,11 @@ def quantile_regression(
 def _regress(
     start: PyTree,
     known: Float[Array, "population features"],
-    phi: Float[Array, "population"],
+    phi: Float[Array, " population"],
     queried: Float[Array, "examples features"],
     rows: Int[Array, "looks steps batch"],
-    validated: Int[Array, "validation"],
-) -> tuple[Float[Array, "examples"], Float[Array, "examples"]]:
+    validated: Int[Array, " validation"],
+) -> tuple[Float[Array, " examples"], Float[Array, " examples"]]:
     """Mean and log deviation of φ for each example that is queried."""
     network = mlp((known.shape[1],), 2, hidden=_HIDDEN)
     outputs = jax.vmap(network.apply, (None, 0))
@@ -120,14 +120,14 @@ def _regress(
         mean, log_deviation = (outputs(params, x) - outputs(start, x)).T
         return mean, jnp.clip(log_deviation, -_LARGEST_LOG_DEVIATION, _LARGEST_LOG_DEVIATION)
 
-    def loss(params: PyTree, chosen: Int[Array, "examples"]) -> Float[Array, ""]:
+    def loss(params: PyTree, chosen: Int[Array, " examples"]) -> Float[Array, ""]:
         mean, log_deviation = predict(params, known[chosen])
         return jnp.mean(log_deviation + 0.5 * ((phi[chosen] - mean) / jnp.exp(log_deviation)) ** 2)
 
     optimizer = optax.adam(_RATE)
 
     def step(
-        state: tuple[PyTree, PyTree], batch: Int[Array, "batch"]
+        state: tuple[PyTree, PyTree], batch: Int[Array, " batch"]
     ) -> tuple[tuple[PyTree, PyTree], None]:
         params, opt_state = state
         updates, opt_state = optimizer.update(jax.grad(loss)(params, batch), opt_state, params)

@@ -107,7 +107,7 @@ def _scores(
     return np.where(np.isnan(prior_x), np.nan, dominated / z.shape[1])
 
 
-def _auc(scores: Float[np.ndarray, "examples"], members: Bool[np.ndarray, "examples"]) -> float:
+def _auc(scores: Float[np.ndarray, " examples"], members: Bool[np.ndarray, " examples"]) -> float:
     """AUC of one target on the examples that have a score; 0.5 where a side is missing."""
     scored = ~np.isnan(scores)
     ranks, inside = stats.rankdata(scores[scored]), members[scored]

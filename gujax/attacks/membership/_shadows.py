@@ -54,7 +54,7 @@ def leave_one_out(
     return ShadowStatistics(count, mean + center, variance)
 
 
-def complement_of(num_models: int) -> Int[np.ndarray, "models"]:
+def complement_of(num_models: int) -> Int[np.ndarray, " models"]:
     """The model that was trained on what a model was not, in the order of `random_halves`."""
     half = num_models // 2
     return (np.arange(num_models) + half) % num_models

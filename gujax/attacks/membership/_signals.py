@@ -8,7 +8,7 @@ from gujax.data import class_labels
 
 
 def log_confidence(
-    logits: Float[np.ndarray, "*models examples classes"], y: Int[np.ndarray, "examples"]
+    logits: Float[np.ndarray, "*models examples classes"], y: Int[np.ndarray, " examples"]
 ) -> Float[np.ndarray, "*models examples"]:
     """Logarithm of the probability that the model gives to the true class.
 
@@ -28,7 +28,7 @@ def log_confidence(
 
 
 def scaled_confidence(
-    logits: Float[np.ndarray, "*models examples classes"], y: Int[np.ndarray, "examples"]
+    logits: Float[np.ndarray, "*models examples classes"], y: Int[np.ndarray, " examples"]
 ) -> Float[np.ndarray, "*models examples"]:
     """Logit-scaled confidence in the true class, log(p_y / (1 − p_y)).
 
@@ -52,7 +52,7 @@ def scaled_confidence(
 
 
 def loss_threshold(
-    logits: Float[np.ndarray, "*models examples classes"], y: Int[np.ndarray, "examples"]
+    logits: Float[np.ndarray, "*models examples classes"], y: Int[np.ndarray, " examples"]
 ) -> Float[np.ndarray, "*models examples"]:
     """Score of the loss-threshold attack: a member has a small cross-entropy.
 

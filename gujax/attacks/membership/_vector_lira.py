@@ -14,7 +14,7 @@ _RIDGE = 1e-6
 
 def vector_lira(
     logits: Float[np.ndarray, "models examples classes"],
-    y: Int[np.ndarray, "examples"],
+    y: Int[np.ndarray, " examples"],
     members: Bool[np.ndarray, "models examples"],
     *,
     complements: bool = False,
@@ -67,12 +67,12 @@ def vector_lira(
 
 
 def _of_target(
-    left_out: Int[np.ndarray, "models"],
+    left_out: Int[np.ndarray, " models"],
     features: np.ndarray,
     members: np.ndarray,
     totals: list[np.ndarray],
     products: Float[np.ndarray, "examples features features"],
-) -> Float[np.ndarray, "examples"]:
+) -> Float[np.ndarray, " examples"]:
     """Scores of one target, the first of those left out, all other models being its shadows."""
     f, p = features[left_out[0]], features.shape[-1]
     scatter = products - np.einsum("mnp,mnq->npq", features[left_out], features[left_out])

@@ -19,11 +19,11 @@ class Extraction(NamedTuple):
             which then cannot be extracted.
     """
 
-    greedy: Bool[np.ndarray, "texts"]
-    log_probability: Float[np.ndarray, "texts"]
-    suffix: Int[np.ndarray, "texts"]
+    greedy: Bool[np.ndarray, " texts"]
+    log_probability: Float[np.ndarray, " texts"]
+    suffix: Int[np.ndarray, " texts"]
 
-    def within(self, draws: int, probability: float = 0.5) -> Bool[np.ndarray, "texts"]:
+    def within(self, draws: int, probability: float = 0.5) -> Bool[np.ndarray, " texts"]:
         """Whether so many draws hold the end at least once with at least this probability, [N].
 
         The (n, p)-discoverable extraction of Hayes et al. 2024 (arXiv 2410.19482).

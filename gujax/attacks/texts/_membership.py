@@ -23,7 +23,7 @@ def membership_scores(
     texts: Sequence[str],
     reference: TokenScores,
     share: float = 0.2,
-) -> dict[str, Float[np.ndarray, "texts"]]:
+) -> dict[str, Float[np.ndarray, " texts"]]:
     """Scores of every text by the attacks that need no shadow models.
 
     - ``"loss"``: minus the mean loss (Yeom et al. 2018, arXiv 1709.01604).

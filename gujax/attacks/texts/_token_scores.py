@@ -34,12 +34,12 @@ class TokenScores:
     counted: Bool[np.ndarray, "texts predicted"]
 
     @property
-    def losses(self) -> Float[np.ndarray, "texts"]:
+    def losses(self) -> Float[np.ndarray, " texts"]:
         """Mean cross-entropy of each text, in nats per token."""
         return -self.log_probs.sum(axis=1) / self.counted.sum(axis=1)
 
     @property
-    def log_odds(self) -> Float[np.ndarray, "texts"]:
+    def log_odds(self) -> Float[np.ndarray, " texts"]:
         """log(p / (1 − p)) of each text, p the geometric mean of its tokens' probabilities.
 
         The signal φ of `gujax.attacks.membership.lira`: closer to Gaussian over models than the
