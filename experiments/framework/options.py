@@ -31,7 +31,7 @@ T = TypeVar("T")
 PLACE = ("out", "overwrite")  # where a run lies is no part of what it computes
 
 
-def _must(condition: Callable[[Any], bool], what: str) -> AfterValidator:
+def must(condition: Callable[[Any], bool], what: str) -> AfterValidator:
     """A check whose failure reads "--name value must be `what`"."""
 
     def check(value: Any) -> Any:
@@ -54,10 +54,10 @@ Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 NonNegative = Annotated[float, Ge(0), AllowInfNan(False)]
 """A finite number, at least 0."""
 
-Fraction = Annotated[float, _must(lambda value: 0 < value < 1, "between 0 and 1")]
+Fraction = Annotated[float, must(lambda value: 0 < value < 1, "between 0 and 1")]
 """A number strictly between 0 and 1."""
 
-Models = Annotated[int, _must(lambda value: value >= 4 and value % 2 == 0, "even and at least 4")]
+Models = Annotated[int, must(lambda value: value >= 4 and value % 2 == 0, "even and at least 4")]
 """Models that come in pairs, so that every target has shadow models on both sides."""
 
 Distinct = Annotated[tuple[T, ...], AfterValidator(lambda values: tuple(dict.fromkeys(values)))]

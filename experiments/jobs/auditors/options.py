@@ -5,7 +5,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, Fraction, Positive, Several, options
+from experiments.framework.options import Count, Fraction, Positive, Several, must, options
 from experiments.tasks.options import RepeatedOptions
 
 
@@ -24,22 +24,14 @@ class Options(RepeatedOptions):
         significance: Probability with which each lower bound may be wrong.
     """
 
-    shadow_models: int = 16
+    shadow_models: Annotated[int, must(lambda n: n >= 6 and n % 2 == 0, "even and at least 6")] = 16
     epsilons: Several[Positive] = (1.0, 2.0, 4.0, 8.0)
     delta: Fraction = 1e-5
     canaries: Annotated[int, Ge(10)] = 300
     guesses: Count = 60
-    significance: float = 0.05
+    significance: Annotated[float, must(lambda p: 0 < p < 0.5, "between 0 and 0.5")] = 0.05
 
     def __post_init__(self) -> None:
-        check_option(
-            self.shadow_models >= 6 and self.shadow_models % 2 == 0,
-            f"--shadow-models {self.shadow_models} must be even and at least 6",
-        )
-        check_option(
-            0 < self.significance < 0.5,
-            f"--significance {self.significance} must be between 0 and 0.5",
-        )
         check_option(
             self.guesses <= self.canaries,
             f"--guesses {self.guesses} must be between 1 and --canaries {self.canaries}",

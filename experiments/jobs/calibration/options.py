@@ -1,11 +1,15 @@
 """Options of the job `calibration`."""
 
+from typing import Annotated
+
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, Distinct, Several, options
+from experiments.framework.options import Count, Distinct, Several, must, options
 from experiments.tasks.options import RepeatedOptions
 
 # Ridges to predict for: between them predictions are interpolated.
 GRID = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
+_ON_GRID = must(lambda r: GRID[0] <= r <= GRID[-1], f"between {GRID[0]:g} and {GRID[-1]:g}")
+_MODELS = must(lambda n: n >= 8 and n % 4 == 0, "a multiple of 4 and at least 8")
 
 
 @options
@@ -28,23 +32,14 @@ class Options(RepeatedOptions):
     """
 
     other_datasets: tuple[str, ...] = ("breast_cancer",)
-    shadow_models: int = 16
+    shadow_models: Annotated[int, _MODELS] = 16
     train_size: Count = 800
-    ridges: Several[float] = (1.0, 10.0, 100.0)
+    ridges: Several[Annotated[float, _ON_GRID]] = (1.0, 10.0, 100.0)
     every: Distinct[int] = (1, 5, 20)
     draws: Count = 32
     checkpoints: Count = 5
 
     def __post_init__(self) -> None:
-        check_option(
-            self.shadow_models >= 8 and self.shadow_models % 4 == 0,
-            f"--shadow-models {self.shadow_models} must be a multiple of 4 and at least 8",
-        )
-        for ridge in self.ridges:
-            check_option(
-                GRID[0] <= ridge <= GRID[-1],
-                f"--ridges {ridge} must be between {GRID[0]:g} and {GRID[-1]:g}",
-            )
         check_option(
             1 in self.every and all(k >= 1 for k in self.every),
             "--every must name positive numbers, 1 among them",

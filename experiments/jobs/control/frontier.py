@@ -1,17 +1,11 @@
 """What a method gives away at a given accuracy, between the settings that were run."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-
-class Point(NamedTuple):
-    """One setting: its accuracy and the attack's success in each seed."""
-
-    accuracy: Float[np.ndarray, " seeds"]
-    success: Float[np.ndarray, " seeds"]
+from experiments.membership.fronts import Point
 
 
 def interpolate(

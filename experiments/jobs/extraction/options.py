@@ -1,8 +1,12 @@
 """Options of the job `extraction`."""
 
+from typing import Annotated
+
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, CountFromZero, Positive, Several, options
+from experiments.framework.options import Count, CountFromZero, Positive, Several, must, options
 from experiments.tasks.options import FineTuningOptions
+
+_IN_PAIRS = "even: halves come in pairs"
 
 
 @options
@@ -26,7 +30,7 @@ class Options(FineTuningOptions):
     num_texts: Count = 24
     canaries: Count = 8
     seeds: Count = 3
-    references: CountFromZero = 2
+    references: Annotated[CountFromZero, must(lambda n: n % 2 == 0, _IN_PAIRS)] = 2
     exposures: Several[Count] = (1, 2, 4, 8)
     cut_to: Count = 32
     lora_rank: CountFromZero = 8
@@ -39,10 +43,6 @@ class Options(FineTuningOptions):
                 count % len(self.exposures) == 0,
                 f"{name} {count} must be a multiple of the {len(self.exposures)} --exposures",
             )
-        check_option(
-            self.references % 2 == 0,
-            f"--references {self.references} must be even: halves come in pairs",
-        )
         super().__post_init__()
 
     @property

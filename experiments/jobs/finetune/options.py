@@ -1,7 +1,9 @@
 """Options of the job `finetune`."""
 
+from typing import Annotated
+
 from experiments.framework.errors import check_option
-from experiments.framework.options import Count, CountFromZero, Fraction, Positive, options
+from experiments.framework.options import Count, CountFromZero, Fraction, Positive, must, options
 from experiments.membership.defenses import Defense, parse_defense
 from experiments.membership.options import check_single_run
 from experiments.membership.policy import EVERY_UPDATE, Rule, parse_policy
@@ -12,6 +14,10 @@ from gujax.attacks.texts import MEMBERSHIP_SCORES
 MODEL_SEEN = ("extracted", "extracted_by_draws", "membership_auc")
 MEASURES = (*EVERY_UPDATE, *MODEL_SEEN)
 LIRA = "lira"
+_ENOUGH = (
+    "even, and 4 at least, or 0 for none: every text needs two of those with it and two of those "
+    "without it"
+)
 
 
 @options
@@ -42,18 +48,13 @@ class Options(FineTuningOptions):
     delta: Fraction = 1e-5
     l2_norm_clip: Positive = 1.0
     draws: Count = 1000
-    references: CountFromZero = 0
+    references: Annotated[CountFromZero, must(lambda n: n % 2 == 0 and n != 2, _ENOUGH)] = 0
     policy: tuple[str, ...] = ()
     audit_every: Count = 1
 
     def __post_init__(self) -> None:
         _ = self.rules  # says now what is no policy
         check_single_run(self.trained_under, self.audit_every, "a fine-tuning")
-        check_option(
-            self.references % 2 == 0 and self.references != 2,
-            f"--references {self.references} must be even, and 4 at least, or 0 for none: every "
-            "text needs two of those with it and two of those without it",
-        )
         half = self.num_all // 2
         check_option(
             not self.references or self.batch_size <= half,
