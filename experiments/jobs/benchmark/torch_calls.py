@@ -34,6 +34,7 @@ from experiments.jobs.benchmark.costs import (
     uniqueness_error,
 )
 from experiments.jobs.benchmark.methods import L2_NORM_CLIP, LEARNING_RATE, RELATIVE_RIDGE
+from experiments.jobs.benchmark.torch_llama import llama
 from gujax import uniqueness
 
 TORCH_PLAIN, AUTOGRAM = "torch plain step", "TorchJD autogram"
@@ -192,7 +193,7 @@ def _batch(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
 def _twin(case: Case) -> tuple[torch.nn.Module, Callable[[], PyTree]]:
     """A PyTorch model with the parameters of the case, and what gives them as ours."""
     if case.config is not None:
-        return torch_twins.llama(case.params, case.config)
+        return llama(case.params, case.config)
     module, twin = _layers(case)
     return module, lambda: jax.tree.map(torch_twins.as_ours, twin)
 

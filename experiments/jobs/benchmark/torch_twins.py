@@ -3,16 +3,11 @@
 With each layer comes its twin: its own parameters as a pytree like ours.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import torch
-import transformers
 from jaxtyping import PyTree
-
-from gujax import models
 
 Twinned = tuple[Any, PyTree]
 
@@ -31,84 +26,19 @@ class ChannelsLast(torch.nn.Module):
 
 def linear(ours: PyTree) -> Twinned:
     """A fully connected layer."""
-    return _filled(torch.nn.Linear(*ours["kernel"].shape), ours)
+    return filled(torch.nn.Linear(*ours["kernel"].shape), ours)
 
 
 def convolution(ours: PyTree, **options: Any) -> Twinned:
     """A convolution; stride and padding are not in its parameters."""
     *size, c_in, c_out = ours["kernel"].shape
-    return _filled(torch.nn.Conv2d(c_in, c_out, tuple(size), **options), ours)
+    return filled(torch.nn.Conv2d(c_in, c_out, tuple(size), **options), ours)
 
 
 def group_norm(ours: PyTree) -> Twinned:
     """Normalization of groups of 8 channels, as Flax has it."""
     (channels,) = ours["scale"].shape
-    return _filled(torch.nn.GroupNorm(channels // 8, channels, eps=1e-6), ours)
-
-
-class Logits(torch.nn.Module):
-    """A language model of `transformers`, of which only the logits are looked at."""
-
-    def __init__(self, model: Any):
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.model(input_ids=tokens, use_cache=False).logits
-
-
-def llama(
-    params: PyTree, config: models.LanguageConfig
-) -> tuple[torch.nn.Module, Callable[[], PyTree]]:
-    """A Llama whose tied embedding is two parameters, and what gives its parameters as ours."""
-    theirs = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(
-            vocab_size=config.vocabulary,
-            hidden_size=config.width,
-            intermediate_size=config.hidden,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            num_key_value_heads=config.key_heads,
-            head_dim=config.head_size,
-            max_position_embeddings=config.context,
-            rms_norm_eps=config.epsilon,
-            rope_theta=config.rope_theta,
-            tie_word_embeddings=False,
-        )
-    )
-    embedding = torch.tensor(np.array(params["tokens"]["embedding"]))
-    tables = theirs.model.embed_tokens.weight, theirs.lm_head.weight
-    with torch.no_grad():
-        for table in tables:
-            table.copy_(embedding)
-    blocks = {
-        number: {
-            name: _filled(layer.get_submodule(_LLAMA[name]), ours)[1]
-            for name, ours in params["blocks"][number].items()
-        }
-        for number, layer in zip(sorted(params["blocks"]), theirs.model.layers)
-    }
-    twin = {"blocks": blocks, "norm": _filled(theirs.model.norm, params["norm"])[1]}
-
-    def as_one() -> PyTree:
-        both = sum(table.detach() for table in tables) - embedding
-        tokens = {"embedding": both.numpy()}  # type: ignore[union-attr]
-        return jax.tree.map(as_ours, twin) | {"tokens": tokens}
-
-    return Logits(theirs), as_one
-
-
-_LLAMA = {
-    "attention_norm": "input_layernorm",
-    "queries": "self_attn.q_proj",
-    "keys": "self_attn.k_proj",
-    "values": "self_attn.v_proj",
-    "attention_out": "self_attn.o_proj",
-    "feed_forward_norm": "post_attention_layernorm",
-    "gate": "mlp.gate_proj",
-    "expand": "mlp.up_proj",
-    "contract": "mlp.down_proj",
-}
+    return filled(torch.nn.GroupNorm(channels // 8, channels, eps=1e-6), ours)
 
 
 def as_ours(theirs: torch.Tensor) -> np.ndarray:
@@ -116,7 +46,8 @@ def as_ours(theirs: torch.Tensor) -> np.ndarray:
     return theirs.detach().permute(_OURS[theirs.ndim]).numpy()
 
 
-def _filled(layer: Any, ours: PyTree) -> Twinned:
+def filled(layer: Any, ours: PyTree) -> Twinned:
+    """A layer with our parameters in it."""
     twin = {name: layer.bias if name == "bias" else layer.weight for name in ours}
     with torch.no_grad():
         for name, theirs in twin.items():
