@@ -58,7 +58,8 @@ def measure_torch(case: Case, effort: Effort, known: Known) -> list[Result]:
         GRAD_SAMPLE: _GradSampleCall,
         GHOST: _GhostCall,
     }
-    needed = case.batch_size * case.num_parameters * 4 / 2**20
+    # Gradients of all examples, and as much again while they are clipped.
+    needed = 2 * case.batch_size * case.num_parameters * 4 / 2**20
     skipped = {}
     if needed > effort.memory_mib:
         skipped[GRAD_SAMPLE] = Result(GRAD_SAMPLE, memory_mib=needed, skipped="MiB or more")
