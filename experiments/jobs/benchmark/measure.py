@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -60,11 +61,13 @@ def measure(plan: Plan, directory: RunDirectory, steps: Steps) -> Measured:
     measured = Measured([], [])
     for build in plan.builders:
         case = build()
-        with steps.step(case.label):
-            measured.cases.append((case, _measure(case, plan.effort)))
+        found = steps.result(case.label, partial(_measure, case, plan.effort))
+        measured.cases.append((case, found))
     for sweep in plan.sweeps:
-        with steps.step(f"growth with the {sweep.axis}"):
-            measured.growth.append((sweep, measure_growth(sweep, plan.effort)))
+        curves = steps.result(
+            f"growth with the {sweep.axis}", partial(measure_growth, sweep, plan.effort)
+        )
+        measured.growth.append((sweep, curves))
     return measured
 
 

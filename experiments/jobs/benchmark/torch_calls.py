@@ -52,36 +52,36 @@ def measure_torch(case: Case, effort: Effort, known: Known) -> list[Result]:
     Relative times are over PyTorch's own plain step. Memory is the peak of PyTorch's allocator
     above what it held before the step.
     """
-    kinds = {
-        TORCH_PLAIN: _Call,
-        AUTOGRAM: _AutogramCall,
-        GRAD_SAMPLE: _GradSampleCall,
-        GHOST: _GhostCall,
-    }
+    kinds = {AUTOGRAM: _AutogramCall, GRAD_SAMPLE: _GradSampleCall, GHOST: _GhostCall}
     # Gradients of all examples, and as much again while they are clipped.
     needed = 2 * case.batch_size * case.num_parameters * 4 / 2**20
-    skipped = {}
-    if needed > effort.memory_mib:
-        skipped[GRAD_SAMPLE] = Result(GRAD_SAMPLE, memory_mib=needed, skipped="MiB or more")
-    with warnings.catch_warnings():
-        # Opacus warns of hooks on inputs that need no gradient, and of its random generator.
-        warnings.simplefilter("ignore")
-        calls: dict[str, Any] = {
-            name: kind(case) for name, kind in kinds.items() if name not in skipped
-        }
-        timed = time_calls(calls, effort, TORCH_PLAIN)
-    results = skipped | timed
-    for name, call in calls.items():
-        # Untied layers have other norms: what is clipped to them is another update.
-        compared = case.config is None or call.released == "mean"
-        if compared and call.released in known.updates:
-            error = relative_error(call.update, known.updates[call.released])
-            results[name] = timed[name]._replace(update_error=error)
-    if case.config is None:
-        gnq = uniqueness(calls[AUTOGRAM].gram, relative_ridge=RELATIVE_RIDGE)
-        differs = uniqueness_error(gnq, known.uniqueness)
-        results[AUTOGRAM] = results[AUTOGRAM]._replace(uniqueness_error=differs)
-    return [results[name] for name in kinds]
+    results: dict[str, Result] = {}
+    for name, kind in kinds.items():
+        if name == GRAD_SAMPLE and needed > effort.memory_mib:
+            results[name] = Result(name, memory_mib=needed, skipped="MiB or more")
+            continue
+        with warnings.catch_warnings():
+            # Opacus warns of hooks on inputs that need no gradient, and of its random generator.
+            warnings.simplefilter("ignore")
+            # One at a time beside the plain step: models and what is kept of them add up.
+            calls: dict[str, _Call] = {TORCH_PLAIN: _Call(case), name: kind(case)}
+            timed = time_calls(calls, effort, TORCH_PLAIN)
+        for of, call in calls.items():
+            results.setdefault(of, _compared(case, call, timed[of], known))
+    return [results[name] for name in (TORCH_PLAIN, *kinds)]
+
+
+def _compared(case: Case, call: "_Call", result: Result, known: Known) -> Result:
+    """The result with its differences from what is known."""
+    # Untied layers have other Gram matrices and norms: what is clipped to them is another update.
+    tied = case.config is not None
+    reference = known.updates.get(call.released)
+    if reference is not None and not (tied and call.released != "mean"):
+        result = result._replace(update_error=relative_error(call.update, reference))
+    if call.gram is None or tied:
+        return result
+    gnq = uniqueness(call.gram, relative_ridge=RELATIVE_RIDGE)
+    return result._replace(uniqueness_error=uniqueness_error(gnq, known.uniqueness))
 
 
 class _Call:
@@ -105,6 +105,7 @@ class _Call:
         self.optimizer: Any = self.sgd
         self._params = case.params
         self.update: PyTree = None
+        self.gram: np.ndarray | None = None
 
     def __call__(self) -> None:
         self._step()
