@@ -83,7 +83,7 @@ class Site:
             if onto is None:
                 onto = jnp.zeros(self.sizes.product, self.dtype)
             onto = onto.astype(jnp.promote_types(onto.dtype, self.dtype))
-            rows, values = _flat(left[..., None])[..., 0], _flat(right.astype(self.dtype) * scale)
+            rows, values = _flat(left), _flat(right.astype(self.dtype) * scale)
             return _scatter_rows(rows[None], values[None], onto[None])[0]
         if self.sizes.rows <= self.sizes.columns:  # fewer numbers, and several sites may share them
             left = left.astype(self.dtype) * scale

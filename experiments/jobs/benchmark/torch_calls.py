@@ -74,11 +74,11 @@ def measure_torch(case: Case, effort: Effort, known: Known) -> list[Result]:
 def _compared(case: Case, call: "_Call", result: Result, known: Known) -> Result:
     """The result with its differences from what is known."""
     # Untied layers have other Gram matrices and norms: what is clipped to them is another update.
-    tied = case.config is not None
+    untied = case.config is not None
     reference = known.updates.get(call.released)
-    if reference is not None and not (tied and call.released != "mean"):
+    if reference is not None and not (untied and call.released != "mean"):
         result = result._replace(update_error=relative_error(call.update, reference))
-    if call.gram is None or tied:
+    if call.gram is None or untied:
         return result
     gnq = uniqueness(call.gram, relative_ridge=RELATIVE_RIDGE)
     return result._replace(uniqueness_error=uniqueness_error(gnq, known.uniqueness))
