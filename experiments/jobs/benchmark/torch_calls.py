@@ -5,6 +5,7 @@ of the MLP, of the CNN and of the published language model. Neither library know
 layers, so that the last one has an output layer of its own.
 """
 
+import gc
 import os
 import warnings
 from collections.abc import Callable
@@ -68,6 +69,8 @@ def measure_torch(case: Case, effort: Effort, known: Known) -> list[Result]:
             timed = time_calls(calls, effort, TORCH_PLAIN)
         for of, call in calls.items():
             results.setdefault(of, _compared(case, call, timed[of], known))
+        del calls, call
+        gc.collect()  # hooks refer to their models and these to their hooks
     return [results[name] for name in (TORCH_PLAIN, *kinds)]
 
 
