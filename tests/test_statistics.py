@@ -9,6 +9,7 @@ from gujax.statistics import (
     jackknife_half_width,
     mean_interval,
     percentile_interval,
+    share_interval,
 )
 
 
@@ -69,6 +70,20 @@ def test_a_percentile_interval_holds_its_share_of_the_draws():
 
 def test_an_interval_answers_to_its_former_names():
     assert Estimate(1.0, 0.5, 1.5).value == mean_interval(np.array([1.0])).mean
+
+
+def test_a_share_has_an_interval_where_something_holds_for_none_or_for_all():
+    """Of 0 in n the exact upper end is 1 − (α/2)^(1/n)."""
+    none, every = (share_interval(np.full(50, holds)) for holds in (False, True))
+    assert none == pytest.approx((0, 0, 1 - 0.025 ** (1 / 50)))
+    assert every == pytest.approx((1, 0.025 ** (1 / 50), 1))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_the_interval_of_a_share_covers_it_at_least_as_often_as_it_says(share):
+    rng = np.random.default_rng(0)
+    found = [share_interval(rng.random(40) < share, 0.9) for _ in range(2000)]
+    assert np.mean([low <= share <= high for _, low, high in found]) >= 0.9
 
 
 def test_jackknife_of_a_mean_is_its_t_interval():

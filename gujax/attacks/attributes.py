@@ -20,14 +20,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gujax.leakage import as_matrix
-from gujax.statistics import Interval, bootstrap_mean
+from gujax.statistics import Interval, share_interval
 
 
 class AttributeInference(NamedTuple):
     """How well an attribute was inferred from held-out gradients.
 
     Attributes:
-        accuracy: share of right guesses, with its 95 % bootstrap interval over examples.
+        accuracy: share of right guesses, with its exact 95 % interval over examples.
         majority: share of the most frequent class: the accuracy of guessing without a gradient.
         auc: area under the ROC curve; for more than two classes, the mean over each against the
             rest. 1/2 is chance.
@@ -64,7 +64,7 @@ def infer_attribute(
         num_folds: of the cross-validation, at least 2.
         folds: the fold of each example, [examples], in place of random ones of that number; as for
             `gujax.leakage.v_information`.
-        seed: of the folds and the bootstrap.
+        seed: of the folds.
 
     Returns:
         The attack's success, all of it on examples that the attacker was not trained on.
@@ -99,7 +99,7 @@ def infer_attribute(
     success = probabilities.argmax(axis=1) == indices
     scores = probabilities[:, 1] if len(classes) == 2 else probabilities
     return AttributeInference(
-        accuracy=bootstrap_mean(success.astype(np.float64), seed),
+        accuracy=share_interval(success),
         majority=float(counts.max() / counts.sum()),
         auc=float(roc_auc_score(indices, scores, multi_class="ovr")),
         classes=classes,

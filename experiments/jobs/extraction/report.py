@@ -78,7 +78,8 @@ def _exposure_table(results: Results) -> Table:
             Column("exposure of canaries (bits)", "canary_exposure", number(1)),
         ],
         "Exposure in bits: of a canary's rank by likelihood among other codes (Carlini et al. "
-        "2019, arXiv 1802.08232); it cannot exceed the logarithm of their number.",
+        "2019, arXiv 1802.08232); it cannot exceed the logarithm of their number. ± 0 says that "
+        "all seeds agree, not that another would.",
     )
 
 

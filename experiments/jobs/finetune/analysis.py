@@ -11,7 +11,7 @@ from experiments.jobs.finetune.options import MEASURES, Options
 from experiments.membership import release
 from experiments.membership.policy import Finding, limited
 from gujax.attacks.membership import AttackResult, evaluate_attack
-from gujax.statistics import bootstrap_mean
+from gujax.statistics import bootstrap_mean, share_interval
 
 MEMBERS, HELD_OUT = "trained on", "held out"
 BEFORE, AFTER = "before", "after"
@@ -47,7 +47,7 @@ def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
 
 
 def _texts(rows: pl.DataFrame, texts: str, seed: int) -> Iterator[Entry]:
-    """Loss and extraction, before and after; over the texts, with 95 % bootstrap intervals."""
+    """Loss and extraction, before and after, with 95 % intervals over the texts."""
     columns = {"loss": {BEFORE: "loss_before", AFTER: "loss"}}
     columns |= {name: {BEFORE: f"{name}_before", AFTER: name} for name in EXTRACTED}
     for measure, places in columns.items():
@@ -55,8 +55,11 @@ def _texts(rows: pl.DataFrame, texts: str, seed: int) -> Iterator[Entry]:
             of = rows if measure == "loss" else rows.filter(HAS_END)
             if of.is_empty():
                 continue
-            interval = bootstrap_mean(of[column].cast(pl.Float64).to_numpy(), seed)
-            unit = "nats" if measure == "loss" else ""
+            values, unit = of[column].to_numpy(), ""
+            if measure == "loss":
+                interval, unit = bootstrap_mean(values, seed), "nats"
+            else:
+                interval = share_interval(values)
             for end, value in interval._asdict().items():
                 yield entry(f"mean_{measure}", value, unit, texts=texts, when=when, end=end)
 

@@ -142,8 +142,8 @@ def _extraction_table(options: Options, results: Results) -> Table:
     ]
     columns = ["", *(f"{t}, {w}" for t in (MEMBERS, HELD_OUT) for w in (BEFORE, AFTER))]
     note = (
-        f"The rest of a text, given its first {options.prefix} tokens. In brackets: 95 %, "
-        "bootstrap over texts."
+        f"Extracted: the rest of a text, given its first {options.prefix} tokens. In brackets: "
+        "95 % over texts, bootstrap of losses, exact of shares."
     )
     return Table("Loss and extraction of texts, before and after fine-tuning", columns, rows, note)
 
