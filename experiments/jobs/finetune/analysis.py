@@ -1,6 +1,7 @@
 """The numbers of a language model's release card, from what was seen of the run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -11,7 +12,7 @@ from experiments.jobs.finetune.options import MEASURES, Options
 from experiments.membership import release
 from experiments.membership.policy import Finding, limited
 from gujax.attacks.membership import AttackResult, evaluate_attack
-from gujax.statistics import bootstrap_mean, share_interval
+from gujax.statistics import Interval, bootstrap_mean, share_interval
 
 MEMBERS, HELD_OUT = "trained on", "held out"
 BEFORE, AFTER = "before", "after"
@@ -48,18 +49,15 @@ def analyze(plan: Plan, tuned: FineTuned) -> Iterator[Entry]:
 
 def _texts(rows: pl.DataFrame, texts: str, seed: int) -> Iterator[Entry]:
     """Loss and extraction, before and after, with 95 % intervals over the texts."""
-    columns = {"loss": {BEFORE: "loss_before", AFTER: "loss"}}
-    columns |= {name: {BEFORE: f"{name}_before", AFTER: name} for name in EXTRACTED}
-    for measure, places in columns.items():
-        for when, column in places.items():
-            of = rows if measure == "loss" else rows.filter(HAS_END)
-            if of.is_empty():
-                continue
-            values, unit = of[column].to_numpy(), ""
-            if measure == "loss":
-                interval, unit = bootstrap_mean(values, seed), "nats"
-            else:
-                interval = share_interval(values)
+    ended = rows.filter(HAS_END)
+    measures: dict[str, tuple[pl.DataFrame, Callable[..., Interval], str]]
+    measures = {"loss": (rows, partial(bootstrap_mean, seed=seed), "nats")}
+    measures |= dict.fromkeys(EXTRACTED, (ended, share_interval, ""))
+    for measure, (of, interval_of, unit) in measures.items():
+        if of.is_empty():
+            continue
+        for when, suffix in ((BEFORE, "_before"), (AFTER, "")):
+            interval = interval_of(of[measure + suffix].to_numpy())
             for end, value in interval._asdict().items():
                 yield entry(f"mean_{measure}", value, unit, texts=texts, when=when, end=end)
 
